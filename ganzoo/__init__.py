@@ -1,0 +1,49 @@
+"""ganzoo: a zoo of adversarial image models behind one engine.
+
+The names below are the public API. They are loaded on first use, so that `import ganzoo` imports no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganzoo.errors import GanzooError as GanzooError
+    from ganzoo.hooks import hookimpl as hookimpl
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "GanzooError": "ganzoo.errors",
+    "hookimpl": "ganzoo.hooks",
+    "Options": "ganzoo.options",
+    "Count": "ganzoo.options",
+    "DiscriminatorPart": "ganzoo.options",
+    "GeneratorPart": "ganzoo.options",
+    "LossPart": "ganzoo.options",
+    "Weight": "ganzoo.options",
+    "Batch": "ganzoo.trainer",
+    "Carry": "ganzoo.trainer",
+    "DataSpec": "ganzoo.trainer",
+    "Discriminator": "ganzoo.trainer",
+    "Generator": "ganzoo.trainer",
+    "Loss": "ganzoo.trainer",
+    "Phase": "ganzoo.trainer",
+    "Terms": "ganzoo.trainer",
+    "Trainer": "ganzoo.trainer",
+    "ImagePool": "ganzoo.pool",
+    "Picture": "ganzoo.data.pictures",
+    "Source": "ganzoo.data.sources",
+    "Translator": "ganzoo.translate",
+    "load": "ganzoo.translate",
+}
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ganzoo' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

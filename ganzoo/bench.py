@@ -1,0 +1,134 @@
+"""How fast a recipe trains, where the time goes, and what the engine costs over a bare loop."""
+
+import copy
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganzoo.clock import Clock
+from ganzoo.data.batches import Draws, batches
+from ganzoo.data.sources import Opened
+from ganzoo.loop import Engine, Means, train
+from ganzoo.recipe import Recipe
+from ganzoo.runtime import Runtime
+from ganzoo.trainer import Batch, Phase, Trainer
+
+WARM_UP = 2  # pairs of steps that are not counted
+
+
+def bench(recipe: Recipe, opened: Opened, steps: int, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Trains the same model twice, step by step in turn: through the engine with its data and books, and bare.
+
+    Returns images/s, seconds a step for data and each phase (medians), GiB, TFLOP/s, and `engine_over_bare`: the median
+    over pairs of neighbouring steps of the time through the engine over the time without it.
+    """
+    runtime = Runtime(recipe.train, recipe.data.batch)
+    torch.manual_seed(recipe.train.seed)
+    trainer = recipe.trainer(recipe.options, opened.spec)
+    bare = _Bare(copy.deepcopy(trainer), recipe, runtime)
+    engine = Engine(trainer, recipe.train, runtime, Clock(recipe.train.seed, recipe.data.batch))
+    phases = _time_phases(engine, runtime)
+    draws = Draws(opened.source, recipe.data, trainer.spec, recipe.train.seed, trainer.multiple)
+    total = WARM_UP + steps
+    stream = batches(draws, engine.clock, total * recipe.data.batch, pin=runtime.device.type == "cuda")
+    waits, means = [], Means()
+    ticks = train(engine, _timed(stream, waits))
+    kept = runtime.to_device(next(iter(batches(draws, Clock(1, recipe.data.batch), recipe.data.batch))))
+    pairs = []
+    for done in range(total):
+        first_bare = done % 2 == 1  # whoever goes first finds another cache
+        b = _clock(lambda: bare.step(kept), runtime) if first_bare else 0.0
+        e = _clock(lambda: means.add(next(ticks).terms), runtime)
+        pairs.append((e, b or _clock(lambda: bare.step(kept), runtime)))
+        if progress:
+            progress(done + 1, total)
+    pairs = pairs[WARM_UP:]
+    with FlopCounterMode(display=False) as flops:
+        bare.step(kept)
+    seconds = median(e for e, _ in pairs)
+    return {
+        "images_per_s": recipe.data.batch / seconds,
+        "seconds_per_step": seconds,
+        "seconds": {"data": median(waits[WARM_UP:])} | {n: median(t[WARM_UP:] or t) for n, t in phases.items()},
+        "bare_seconds_per_step": median(b for _, b in pairs),
+        "engine_over_bare": median(e / b for e, b in pairs),
+        "memory_gb": runtime.memory_gb(),
+        "tflops_per_s": flops.get_total_flops() / seconds / 1e12,
+        "device": str(runtime.device),
+        "threads": torch.get_num_threads(),
+        "steps": steps,
+    }
+
+
+class _Bare:
+    """The loop that a careful person writes by hand for one model on one device; nothing of the engine in it."""
+
+    def __init__(self, trainer: Trainer, recipe: Recipe, runtime: Runtime) -> None:
+        self.trainer = trainer.to(runtime.device, runtime.dtype)
+        self.phases: list[Phase] = trainer.phases()
+        self.steps = 0
+        self.parameters = {
+            phase.name: [p for group in phase.optimizer.param_groups for p in group["params"]] for phase in self.phases
+        }
+        half = recipe.train.precision == "bf16-mixed"
+        self.autocast = (lambda: torch.autocast(runtime.device.type, torch.bfloat16)) if half else nullcontext
+
+    def step(self, batch: Batch) -> None:
+        carry: dict[str, Any] = {}
+        for phase in self.phases:
+            if not phase.when(self.steps):
+                continue
+            self.trainer.requires_grad_(False)
+            for parameter in self.parameters[phase.name]:
+                parameter.requires_grad_(True)
+            phase.optimizer.zero_grad()
+            with self.autocast():
+                loss = sum(phase.loss(batch, carry).values())
+            loss.backward()
+            phase.optimizer.step()
+            carry = {key: value.detach() for key, value in carry.items()}
+        self.steps += 1
+
+
+def _clock(work: Callable[[], Any], runtime: Runtime) -> float:
+    """Seconds that the work takes, the device's part included."""
+    _synchronize(runtime)
+    began = time.perf_counter()
+    work()
+    _synchronize(runtime)
+    return time.perf_counter() - began
+
+
+def _synchronize(runtime: Runtime) -> None:
+    if runtime.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _timed(stream: Any, waits: list[float]) -> Any:
+    while True:
+        began = time.perf_counter()
+        batch = next(stream, None)
+        waits.append(time.perf_counter() - began)
+        if batch is None:
+            return
+        yield batch
+
+
+def _time_phases(engine: Engine, runtime: Runtime) -> dict[str, list[float]]:
+    """Has the engine note how long each phase takes."""
+    spent: dict[str, list[float]] = {}
+    plain = engine.run_phase
+
+    def timed(phase: Phase, *rest: Any) -> Any:
+        result = []
+        seconds = _clock(lambda: result.append(plain(phase, *rest)), runtime)
+        spent.setdefault(phase.name, []).append(seconds)
+        return result[0]
+
+    engine.run_phase = timed
+    return spent

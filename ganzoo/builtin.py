@@ -1,0 +1,29 @@
+"""The parts that come with ganzoo, registered through the same hooks as a plugin's."""
+
+from ganzoo.hooks import Register, hookimpl
+
+
+@hookimpl
+def register_generators(register: Register) -> None:
+    register("resnet", "ganzoo.nets.resnet:ResnetGenerator", summary="residual blocks between down- and up-sampling")
+    register("unet", "ganzoo.nets.unet:UnetGenerator", summary="encoder-decoder with skip connections")
+    register("small", "ganzoo.nets.small:SmallGenerator", summary="three-layer encoder-decoder for 64 px pictures")
+
+
+@hookimpl
+def register_discriminators(register: Register) -> None:
+    register("patch", "ganzoo.nets.patch:PatchDiscriminator", summary="judges overlapping patches; 0 layers: pixels")
+
+
+@hookimpl
+def register_losses(register: Register) -> None:
+    register("lsgan", "ganzoo.losses:LeastSquares", summary="least squares on the logits (Mao 2017)")
+    register("bce", "ganzoo.losses:CrossEntropy", summary="binary cross-entropy with logits (Goodfellow 2014)")
+    register("hinge", "ganzoo.losses:Hinge", summary="hinge loss (Lim 2017, Miyato 2018)")
+    register("wgan-gp", "ganzoo.losses:Wasserstein", summary="Wasserstein with gradient penalty (Gulrajani 2017)")
+
+
+@hookimpl
+def register_sources(register: Register) -> None:
+    register("folders", "ganzoo.data.folders:Folders", summary="your own folders of pictures", data="unpaired")
+    register("landscapes", "ganzoo.data.worlds:Landscapes", summary="built-in drawn landscapes", data="unpaired")

@@ -1,0 +1,159 @@
+"""Checkpoints: written beside and renamed, safetensors and JSON only, so that none is ever half there or runs code.
+
+RUN/checkpoints/000012000/   named by images seen
+  networks.safetensors       weights, averaged weights as `average.NAME`, and what is needed to use them as metadata
+  training.safetensors       tensors of optimizers, pools and the like
+  state.json                 the shape of that state and its plain values
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ganzoo.errors import GanzooError
+
+NETWORKS, TRAINING, STATE = "networks.safetensors", "training.safetensors", "state.json"
+
+
+def folder(run: Path, images: int) -> Path:
+    return run / "checkpoints" / f"{images:09d}"
+
+
+def save(run: Path, images: int, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str], keep: int) -> Path:
+    """Writes a checkpoint, then removes all but the newest `keep`. What was there stays until the new one is whole.
+
+    Raises GanzooError if a weight is not finite, or if it cannot be written.
+    """
+    final = folder(run, images)
+    if final.exists():
+        return final
+    for name, value in networks.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise GanzooError(f'The weights "{name}" are no longer finite numbers at image {images:,}. {last_good(run)}')
+    beside = final.with_name(f".{final.name}")
+    tensors: dict[str, Tensor] = {}
+    layout = _flatten(state, tensors, "")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        unique, aliases = _unshared(networks)
+        save_file(unique, beside / NETWORKS, {**about, "images": str(images), "aliases": json.dumps(aliases)})
+        save_file(tensors, beside / TRAINING)
+        (beside / STATE).write_text(json.dumps(layout), encoding="utf-8")
+        for file in (*beside.iterdir(), beside):
+            _sync(file)
+        beside.rename(final)
+        _sync(final.parent)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise GanzooError(
+            f"The checkpoint at image {images:,} cannot be written to {final.parent} ({error}). "
+            f"Make room there, then go on with --resume. {last_good(run)}"
+        ) from error
+    for old in (*everything(run)[:-keep], *final.parent.glob(".*")):  # hidden: half-written when a run was killed
+        shutil.rmtree(old)
+    return final
+
+
+def everything(run: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    return sorted((p for p in (run / "checkpoints").glob("*") if re.fullmatch(r"\d+", p.name)), key=lambda p: int(p.name))
+
+
+def latest(run: Path) -> Path | None:
+    return (everything(run) or [None])[-1]
+
+
+def load_networks(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Weights by name and what the file says about itself, from a checkpoint folder or its networks file."""
+    file = path / NETWORKS if path.is_dir() else path
+    tensors, about = _read(file)
+    for name, original in json.loads(about.get("aliases", "{}")).items():
+        tensors[name] = tensors[original]
+    return tensors, about
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The training state that `save` was given."""
+    tensors, _ = _read(path / TRAINING)
+    try:
+        return _unflatten(json.loads((path / STATE).read_text(encoding="utf-8")), tensors)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(path / STATE, error) from error
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(file, framework="pt") as content:
+            return {name: content.get_tensor(name) for name in content.keys()}, content.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> GanzooError:
+    return GanzooError(
+        f"{file} cannot be read ({error}). If the file is damaged, remove its folder to go on from the checkpoint before."
+    )
+
+
+def last_good(run: Path) -> str:
+    """A sentence that says which checkpoint to go on from."""
+    last = latest(run)
+    return f"The last good checkpoint is {last}." if last else "There is no checkpoint yet."
+
+
+def _unshared(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Each tensor once, as safetensors wants it, and the other names that it goes by."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    aliases = {}
+    for name, value in tensors.items():
+        original = first.setdefault((value.data_ptr(), value.shape), name) if value.numel() else name
+        if original != name:
+            aliases[name] = original
+    return {n: t.detach().cpu().contiguous() for n, t in tensors.items() if n not in aliases}, aliases
+
+
+def _flatten(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
+    """The same structure as JSON; tensors go to `tensors` and leave their name. Dicts become lists of pairs."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().clone().contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _flatten(item, tensors, f"{name}.{key}".lstrip("."))] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_flatten(item, tensors, f"{name}.{i}") for i, item in enumerate(value)]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"value": value}
+    raise TypeError(f"a state_dict may hold tensors, numbers, text, lists and dicts; {name} is a {type(value).__name__}")
+
+
+def _unflatten(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
+    ((kind, content),) = node.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _unflatten(item, tensors) for key, item in content}
+    if kind == "value":
+        return content
+    items = [_unflatten(item, tensors) for item in content]
+    return items if kind == "list" else tuple(items)
+
+
+def _sync(path: Path) -> None:
+    """To the disk now, so that a rename never gets there before the content."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot sync a folder
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,49 @@
+"""The command line: `ganzoo VERB`. One small file a verb; each imports what it needs when it runs."""
+
+import sys
+
+import click
+
+from ganzoo.cli.bench import bench
+from ganzoo.cli.data import data
+from ganzoo.cli.evaluate import evaluate
+from ganzoo.cli.list import list_
+from ganzoo.cli.report import report
+from ganzoo.cli.run import run
+from ganzoo.cli.show import show
+from ganzoo.cli.translate import translate
+from ganzoo.errors import GanzooError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ganzoo")
+def cli() -> None:
+    """A zoo of adversarial image models behind one engine.
+
+    \b
+    ganzoo list                               what is installed
+    ganzoo run recipes/cyclegan_monet.toml    train
+    ganzoo translate runs/x photos/ out/      use
+    """
+
+
+for command in (run, translate, evaluate, report, list_, show, data, bench):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The program `ganzoo`. A GanzooError is printed as a sentence; anything else is our bug and keeps its traceback."""
+    try:
+        cli(standalone_mode=False)
+    except GanzooError as error:
+        click.secho("Error: ", fg="red", bold=True, err=True, nl=False)
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Aborted.", err=True)
+        sys.exit(130)

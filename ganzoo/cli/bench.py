@@ -1,0 +1,38 @@
+"""ganzoo bench"""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--quick", is_flag=True, help="Apply the recipe's [quick] table.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. --set data.size=128.")
+@click.option("--steps", default=20, show_default=True, type=click.IntRange(min=2), help="Steps to measure.")
+@click.option("--device", metavar="D", help="auto, cpu, cuda or mps.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def bench(recipe: Path, quick: bool, changes: tuple[str, ...], steps: int, device: str | None, as_json: bool) -> None:
+    """Measure how fast RECIPE trains here, beside a bare loop over the same networks."""
+    from ganzoo import recipe as recipes
+    from ganzoo.bench import bench as measure
+    from ganzoo.cli.progress import bar
+    from ganzoo.data.sources import open_source
+
+    changes += (f"train.device={device}",) if device else ()
+    chosen = recipes.read(recipe, quick, changes)
+    opened = open_source(chosen.data, chosen.trainer.data, say=lambda text: click.echo(text, err=True))
+    with bar("measuring") as update:
+        found = measure(chosen, opened, steps, update)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    seconds = found["seconds_per_step"]
+    click.echo(f"{found['images_per_s']:.2f} images/s on {found['device']}, {found['threads']} threads")
+    click.echo(f"{1000 * seconds:.1f} ms a step, median of {found['steps']}:")
+    for name, spent in found["seconds"].items():
+        click.echo(f"  {name:10} {1000 * spent:9.1f} ms  {100 * spent / seconds:5.1f} %")
+    click.echo(f"memory      {found['memory_gb']:.2f} GiB at most")
+    click.echo(f"arithmetic  {found['tflops_per_s']:.3f} TFLOP/s")
+    click.echo(f"engine      {found['engine_over_bare']:.3f} of a bare loop's time, median over pairs of steps")

@@ -1,0 +1,97 @@
+"""ganzoo data"""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def data() -> None:
+    """List, download and check data sets."""
+
+
+@data.command("list")
+def list_() -> None:
+    """Show the data sources and the published archives that a recipe can name."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ganzoo.data.archives import ARCHIVES
+    from ganzoo.registry import registry
+
+    sources = Table(title="sources", title_justify="left", title_style="bold", box=None, header_style="dim")
+    for column in ("name", "kind", "what it is", "package"):
+        sources.add_column(column, style="cyan" if column == "name" else "")
+    for e in registry().entries:
+        if e.kind == "source":
+            sources.add_row(e.name, e.facts.get("data", ""), e.summary, f"{e.distribution} {e.version}")
+    published = Table(title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim")
+    for column in ("name", "kind", "domains", "pictures", "MB"):
+        published.add_column(column, style="cyan" if column == "name" else "", justify="right" if column == "MB" else "left")
+    for archive in ARCHIVES.values():
+        counts = " + ".join(map(str, archive.counts)) if archive.counts else ""
+        size = f"{archive.bytes / 1e6:,.0f}" if archive.bytes else ""
+        published.add_row(archive.name, archive.kind, ", ".join(archive.domains), counts, size)
+    console = Console()
+    console.print(sources)
+    console.print()
+    console.print(published)
+
+
+@data.command()
+@click.argument("name")
+@click.option("--archive", type=click.Path(path_type=Path), help="A copy you already have, instead of downloading.")
+def get(name: str, archive: Path | None) -> None:
+    """Download the published archive NAME into the cache: checksummed, resumed if it was broken off."""
+    from ganzoo.cli.progress import bar
+    from ganzoo.data import archives
+
+    with bar(f"downloading {name}") as update:
+        folder = archives.get(name, archive=archive, progress=update, say=lambda text: click.echo(text, err=True))
+    click.echo(folder)
+
+
+@data.command()
+@click.argument("what", metavar="RECIPE-OR-FOLDER", type=click.Path(path_type=Path))
+def check(what: Path) -> None:
+    """Open every picture of a recipe's data, or of a folder, and say what is there and what is wrong."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ganzoo import recipe as recipes
+    from ganzoo.cli.progress import bar
+    from ganzoo.data.check import check as look
+    from ganzoo.data.sources import open_source
+    from ganzoo.errors import GanzooError
+    from ganzoo.options import DataOptions
+
+    if what.suffix == ".toml":
+        recipe = recipes.read(what)
+        options, kind = recipe.data, recipe.trainer.data
+    else:
+        options, kind = DataOptions(source="folders", root=str(what)), "domains"
+    source = open_source(options, kind).source
+    with bar("opening pictures") as update:
+        findings = look(source, update)
+    table = Table(box=None, header_style="dim")
+    for column in ("split", "domain", "pictures", "sizes", "pixels"):
+        table.add_column(column)
+    for part in findings.parts:
+        table.add_row(part.split, part.domain, str(part.count), _sizes(part.sizes), ", ".join(part.modes))
+    Console().print(table)
+    problems = [f"broken: {sentence}" for sentence in findings.broken]
+    problems += [f"in train and in test: {train} is {test}" for train, test in findings.leaks]
+    if problems:
+        raise GanzooError(
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''}:\n" + "\n".join(f"  {p}" for p in problems[:50])
+            + "\nRemove or replace these files."
+        )
+    click.echo("Everything can be read, and no test picture is among the training pictures.")
+
+
+def _sizes(sizes: dict[tuple[int, int], int]) -> str:
+    if not sizes:
+        return ""
+    widths, heights = [w for w, _ in sizes], [h for _, h in sizes]
+    smallest, largest = f"{min(widths)}x{min(heights)}", f"{max(widths)}x{max(heights)}"
+    return smallest if smallest == largest else f"{smallest} to {largest}"

@@ -1,0 +1,42 @@
+"""ganzoo evaluate"""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
+def evaluate(run: Path, as_json: bool, device: str) -> None:
+    """Measure a trained RUN on its test pictures.
+
+    Error to the truth where the data has one, beside the error of doing nothing; else the error of the way back.
+    """
+    from ganzoo import translate as translation
+    from ganzoo.cli.progress import bar
+    from ganzoo.data.sources import open_source
+    from ganzoo.evaluate import evaluate as measure
+
+    translator = translation.load(run, device)
+    recipe = translator.recipe
+    opened = open_source(recipe.data, recipe.trainer.data, say=lambda text: click.echo(text, err=True))
+    with bar("evaluating") as update:
+        figures = measure(translator.trainer, opened.source, recipe.data, update)
+    if as_json:
+        click.echo(json.dumps(figures, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{run} at {translator.images:,} images", title_justify="left", box=None, header_style="dim")
+    for column in ("direction", "figure", "translated", "doing nothing"):
+        table.add_column(column, justify="left" if column in ("direction", "figure") else "right")
+    for direction, values in figures.items():
+        for name, value in values.items():
+            if not name.endswith("_identity"):
+                nothing = values.get(f"{name}_identity")
+                table.add_row(direction, name, f"{value:.4f}", "" if nothing is None else f"{nothing:.4f}")
+    Console().print(table)

@@ -1,0 +1,17 @@
+"""ganzoo report"""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Write RUN/report.html anew: samples over time, losses, settings and numbers in one file."""
+    from ganzoo.errors import GanzooError
+    from ganzoo.report import write
+
+    if not (run / "recipe.toml").exists():
+        raise GanzooError(f"{run} is not a run folder: it has no recipe.toml. `ganzoo run RECIPE` makes one.")
+    click.echo(write(run))

@@ -1,0 +1,112 @@
+"""ganzoo show"""
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def show(model: str, as_json: bool) -> None:
+    """Show a model or a part: what it is, where it comes from, and every option with type, default and meaning."""
+    facts = describe(model)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"[bold cyan]{facts['name']}[/]  {escape(facts['summary'])}")
+    for key in ("kind", "data", "paper", "package"):
+        if facts.get(key):
+            console.print(f"  [dim]{key:8}[/] {escape(facts[key])}", highlight=False)
+    for name, changes in facts.get("presets", {}).items():
+        text = ", ".join(f"{k} = {json.dumps(v)}" for k, v in changes.items()) or "the defaults"
+        console.print(f"  [dim]preset  [/] {name}: {escape(text)}", highlight=False)
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 2))
+    for column in ("option", "type", "default", "meaning"):
+        table.add_column(column, style="cyan" if column == "option" else "")
+    for option in facts["options"]:
+        default = json.dumps(option["default"]) if option["default"] is not None else ""
+        table.add_row(option["name"], escape(option["type"]), escape(default), escape(option["meaning"]))
+    console.print()
+    console.print(table)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Everything that `ganzoo show` says of a registered name."""
+    from ganzoo.errors import GanzooError
+    from ganzoo.registry import KINDS, registry
+
+    found = registry()
+    kinds = [kind for kind in KINDS if any(name in (e.name, e.qualified) for e in found.entries if e.kind == kind)]
+    if not kinds:
+        try:
+            found.find("model", name)
+        except GanzooError as error:
+            raise GanzooError(f"{error} `ganzoo list` shows the parts, too.") from None
+    entry = found.find(kinds[0], name)
+    target = found.load(entry.kind, name)
+    facts = {
+        "name": entry.name,
+        "kind": entry.kind,
+        "summary": entry.summary,
+        **entry.facts,
+        "package": f"{entry.distribution} {entry.version}",
+        "distribution": entry.distribution,
+        "version": entry.version,
+    }
+    if entry.kind == "model":
+        facts["presets"] = target.presets
+        facts["options"] = _model_options(target.Config)
+    else:
+        facts["options"] = _part_options(target)
+    return facts
+
+
+def _model_options(config: Any) -> list[dict[str, Any]]:
+    properties = config.model_json_schema()["properties"]
+    options = []
+    for name, schema in properties.items():
+        default = schema.get("default")
+        kind = _type(schema, config.model_json_schema().get("$defs", {}))
+        options.append({"name": name, "type": kind, "default": default, "meaning": schema.get("description", "")})
+    return options
+
+
+def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " | ".join(dict.fromkeys(_type(s, definitions) for s in schema["anyOf"]))
+    if "prefixItems" in schema:
+        return f"[{', '.join(_type(s, definitions) for s in schema['prefixItems'])}]"
+    kind = {"string": "text", "object": "table", "boolean": "true | false", "null": "nothing"}.get(schema.get("type"))
+    bounds = [f">= {schema['minimum']:g}"] if "minimum" in schema else []
+    bounds += [f"<= {schema['maximum']:g}"] if "maximum" in schema else []
+    return " ".join([kind or schema.get("type", "any"), *bounds])
+
+
+def _part_options(part: type) -> list[dict[str, Any]]:
+    from inspect import Parameter
+    from typing import get_type_hints
+
+    from pydantic import TypeAdapter
+
+    from ganzoo.options import own_options
+
+    hints = get_type_hints(part.__init__)
+    meaning = (part.__doc__ or "").strip()
+    return [
+        {
+            "name": name,
+            "type": _type(TypeAdapter(hints[name]).json_schema(), {}),
+            "default": None if parameter.default is Parameter.empty else parameter.default,
+            "meaning": next((line.strip() for line in meaning.splitlines() if f"`{name}`" in line), ""),
+        }
+        for name, parameter in own_options(part).items()
+    ]

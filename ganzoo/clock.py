@@ -1,0 +1,72 @@
+"""The one clock, images seen, and the random streams that follow from it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def mix(*numbers: int) -> int:
+    """One well-spread 63-bit seed from several whole numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class Clock:
+    """Images seen so far, and everything random in a step as a function of it.
+
+    `shared` is a generator that is the same in every process, for draws that belong to the whole batch. Torch's default
+    generators (dropout) are seeded for each step too, differently in each process.
+    """
+
+    def __init__(self, seed: int = 0, batch: int = 1, rank: int = 0, world: int = 1) -> None:
+        self.seed, self.batch, self.rank, self.world = seed, batch, rank, world
+        self.shared = torch.Generator()
+        self.set(0)
+
+    def set(self, images: int) -> None:
+        """Go to a moment; `images` is a multiple of the batch."""
+        self.images = images
+        self.shared.manual_seed(mix(self.seed, images))
+
+    def start_step(self) -> None:
+        torch.manual_seed(mix(self.seed, self.images, 1 + self.rank))
+
+    def advance(self) -> None:
+        self.set(self.images + self.batch)
+
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+        return self.images // self.batch
+
+    def rand(self, *shape: int, like: Tensor) -> Tensor:
+        """Uniform in [0, 1): this process's rows of a draw for the whole batch. Device and type follow `like`."""
+        return self._rows(torch.rand, shape, like)
+
+    def randn(self, *shape: int, like: Tensor) -> Tensor:
+        """Standard normal: this process's rows of a draw for the whole batch. Device and type follow `like`."""
+        return self._rows(torch.randn, shape, like)
+
+    def _rows(self, draw: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        rows = shape[0]
+        everyone = draw(rows * self.world, *shape[1:], generator=self.shared)
+        return everyone[self.rank * rows : (self.rank + 1) * rows].to(like)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows of every process, in the order of the batch; without gradient."""
+        if self.world == 1:
+            return rows
+        parts = [torch.empty_like(rows) for _ in range(self.world)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    def own(self, rows: Tensor) -> Tensor:
+        """This process's part of gathered rows."""
+        return rows.chunk(self.world)[self.rank]
+
+
+def due(images: int, batch: int, every: int) -> bool:
+    """Whether a multiple of `every` was reached by the step that ended at `images`."""
+    return images // every > (images - batch) // every

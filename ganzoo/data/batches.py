@@ -1,0 +1,165 @@
+"""Batches as a function of the clock: image number i of a run is always the same picture, cropped the same way."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ganzoo.clock import Clock
+from ganzoo.data.pictures import Picture, convert, to_tensor
+from ganzoo.data.sources import Source
+from ganzoo.errors import GanzooError
+from ganzoo.options import DataOptions
+from ganzoo.trainer import Batch, DataSpec
+
+
+class Draws(Dataset):
+    """Item i is the i-th draw: a picture of each domain, drawn independently, as tensors in [-1, 1]."""
+
+    def __init__(self, source: Source, data: DataOptions, spec: DataSpec, seed: int, multiple: int) -> None:
+        self.data, self.spec, self.seed, self.multiple = data, spec, seed, multiple
+        self.pictures = {domain: source.pictures("train", domain) for domain in spec.domains}
+
+    def __getitem__(self, i: int) -> dict[str, Tensor] | GanzooError:
+        try:
+            return {domain: self._draw(domain, i) for domain in self.spec.domains}
+        except GanzooError as error:
+            return error  # raised by batches(): an exception would come out of a worker with its traceback in the text
+
+    def _draw(self, domain: str, i: int) -> Tensor:
+        pictures, stream = self.pictures[domain], crc32(domain.encode())
+        epoch, place = divmod(i, len(pictures))
+        rng = np.random.default_rng([self.seed, stream, i])
+        for attempt in range(len(pictures)):
+            picture = pictures[_order(self.seed, stream, epoch, len(pictures))[(place + attempt) % len(pictures)]]
+            try:
+                image = convert(picture.open(), self.spec.channels[domain])
+            except GanzooError as error:
+                if self.data.broken == "stop":
+                    raise
+                _tell_once(str(error))
+            else:
+                return to_tensor(train_view(image, self.data, self.multiple, rng))
+        raise GanzooError(f'None of the {len(pictures)} pictures of "{domain}" can be read. Replace them.')
+
+
+def batches(draws: Draws, clock: Clock, stop: int, pin: bool = False) -> Iterator[Batch]:
+    """This process's part of every batch from the clock's time until `stop` images."""
+    workers = draws.data.workers
+    if workers is None:
+        workers = min(8, torch.get_num_threads()) if pin else 0
+    share = clock.batch // clock.world
+    starts = range(clock.images + clock.rank * share, stop, clock.batch)
+    loader = DataLoader(
+        draws,
+        batch_sampler=_Shares(starts, share),
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=pin,
+    )
+    for batch in loader:
+        if isinstance(batch, GanzooError):
+            raise batch
+        yield batch
+
+
+class _Shares:
+    """The draws of each step, made when asked for."""
+
+    def __init__(self, starts: range, share: int) -> None:
+        self.starts, self.share = starts, share
+
+    def __iter__(self) -> Iterator[range]:
+        return (range(start, start + self.share) for start in self.starts)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def _collate(items: list[Any]) -> Batch | GanzooError:
+    for item in items:
+        if isinstance(item, GanzooError):
+            return item
+    try:
+        return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+    except RuntimeError:
+        sizes = sorted({f"{t.shape[-1]}x{t.shape[-2]}" for item in items for t in item.values()})
+        return GanzooError(
+            f"A batch holds pictures of several sizes ({', '.join(sizes)}). Set data.batch = 1, or a data.preprocess "
+            'that makes squares: "resize-and-crop" or "crop".'
+        )
+
+
+@lru_cache(maxsize=64)
+def _order(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, stream, epoch, count]).permutation(count)
+
+
+@lru_cache(maxsize=1000)
+def _tell_once(message: str) -> None:
+    print(f"skipped: {message}", file=sys.stderr)
+
+
+def train_view(image: Image.Image, data: DataOptions, multiple: int, rng: np.random.Generator) -> Image.Image:
+    """A training picture as the networks see it: resized, cropped and mirrored at random."""
+    left, top, mirror = rng.random(3)
+    if data.preprocess == "resize-and-crop":
+        image = _resize(image, data.load_size, data.load_size)
+    image = _framed(image, data, multiple, left, top)
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if data.flip and mirror < 0.5 else image
+
+
+def plain_view(image: Image.Image, data: DataOptions, multiple: int) -> Image.Image:
+    """A test picture, without anything random."""
+    if data.preprocess == "resize-and-crop":
+        return _resize(image, data.size, data.size)
+    return _framed(image, data, multiple, 0.5, 0.5)
+
+
+def _framed(image: Image.Image, data: DataOptions, multiple: int, left: float, top: float) -> Image.Image:
+    width, height = image.size
+    if data.preprocess == "none":
+        return _resize(image, _near(width, multiple), _near(height, multiple))
+    if data.preprocess == "scale-width":
+        return _resize(image, data.size, _near(round(height * data.size / width), multiple))
+    if min(width, height) < data.size:  # a crop that is larger than the picture: enlarge it just enough
+        scale = data.size / min(width, height)
+        image = _resize(image, max(data.size, round(width * scale)), max(data.size, round(height * scale)))
+        width, height = image.size
+    x, y = int(left * (width - data.size + 1)), int(top * (height - data.size + 1))
+    return image.crop((x, y, x + data.size, y + data.size))
+
+
+def _near(side: int, multiple: int) -> int:
+    return max(multiple, round(side / multiple) * multiple)
+
+
+def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def held_out(
+    source: Source, data: DataOptions, spec: DataSpec, multiple: int, count: int | None = None
+) -> dict[str, list[Tensor]]:
+    """The first `count` test pictures of each domain (all by default), each (channels, height, width) in [-1, 1]."""
+
+    def views(domain: str, pictures: Sequence[Picture]) -> Iterator[Tensor]:
+        for picture in pictures:
+            try:
+                image = convert(picture.open(), spec.channels[domain])
+            except GanzooError as error:
+                if data.broken == "stop":
+                    raise
+                _tell_once(str(error))
+            else:
+                yield to_tensor(plain_view(image, data, multiple))
+
+    return {d: list(islice(views(d, source.pictures("test", d)), count)) for d in spec.domains}

@@ -1,0 +1,57 @@
+"""A look at a data set before it is trained on: counts, sizes, broken files, test pictures among the training ones."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ganzoo.data.sources import Source
+from ganzoo.errors import GanzooError
+
+
+@dataclass
+class Part:
+    """One split of one domain."""
+
+    split: str
+    domain: str
+    count: int = 0
+    sizes: dict[tuple[int, int], int] = field(default_factory=dict)  # (width, height) -> pictures
+    modes: dict[str, int] = field(default_factory=dict)  # Pillow's names of pixel formats -> pictures
+
+
+@dataclass
+class Findings:
+    parts: list[Part] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)  # a sentence each
+    leaks: list[tuple[str, str]] = field(default_factory=list)  # names of the same picture in train and in test
+
+
+def check(source: Source, progress: Callable[[int, int], None] | None = None) -> Findings:
+    """Opens every picture once."""
+    findings = Findings()
+    seen: dict[bytes, str] = {}
+    splits = [(split, domain) for split in ("train", "test") for domain in source.domains]
+    total = sum(len(source.pictures(*split)) for split in splits)
+    done = 0
+    for split, domain in splits:
+        part = Part(split, domain)
+        findings.parts.append(part)
+        for picture in source.pictures(split, domain):
+            done += 1
+            try:
+                image = picture.open()
+            except GanzooError as error:
+                findings.broken.append(str(error).split(". Replace")[0])
+                continue
+            finally:
+                if progress:
+                    progress(done, total)
+            part.count += 1
+            part.sizes[image.size] = part.sizes.get(image.size, 0) + 1
+            part.modes[image.mode] = part.modes.get(image.mode, 0) + 1
+            pixels = hashlib.sha256(image.convert("RGB").tobytes() + str(image.size).encode()).digest()
+            if split == "train":
+                seen.setdefault(pixels, picture.name)
+            elif pixels in seen:
+                findings.leaks.append((seen[pixels], picture.name))
+    return findings

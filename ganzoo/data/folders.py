@@ -1,0 +1,124 @@
+"""Your own pictures: the folder layouts that people have."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganzoo.data.pictures import Picture, find_pictures, natural
+from ganzoo.data.sources import Source
+from ganzoo.errors import GanzooError
+from ganzoo.options import DataOptions
+
+TEST_NAMES = ("test", "val", "valid", "validation")
+EXPECTED = """Expected one of:
+  {root}/trainA  trainB  testA  testB        (testA, testB may be missing)
+  {root}/train/NAME  train/OTHER  test/NAME  test/OTHER
+  {root}/NAME/train  NAME/test  OTHER/train  OTHER/test
+  {root}/NAME  OTHER                         (one folder of pictures for each domain)"""
+HELD_OUT = 20  # one picture in so many is kept for testing where there is no test folder
+
+
+class Folders(Source):
+    """`data.root` in any of the layouts in `EXPECTED`; domains are named after folders or as `data.domains` says.
+
+    Without test folders every 20th picture, 50 at most, is held out for testing, if a domain has at least 40 pictures;
+    a smaller domain is tested on its training pictures.
+    """
+
+    def __init__(self, data: DataOptions, kind: str) -> None:
+        if not data.root:
+            raise GanzooError('data.source is "folders": set data.root to the folder that holds your pictures.')
+        self.root = Path(data.root).expanduser()
+        if not self.root.is_dir():
+            raise GanzooError(f"data.root: there is no folder {self.root}. Create it or correct the path.")
+        found = find_layout(self.root, data.domains)
+        if kind == "unpaired" and len(found) != 2:
+            raise GanzooError(
+                f"{self.root} should hold two domains, {len(found)} found{_listed(found)}. "
+                f"{'Name the two with data.domains. ' if len(found) > 2 else ''}{explain(self.root)}"
+            )
+        self.domains = tuple(found)
+        self._pictures = {domain: _split(domain, *folders) for domain, folders in found.items()}
+
+    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
+        return self._pictures[domain][split]
+
+
+Layout = dict[str, tuple[Path, Path | None]]  # domain -> folders of training and test pictures
+
+
+def find_layout(root: Path, names: Sequence[str] = ()) -> Layout:
+    """The domains under a folder. `names` choose among named folders, or name trainA, trainB ... in their order."""
+    return _lettered(root, names) or _chosen(_split_first(root) or _domain_first(root) or _flat(root), root, names)
+
+
+def _lettered(root: Path, names: Sequence[str]) -> Layout:
+    """trainA, trainB, testA, testB; also train0 ... trainN."""
+    letters = sorted((m[1] for p in folders(root) if (m := re.fullmatch(r"train([A-Z]|\d+)", p.name))), key=natural)
+    if not letters:
+        return {}
+    if names and len(names) != len(letters):
+        found = ", ".join(f"train{letter}" for letter in letters)
+        raise GanzooError(f"data.domains names {len(names)} domains, but {root} holds {len(letters)}: {found}.")
+    tests = {letter: _first(root / f"{test}{letter}" for test in TEST_NAMES) for letter in letters}
+    return {name: (root / f"train{x}", tests[x]) for name, x in zip(names or letters, letters, strict=True)}
+
+
+def _split_first(root: Path) -> Layout:
+    """train/NAME, test/NAME."""
+    if not (root / "train").is_dir():
+        return {}
+    return {p.name: (p, _first(root / test / p.name for test in TEST_NAMES)) for p in folders(root / "train")}
+
+
+def _domain_first(root: Path) -> Layout:
+    """NAME/train, NAME/test."""
+    with_train = [p for p in folders(root) if (p / "train").is_dir()]
+    return {p.name: (p / "train", _first(p / test for test in TEST_NAMES)) for p in with_train}
+
+
+def _flat(root: Path) -> Layout:
+    """NAME: one folder a domain."""
+    return {p.name: (p, None) for p in folders(root) if find_pictures(p)}
+
+
+def _chosen(layout: Layout, root: Path, names: Sequence[str]) -> Layout:
+    for name in names:
+        if name not in layout:
+            raise GanzooError(f'data.domains names "{name}", but {root} has{_listed(layout) or " no domains"}. {explain(root)}')
+    return {name: layout[name] for name in names} if names else layout
+
+
+def _split(domain: str, train: Path, test: Path | None) -> dict[str, list[Picture]]:
+    pictures = [Picture(path) for path in find_pictures(train)]
+    if not pictures:
+        raise GanzooError(f'The domain "{domain}" is empty: put pictures (jpg, png, webp, bmp, tiff, ppm) into {train}.')
+    if test:
+        held = [Picture(path) for path in find_pictures(test)]
+        return {"train": pictures, "test": held or pictures}
+    if len(pictures) < 2 * HELD_OUT:
+        return {"train": pictures, "test": pictures}
+    held = pictures[::HELD_OUT][:50]
+    return {"train": [p for p in pictures if p not in set(held)], "test": held}
+
+
+def explain(root: Path) -> str:
+    """The tree that was expected beside the tree that was found."""
+    lines = []
+    for folder in [root, *folders(root), *(sub for f in folders(root) for sub in folders(f))][:20]:
+        count = len(find_pictures(folder, recursive=False))
+        lines.append(f"  {folder}  ({count} picture{'s' if count != 1 else ''})")
+    return EXPECTED.format(root=root) + "\nFound:\n" + "\n".join(lines)
+
+
+def folders(root: Path) -> list[Path]:
+    """The folders in a folder in natural order, hidden ones left out."""
+    return sorted((p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._"), key=lambda p: natural(p.name))
+
+
+def _first(candidates) -> Path | None:
+    return next((path for path in candidates if path.is_dir()), None)
+
+
+def _listed(names) -> str:
+    return f": {', '.join(names)}" if names else ""

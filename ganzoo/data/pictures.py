@@ -1,0 +1,84 @@
+"""One picture: opened, turned the right way up, with the channels asked for; as a tensor and back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ganzoo.errors import GanzooError
+
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a file. Subclasses draw theirs instead; all are small, so that they travel to worker processes."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def open(self) -> Image.Image:
+        """Decoded whole and turned as its EXIF orientation says. Raises GanzooError where it cannot be read."""
+        try:
+            with Image.open(self.path) as image:
+                image.load()
+                return ImageOps.exif_transpose(image)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise GanzooError(
+                f"{self.path} cannot be read as a picture ({error}). Replace or remove it"
+                ', or set data.broken = "skip" in the recipe to go on without such pictures.'
+            ) from error
+
+
+def find_pictures(folder: Path, recursive: bool = True) -> list[Path]:
+    """The picture files in a folder, in natural order (2 before 10). Hidden ones are left out."""
+    found = folder.rglob("*") if recursive else folder.glob("*")
+    files = [p for p in found if p.suffix.lower() in EXTENSIONS and p.is_file() and not p.name.startswith(".")]
+    return sorted(files, key=lambda path: natural(str(path.relative_to(folder))))
+
+
+def natural(text: str) -> list[tuple[int, int | str]]:
+    """A key that sorts numbers inside text by value."""
+    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in _pieces(text)]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    piece = ""
+    for character in text:
+        if piece and piece.isdigit() != character.isdigit():
+            yield piece
+            piece = ""
+        piece += character
+    yield piece
+
+
+def convert(image: Image.Image, channels: int) -> Image.Image:
+    """8 bits a channel, 1 to 4 channels; 16 bits are reduced, transparency without an alpha channel becomes white."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).round().astype(np.uint8))
+    if channels in (1, 3) and (image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(MODES[channels])
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """(channels, height, width), float32 in [-1, 1]."""
+    array = np.asarray(image, dtype=np.float32)
+    array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(array) / 127.5 - 1)
+
+
+def to_image(tensor: Tensor) -> Image.Image:
+    """The reverse, clipped and rounded."""
+    array = ((tensor.detach().float().cpu() + 1) * 127.5).clamp(0, 255).round().byte().numpy()
+    array = array[0] if len(array) == 1 else array.transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(array))

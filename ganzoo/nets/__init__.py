@@ -1,0 +1,1 @@
+"""Networks and layers that a plugin may use or ignore."""

@@ -1,0 +1,147 @@
+"""What a recipe may set: the base of every table of options, and parts chosen by name."""
+
+import inspect
+from functools import partial
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
+
+from ganzoo.errors import GanzooError
+from ganzoo.registry import nearest, registry
+
+
+class Options(BaseModel):
+    """A frozen table of options. Fields carry a default; the string under a field is its description."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+    )
+
+
+class Part(BaseModel):
+    """A registered part: its name and its own options, e.g. `{ name = "unet", width = 32 }` or just `"unet"`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+    _class: Any = PrivateAttr(default=None)
+
+    def build(self, *facts: Any) -> Any:
+        """The part itself; `facts` are what the kind prescribes, e.g. (in_channels, out_channels, size)."""
+        return self._class(*facts, **(self.model_extra or {}))
+
+
+def own_options(part: type) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a part's constructor: what a recipe may set."""
+    return {p.name: p for p in inspect.signature(part).parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _known(kind: str, part: Part) -> Part:
+    """Looks the part up and checks its options against the constructor's keyword-only parameters."""
+    try:
+        found = registry().load(kind, part.name)
+    except GanzooError as error:
+        raise ValueError(str(error)) from error
+    allowed = own_options(found)
+    hints = get_type_hints(found.__init__)
+    options = {}
+    for key, value in (part.model_extra or {}).items():
+        if key not in allowed:
+            raise ValueError(
+                f'the {kind} "{part.name}" has no option "{key}".{nearest(key, list(allowed))} '
+                f"It has: {', '.join(allowed) or 'none'}."
+            )
+        options[key] = TypeAdapter(hints.get(key, Any)).validate_python(value)
+    checked = Part(name=part.name, **options)
+    checked._class = found
+    return checked
+
+
+def _part(kind: str) -> Any:
+    schema = BeforeValidator(_named, json_schema_input_type=str | dict[str, Any])
+    return Annotated[Part, schema, AfterValidator(partial(_known, kind))]
+
+
+GeneratorPart = _part("generator")
+DiscriminatorPart = _part("discriminator")
+LossPart = _part("loss")
+
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class DataOptions(Options):
+    """The `[data]` table of a recipe."""
+
+    source: str
+    """a registered data source or the name of a published archive (`ganzoo data list`)"""
+    root: str = ""
+    """folder of your own pictures, for source = "folders\""""
+    archive: str = ""
+    """a local copy of the published archive, used instead of downloading"""
+    fallback: str = ""
+    """source to use, loudly, when a download cannot be had"""
+    domains: tuple[str, ...] = ()
+    """names of the domains, in order; empty: the source's own names"""
+    size: Annotated[int, Field(ge=8)] = 256
+    """side of the square the networks see, in pixels"""
+    load: int | None = Field(default=None, ge=8)
+    """size before the random crop; default: size x 286/256, the paper's"""
+    preprocess: Literal["resize-and-crop", "crop", "scale-width", "none"] = "resize-and-crop"
+    """how a picture becomes that square"""
+    flip: bool = True
+    """mirror half of the training pictures at random"""
+    channels: Annotated[int, Field(ge=1, le=4)] | dict[str, Annotated[int, Field(ge=1, le=4)]] = 3
+    """channels of the pictures: one number, or one for each domain: 1 grey, 2 grey+alpha, 3 colour, 4 colour+alpha"""
+    batch: Count = 1
+    """pictures of each domain in a step, over all devices together"""
+    workers: int | None = Field(default=None, ge=0)
+    """processes that prepare pictures; default: none on a CPU, up to 8 beside a GPU"""
+    broken: Literal["stop", "skip"] = "stop"
+    """what to do with a picture that cannot be read"""
+
+    @property
+    def load_size(self) -> int:
+        return self.load or round(self.size * 286 / 256)
+
+
+class TrainOptions(Options):
+    """The `[train]` table of a recipe. Everything is counted in images seen."""
+
+    images: Count
+    """length of the training: images seen of each domain"""
+    constant: float = Field(default=0.5, ge=0, le=1)
+    """share of the training at the full learning rate; then it falls linearly to zero"""
+    seed: int = Field(default=0, ge=0)
+    """fixes the initial weights, the order of the pictures and every random draw"""
+    checkpoint_every: Count = 10_000
+    """images seen between checkpoints"""
+    sample_every: Count = 10_000
+    """images seen between sample sheets"""
+    log_every: Count = 100
+    """images seen between lines of the log"""
+    keep: Count = 3
+    """how many checkpoints are kept: the newest ones"""
+    ema: Weight = 0.0
+    """half-life, in images seen, of the averaged weights used for translation; 0: no averaging"""
+    clip: Weight = 0.0
+    """largest norm of a phase's gradient; 0: not clipped"""
+    precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
+    """arithmetic of the training"""
+    compile: bool = False
+    """compile generators and discriminators with torch.compile"""
+    device: str = "auto"
+    """auto, cpu, cuda or mps"""
+    devices: Count = 1
+    """processes on this machine, one a device"""
+    nodes: Count = 1
+    """machines"""

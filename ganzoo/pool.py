@@ -1,0 +1,43 @@
+"""Past fakes for the discriminator (Shrivastava et al. 2017, arXiv:1612.07828)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.clock import Clock
+
+
+class ImagePool:
+    """The last `size` fakes. Once full, each new fake is swapped for a random old one with probability one half.
+
+    Decided picture by picture, not batch by batch. With several processes the pool holds the fakes of all of them and
+    is the same everywhere, so that a run does not depend on how many processes share the batch.
+    """
+
+    def __init__(self, size: int = 50) -> None:
+        self.size = size
+        self.images: list[Tensor] = []
+
+    def __call__(self, images: Tensor, clock: Clock) -> Tensor:
+        """As many pictures as given, (batch, channels, height, width), new or old; without gradient."""
+        if self.size == 0:
+            return images.detach()
+        return clock.own(torch.stack([self._swap(image, clock) for image in clock.gather(images.detach())]))
+
+    def _swap(self, image: Tensor, clock: Clock) -> Tensor:
+        if len(self.images) < self.size:
+            self.images.append(image.clone())
+            return image
+        keep, place = torch.rand(2, generator=clock.shared).tolist()
+        if keep < 0.5:
+            return image
+        index = int(place * self.size)
+        old, self.images[index] = self.images[index], image.clone()
+        return old
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"images": list(self.images)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.images = list(state["images"])

@@ -1,0 +1,235 @@
+"""A TOML file becomes a frozen, validated Recipe; every mistake is reported at once, in the recipe's own words."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from pydantic import BaseModel, ValidationError
+
+from ganzoo.errors import GanzooError
+from ganzoo.options import DataOptions, Options, TrainOptions
+from ganzoo.registry import nearest, registry
+
+TABLES = ("data", "options", "train")
+KEYS = ("model", "preset", *TABLES, "quick")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, and how; complete with every default."""
+
+    model: str
+    trainer: type  # the model's Trainer subclass
+    data: DataOptions
+    options: Options
+    train: TrainOptions
+    preset: str = ""
+    path: Path | None = None
+    quick: bool = False
+
+    @property
+    def name(self) -> str:
+        """What its run folder is called."""
+        return (self.path.stem if self.path else self.model) + ("-quick" if self.quick else "")
+
+    def with_data(self, **changes: Any) -> "Recipe":
+        return replace(self, data=DataOptions(**(self.data.model_dump() | changes)))
+
+    def tables(self) -> dict[str, Any]:
+        """Everything a recipe file would say, as plain values."""
+        head = {"model": self.model} | ({"preset": self.preset} if self.preset else {})
+        return head | {table: _plain(getattr(self, table)) for table in TABLES}
+
+    def to_toml(self, *comments: str) -> str:
+        """The resolved recipe, with every default, as a recipe file."""
+        document = tomlkit.document()
+        for comment in comments:
+            document.add(tomlkit.comment(comment))
+        for key, value in self.tables().items():
+            document.add(key, value)
+        return tomlkit.dumps(document)
+
+
+def read(path: Path, quick: bool = False, changes: Iterable[str] = ()) -> Recipe:
+    """The recipe in a file, with its `[quick]` table applied or not, and `key=value` changes on top.
+
+    Raises GanzooError naming every mistake with its line, before data or device are touched.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except FileNotFoundError:
+        raise GanzooError(f"There is no recipe {path}.{_near_file(path)}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise GanzooError(f"{path} is not valid TOML: {error}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GanzooError(f"{path} cannot be read: {error}.") from None
+    return parse(document, text=text, path=path, quick=quick, changes=changes)
+
+
+def parse(
+    document: dict[str, Any],
+    text: str = "",
+    path: Path | None = None,
+    quick: bool = False,
+    changes: Iterable[str] = (),
+) -> Recipe:
+    """The same from a recipe already read, e.g. a dict written in Python."""
+    document = {k: dict(v) if isinstance(v, dict) else v for k, v in document.items()}
+    report = _Mistakes(path, text)
+    quick_table = document.pop("quick", {})
+    if quick and not quick_table:
+        raise GanzooError(f"{path or 'The recipe'} has no [quick] table, so it cannot be run with --quick.")
+    if quick:
+        for keys, value in _leaves(quick_table):
+            _put(document, keys, value, "[quick]", report)
+    for change in changes:
+        keys, value = _parse_change(change)
+        _put(document, keys, value, "--set", report)
+
+    for key in document:
+        if key not in KEYS:
+            report.add((key,), f"there is no such key.{nearest(key, list(KEYS))}")
+    values = {}
+    trainer = _trainer(document, report)
+    if trainer:
+        given = document.get("options", {})
+        document["options"] = _preset(document, trainer, report) | (given if isinstance(given, dict) else {})
+    for table, kind in (("data", DataOptions), ("options", trainer and trainer.Config), ("train", TrainOptions)):
+        if kind:
+            values[table] = report.validate(table, kind, document.get(table, {}))
+    report.raise_if_any()
+    return Recipe(
+        model=document["model"],
+        trainer=trainer,
+        preset=document.get("preset", ""),
+        path=path,
+        quick=quick,
+        **values,
+    )
+
+
+class _Mistakes:
+    """Collects what is wrong, each with the line it stands on."""
+
+    def __init__(self, path: Path | None, text: str) -> None:
+        self.path, self.text = path, text
+        self.found: list[tuple[str, str]] = []
+        self.origin: dict[tuple[str, ...], str] = {}  # keys that did not come from the recipe's own tables
+
+    def add(self, keys: tuple[str, ...], message: str) -> None:
+        place = self.origin.get(keys)
+        if place is None and (line := _line(self.text, keys)):
+            place = f"line {line}"
+        self.found.append((" ".join(filter(None, (place, ".".join(keys)))), message))
+
+    def validate(self, table: str, kind: type[Options], given: Any) -> Options | None:
+        if not isinstance(given, dict):
+            self.add((table,), f"should be a table, written [{table}]")
+            return None
+        try:
+            return kind(**given)
+        except ValidationError as error:
+            for mistake in error.errors():
+                keys = (table, *(str(part) for part in mistake["loc"][:1]))
+                self.add(keys, _sentence(mistake, kind))
+            return None
+
+    def raise_if_any(self) -> None:
+        if self.found:
+            many = "a mistake" if len(self.found) == 1 else f"{len(self.found)} mistakes"
+            lines = "\n".join(f"  {place}: {message}" for place, message in dict.fromkeys(self.found))
+            raise GanzooError(f"{self.path or 'The recipe'} has {many}:\n{lines}")
+
+
+def _sentence(mistake: Any, kind: type[BaseModel]) -> str:
+    """A pydantic error in the user's words."""
+    if mistake["type"] == "extra_forbidden":
+        return f"there is no such key.{nearest(str(mistake['loc'][-1]), list(kind.model_fields))}"
+    if mistake["type"] == "missing":
+        return "is missing; the recipe must say it"
+    message = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "value_error":
+        return message
+    return f"{message[0].lower()}{message[1:]}, it is {mistake['input']!r}"
+
+
+def _trainer(document: dict[str, Any], report: _Mistakes) -> type | None:
+    model = document.get("model")
+    if not isinstance(model, str):
+        report.add(("model",), f"is missing; it names the model, e.g. one of {', '.join(registry().names('model'))}")
+        return None
+    try:
+        return registry().load("model", model)
+    except GanzooError as error:
+        report.add(("model",), str(error))
+        return None
+
+
+def _preset(document: dict[str, Any], trainer: type, report: _Mistakes) -> dict[str, Any]:
+    preset = document.get("preset", "")
+    if preset and preset not in trainer.presets:
+        known = list(trainer.presets)
+        report.add(("preset",), f'there is no preset "{preset}".{nearest(preset, known)} There are: {", ".join(known)}')
+    return dict(trainer.presets.get(preset, {}))
+
+
+def _leaves(table: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """`"data.source" = x`, `data.source = x` and `[quick.data] source = x` alike as (("data", "source"), x)."""
+    for key, value in table.items():
+        keys = (*above, *key.split("."))
+        if isinstance(value, dict) and len(keys) < 2:
+            yield from _leaves(value, keys)
+        else:
+            yield keys, value
+
+
+def _put(document: dict[str, Any], keys: tuple[str, ...], value: Any, origin: str, report: _Mistakes) -> None:
+    report.origin[keys] = origin
+    if len(keys) == 1:
+        document[keys[0]] = value
+    elif len(keys) == 2 and keys[0] in TABLES and isinstance(document.setdefault(keys[0], {}), dict):
+        document[keys[0]][keys[1]] = value
+    else:
+        near = nearest(keys[0], list(TABLES)) if keys[0] not in TABLES else ""
+        report.add(keys, f"there is no such key.{near} Write TABLE.KEY with a table of: {', '.join(TABLES)}")
+
+
+def _parse_change(change: str) -> tuple[tuple[str, ...], Any]:
+    key, equals, value = change.partition("=")
+    if not equals or not key.strip():
+        raise GanzooError(f'--set {change} should be KEY=VALUE, such as --set data.size=128 or --set model="cyclegan".')
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word: text
+    return tuple(key.strip().split(".")), parsed
+
+
+def _line(text: str, keys: tuple[str, ...]) -> int | None:
+    """The number of the line that sets these keys, else of their table's header."""
+    table: tuple[str, ...] = ()
+    header = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if match := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
+            table = tuple(part.strip(" \"'") for part in match[1].split("."))
+            header = number if table == keys[:1] and len(keys) > 1 else header
+        elif match := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line):
+            if (*table, *(part.strip(" \"'") for part in match[1].split("."))) == keys:
+                return number
+    return header
+
+
+def _plain(options: Options) -> dict[str, Any]:
+    """Options as TOML values; parts without options of their own as just their name."""
+    values = options.model_dump(mode="json", exclude_none=True)
+    return {k: v["name"] if isinstance(v, dict) and v.keys() == {"name"} else v for k, v in values.items()}
+
+
+def _near_file(path: Path) -> str:
+    recipes = [str(found) for folder in (path.parent, Path("recipes")) for found in sorted(folder.glob("*.toml"))]
+    return nearest(str(path), recipes)

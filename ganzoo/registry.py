@@ -1,0 +1,155 @@
+"""Finds plugins, keeps broken ones apart, and imports one registered thing when it is used."""
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import Distribution, distributions, version
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from ganzoo import builtin, hooks
+from ganzoo.errors import GanzooError
+
+KINDS = ("model", "generator", "discriminator", "loss", "source")
+GROUP = "ganzoo"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name and where it comes from."""
+
+    kind: str
+    name: str
+    target: str  # "package.module:Name"
+    distribution: str
+    version: str
+    summary: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.distribution}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that could not be loaded."""
+
+    plugin: str
+    distribution: str
+    version: str
+    reason: str
+
+
+class Registry:
+    """Every registered name, by kind; filled once, from the built-in parts and the installed entry points."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.broken: list[Broken] = []
+        self._manager = pluggy.PluginManager("ganzoo")
+        self._manager.add_hookspecs(hooks)
+        self._add("ganzoo", lambda: builtin, "ganzoo", version("ganzoo"))
+        for distribution in _installed():
+            for point in distribution.entry_points.select(group=GROUP):
+                if _wanted(point.name, distribution.name):
+                    self._add(point.name, point.load, distribution.name, distribution.version)
+
+    def _add(self, plugin: str, load: Callable[[], Any], distribution: str, version: str) -> None:
+        found: list[Entry] = []
+        try:
+            module = load()
+            if not isinstance(module, ModuleType):
+                raise TypeError(f"its entry point names {module!r}, it should name a module")
+            self._manager.register(module, name=f"{distribution}/{plugin}")
+            self._manager.check_pending()
+            for kind in KINDS:
+                for hook in getattr(self._manager.hook, _hook(kind)).get_hookimpls():
+                    if hook.plugin is module:
+                        hook.function(_registrar(found, kind, distribution, version))
+        except (Exception, SystemExit) as error:  # whatever a stranger's package does, the others must work
+            if self._manager.has_plugin(f"{distribution}/{plugin}"):
+                self._manager.unregister(name=f"{distribution}/{plugin}")
+            self.broken.append(Broken(plugin, distribution, version, f"{type(error).__name__}: {error}"))
+        else:
+            self.entries += found
+
+    def names(self, kind: str) -> list[str]:
+        return sorted({entry.name for entry in self.entries if entry.kind == kind})
+
+    def find(self, kind: str, name: str) -> Entry:
+        """The entry of that name, or `distribution/name` where two plugins share a name."""
+        matches = [e for e in self.entries if e.kind == kind and name in (e.name, e.qualified)]
+        if len(matches) > 1:
+            choices = " and ".join(f'"{entry.qualified}"' for entry in matches)
+            raise GanzooError(f'Two plugins offer the {kind} "{name}". Write {choices} to say which one you mean.')
+        if not matches:
+            raise GanzooError(self._unknown(kind, name))
+        return matches[0]
+
+    def _unknown(self, kind: str, name: str) -> str:
+        installed = self.names(kind)
+        message = f'There is no {kind} "{name}" installed.{nearest(name, installed)}'
+        message += f" Installed: {', '.join(installed) or 'none'}."
+        if self.broken:
+            message += f" Broken plugins (see `ganzoo list`): {', '.join(sorted(b.plugin for b in self.broken))}."
+        if kind == "model" and not installed:
+            message += " Models come as packages: `pip install ganzoo-cyclegan`."
+        return message
+
+    def load(self, kind: str, name: str) -> Any:
+        """The class behind a registered name; imports its module now."""
+        entry = self.find(kind, name)
+        module, _, attribute = entry.target.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except (Exception, SystemExit) as error:
+            raise GanzooError(
+                f'The {kind} "{entry.name}" of {entry.distribution} {entry.version} does not load: {entry.target} gives '
+                f"{type(error).__name__}: {error}. Reinstall or remove {entry.distribution}, or tell its author."
+            ) from error
+
+
+@cache
+def registry() -> Registry:
+    return Registry()
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """' Did you mean "x"?' for the most alike of `words`, or nothing."""
+    match = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f' Did you mean "{match[0]}"?' if match else ""
+
+
+def _hook(kind: str) -> str:
+    return f"register_{kind}es" if kind == "loss" else f"register_{kind}s"
+
+
+def _installed() -> list[Distribution]:
+    """Each distribution once: the first on the path, as Python's own import finds it."""
+    first: dict[str, Distribution] = {}
+    for distribution in distributions():
+        first.setdefault(distribution.name, distribution)
+    return sorted(first.values(), key=lambda distribution: distribution.name)
+
+
+def _wanted(plugin: str, distribution: str) -> bool:
+    """GANZOO_LOAD_PLUGINS="a,b" loads only those (plugin or distribution names), "" loads none: to find a culprit."""
+    chosen = os.environ.get("GANZOO_LOAD_PLUGINS")
+    return chosen is None or bool({plugin, distribution} & {name.strip() for name in chosen.split(",")})
+
+
+def _registrar(found: list[Entry], kind: str, distribution: str, version: str) -> hooks.Register:
+    def register(name: str, target: str, summary: str = "", **facts: str) -> None:
+        if not isinstance(target, str) or target.count(":") != 1:
+            raise TypeError(f'the target of {kind} "{name}" is {target!r}, it should be "package.module:Name"')
+        if any(entry.name == name and entry.kind == kind for entry in found):
+            raise ValueError(f'it registers the {kind} "{name}" twice')
+        found.append(Entry(kind, name, target, distribution, version, summary, facts))
+
+    return register

@@ -1,0 +1,346 @@
+"""A recipe becomes a trained run: the whole journey, top to bottom.
+
+RUN/recipe.toml       resolved, with every default       RUN/samples/000012000.png   test pictures, translated
+RUN/env.json          versions, hardware, data used      RUN/checkpoints/000012000/  see checkpoint.py
+RUN/log.jsonl         one line a tick                    RUN/report.html             everything as one page
+RUN/status.json       running, finished, stopped ...     RUN/metrics.json            figures on the test pictures
+"""
+
+import json
+import os
+import platform
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from ganzoo import checkpoint, report, sheet, translate
+from ganzoo import recipe as recipes
+from ganzoo.clock import Clock, due
+from ganzoo.data.batches import Draws, batches, held_out
+from ganzoo.data.sources import Opened, open_source
+from ganzoo.errors import GanzooError
+from ganzoo.evaluate import evaluate
+from ganzoo.loop import Engine, Means, Tick, train
+from ganzoo.recipe import Recipe
+from ganzoo.registry import registry
+from ganzoo.runtime import Runtime
+
+SHOWN = 4  # test pictures on a sample sheet
+STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
+CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics
+    *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "device", "devices", "nodes")),
+    *(f"data.{key}" for key in ("root", "archive", "workers", "broken")),
+}
+
+
+class Screen(Protocol):
+    """Where a run tells how it goes."""
+
+    def say(self, text: str) -> None: ...
+    def download(self, done: int, total: int) -> None: ...
+    def start(self, seen: int, total: int) -> None: ...
+    def tick(self, seen: int) -> None: ...
+    def log(self, line: dict[str, Any]) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Stopped(Exception):
+    """The run was asked to stop, and has saved where it is."""
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes: Iterable[str] = ()) -> Path:
+    """Trains into the run folder `out` and returns it.
+
+    `resume` goes on from its last checkpoint with the recipe it began with; `changes` were given on the command line.
+    Raises GanzooError (exit code 1 once training has begun) or Stopped.
+    """
+    runtime = Runtime(recipe.train, recipe.data.batch)
+    first = runtime.rank == 0
+    going_on = resume and (out / "recipe.toml").exists()
+    if out.is_file():
+        raise GanzooError(f"{out} is a file. Give a folder with --out.")
+    if first and out.exists() and any(out.iterdir()) and not resume:
+        raise GanzooError(f"{out} exists. Go on with it by adding --resume, or give another folder with --out.")
+    if going_on:
+        recipe = resumed(recipe, out, screen if first else None, changes)
+    opened = open_source(recipe.data, recipe.trainer.data, screen.say, screen.download) if first else None
+    runtime.launch()
+    if not first:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - one process speaks for all
+    opened = runtime.broadcast(opened)
+    recipe = replace(recipe, data=opened.data)
+    torch.manual_seed(recipe.train.seed)
+    trainer = recipe.trainer(recipe.options, opened.spec)
+    clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
+    engine = Engine(trainer, recipe.train, runtime, clock)
+    books = Books(recipe, opened, engine, out, screen if first else None)
+    if going_on:
+        books.restore()
+    draws = Draws(opened.source, recipe.data, trainer.spec, recipe.train.seed, trainer.multiple)
+    with books.open(), _signals() as asked:
+        for tick in train(engine, batches(draws, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
+            books.enter(tick)
+            ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
+            if ask and runtime.any(bool(asked)):
+                books.stop(asked[0] if asked else signal.SIGTERM)
+        books.finish()
+    return out
+
+
+def resumed(recipe: Recipe, out: Path, screen: Screen | None, changes: Iterable[str]) -> Recipe:
+    """The recipe that the run in `out` began with, with changes that leave its mathematics alone."""
+    for change in changes:
+        key = change.partition("=")[0].strip()
+        if key not in CHANGEABLE:
+            raise GanzooError(
+                f"{key} cannot change in the middle of a run. Begin a new run with another --out, or leave it out; "
+                f"these can change: {', '.join(sorted(CHANGEABLE))}."
+            )
+    stored = recipes.read(out / "recipe.toml", changes=changes)
+    differences = _differences(recipe.tables(), stored.tables())
+    if differences and screen:
+        screen.say(f"{out} goes on with the recipe it began with. Not taken from {recipe.path}: {', '.join(differences)}.")
+    return replace(stored, path=recipe.path, quick=recipe.quick)
+
+
+def _differences(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
+    ignored = {"data.source", "data.fallback", "data.domains"}  # resolved when the run began
+    return [
+        f"{table}.{key}"
+        for table in ("data", "options", "train")
+        for key in sorted(new[table].keys() | old[table].keys())
+        if new[table].get(key) != old[table].get(key) and f"{table}.{key}" not in ignored
+    ]
+
+
+class Books:
+    """Keeps a run folder: log, samples, checkpoints, report. Every process counts, only the first one writes."""
+
+    def __init__(self, recipe: Recipe, opened: Opened, engine: Engine, out: Path, screen: Screen | None) -> None:
+        self.recipe, self.opened, self.engine, self.out, self.screen = recipe, opened, engine, out, screen
+        self.trainer, self.runtime, self.clock = engine.trainer, engine.runtime, engine.clock
+        self.means = Means()
+        self.seconds = 0.0  # of training, over all the times the run was gone on with
+        self.logged_at = (0, 0.0)  # images and seconds at the last line of the log
+        self.log_lines = 0
+        self._since = 0.0
+        self._tests: dict[str, list[torch.Tensor]] | None = None
+
+    def restore(self) -> None:
+        """Go back to the last checkpoint; the log is cut to it."""
+        path = checkpoint.latest(self.out)
+        if path is None:
+            return
+        weights, _ = checkpoint.load_networks(path)
+        weights = {name: value for name, value in weights.items() if not name.startswith("average.")}
+        translate.restore(self.trainer, weights, path)
+        state = checkpoint.load_state(path)
+        self.engine.load_state_dict(state["engine"])
+        self.means.load_state_dict(state["means"], self.runtime.device)
+        self.clock.set(state["images"])
+        self.seconds, self.log_lines = state["seconds"], state["log_lines"]
+        self.logged_at = tuple(state["logged_at"])
+        if self.screen:
+            self.screen.say(f"Going on from image {state['images']:,} of {self.recipe.train.images:,}.")
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """The time between the first step and the last: the folder is set up, and failures are recorded in it."""
+        try:
+            if self.screen:
+                self._set_up()
+                self.screen.start(self.clock.images, self.recipe.train.images)
+                if self.clock.images == 0:
+                    self._sample()
+            self._since = time.monotonic()
+            yield
+        except GanzooError as error:
+            error.exit_code = 1
+            self._record("failed", str(error))
+            raise
+        except OSError as error:
+            self._record("failed", str(error))
+            failure = GanzooError(f"{self.out} cannot be written ({error}). Make room there, then go on with --resume.")
+            failure.exit_code = 1
+            raise failure from error
+        except BaseException as error:
+            if not isinstance(error, Stopped):
+                self._record("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            if self.screen:
+                self.screen.stop()
+
+    def enter(self, tick: Tick) -> None:
+        """What is due after a step."""
+        options, batch = self.recipe.train, self.clock.batch
+        self.means.add(tick.terms)
+        last = tick.images >= options.images
+        if last or due(tick.images, batch, options.log_every):
+            self._log(tick.images)
+        if self.screen:
+            self.screen.tick(tick.images)
+            if last or due(tick.images, batch, options.sample_every):
+                self._sample()
+        if last or due(tick.images, batch, options.checkpoint_every):
+            self._save()
+
+    def stop(self, signal_number: int) -> None:
+        self._save()
+        where = f"Stopped and saved at image {self.clock.images:,}."
+        message = f"{where} Go on with: ganzoo run {shlex.quote(str(self.out))} --resume"
+        self._record("stopped", message)
+        raise Stopped(signal_number, message)
+
+    def finish(self) -> None:
+        if self.screen:
+            with self.engine.average.used():
+                figures = evaluate(self.trainer, self.opened.source, self.recipe.data)
+            _write(self.out / "metrics.json", json.dumps(figures, indent=1))
+            self._record("finished", "")
+
+    def _set_up(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        comments = [f"ganzoo run {shlex.quote(str(self.out))} --resume   goes on with this run"]
+        if self.opened.fallback:
+            comments.append('source is the fallback for "{wanted}": {because}'.format(**self.opened.fallback))
+        _cut(self.out / "log.jsonl", self.log_lines)
+        _write(self.out / "env.json", json.dumps(self._environment(), indent=1))
+        _write(self.out / "recipe.toml", self.recipe.to_toml(*comments))
+        self._record("running", "")
+
+    def _environment(self) -> dict[str, Any]:
+        entry = registry().find("model", self.recipe.model)
+        before = _read_json(self.out / "env.json")
+        names = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "safetensors")
+        return {
+            "ganzoo": version("ganzoo"),
+            "plugin": {"distribution": entry.distribution, "version": entry.version},
+            "device": torch.cuda.get_device_name() if self.runtime.device.type == "cuda" else platform.processor() or "cpu",
+            "processes": self.runtime.world,
+            "threads": torch.get_num_threads(),
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "libraries": {name: version(name) for name in names},
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
+            "fallback": before.get("fallback") or self.opened.fallback,
+        }
+
+    def _log(self, images: int) -> None:
+        terms = self._terms(images)
+        self.means.clear()
+        before, self.logged_at = self.logged_at, (images, self._elapsed())
+        if self.screen:
+            passed = self.logged_at[1] - before[1]
+            line = {
+                "images": images,
+                "terms": terms,
+                "lr": self.engine.lr(),
+                "seconds": round(self.logged_at[1], 3),
+                "images_per_s": round((images - before[0]) / passed, 3) if passed > 0 else None,
+                "memory_gb": round(self.runtime.memory_gb(), 3),
+            }
+            with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+            self.screen.log(line)
+        self.log_lines += 1
+
+    def _terms(self, images: int) -> dict[str, dict[str, float]]:
+        try:
+            return self.means.read(self.runtime, images)
+        except GanzooError as error:
+            raise GanzooError(f"{error} {checkpoint.last_good(self.out)}") from None
+
+    def _sample(self) -> None:
+        if self._tests is None:
+            source, data = self.opened.source, self.recipe.data
+            self._tests = held_out(source, data, self.trainer.spec, self.trainer.multiple, SHOWN)
+        torch.manual_seed(self.recipe.train.seed)
+        title = f"{self.recipe.name} at {self.clock.images:,} images"
+        with self.engine.average.used():
+            picture = sheet.draw(self.trainer, self._tests, self.opened.source.truth, title)
+        sheet.save(picture, self.out / "samples" / f"{self.clock.images:09d}.png")
+
+    def _save(self) -> None:
+        self._terms(self.clock.images)
+        if self.screen:
+            networks = self.trainer.state_dict()
+            networks |= {f"average.{name}": value for name, value in self.engine.average.state_dict().items()}
+            state = {
+                "images": self.clock.images,
+                "engine": self.engine.state_dict(),
+                "means": self.means.state_dict(),
+                "seconds": self._elapsed(),
+                "logged_at": list(self.logged_at),
+                "log_lines": self.log_lines,
+            }
+            about = translate.about(self.recipe, self.trainer.spec)
+            checkpoint.save(self.out, self.clock.images, networks, state, about, self.recipe.train.keep)
+            report.write(self.out)
+
+    def _elapsed(self) -> float:
+        now = time.monotonic()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        return self.seconds
+
+    def _record(self, state: str, message: str) -> None:
+        """Into status.json and the report; a folder that cannot be written must not hide why the run ended."""
+        if self.screen and self.out.is_dir():
+            try:
+                status = {"state": state, "images": self.clock.images, "message": message}
+                _write(self.out / "status.json", json.dumps(status))
+                report.write(self.out)
+            except OSError as error:
+                print(f"{self.out} cannot be written ({error}).", file=sys.stderr)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Inside, Ctrl-C and SIGTERM are noted in the list; a second one ends the program at once."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        asked.append(number)
+        signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _cut(log: Path, lines: int) -> None:
+    """The log's first lines only: what was written after the checkpoint will be written again."""
+    kept = log.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if log.exists() else []
+    _write(log, "".join(kept))
+
+
+def _write(path: Path, text: str) -> None:
+    """Written beside and renamed."""
+    beside = path.with_name(f".{path.name}")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

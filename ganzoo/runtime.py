@@ -1,0 +1,140 @@
+"""Device, precision and processes: a thin layer over Lightning Fabric."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ganzoo.errors import GanzooError
+from ganzoo.options import TrainOptions
+from ganzoo.trainer import Batch
+
+PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+
+
+class Runtime:
+    """Where and how the arithmetic happens. Gradients are averaged over processes phase by phase, by `average`."""
+
+    def __init__(self, train: TrainOptions, batch: int) -> None:
+        kind = device_kind(train.device)
+        devices = int(os.environ.get("LOCAL_WORLD_SIZE", train.devices))  # torchrun says how many it started
+        nodes = int(os.environ["WORLD_SIZE"]) // devices if "LOCAL_WORLD_SIZE" in os.environ else train.nodes
+        _check_devices(kind, devices)
+        self.world = devices * nodes
+        if batch % self.world:
+            raise GanzooError(
+                f"data.batch = {batch} cannot be shared by {self.world} processes: it counts the pictures of all of "
+                f"them together. Set it to a multiple of {self.world}."
+            )
+        if kind != "cuda" and train.precision == "16-mixed":
+            raise GanzooError('train.precision = "16-mixed" needs a GPU. Use "bf16-mixed" or "32" here.')
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.fabric = Fabric(
+                accelerator=kind,
+                devices=devices,
+                num_nodes=nodes,
+                strategy="ddp" if self.world > 1 else "auto",
+                precision=PRECISION[train.precision],
+            )
+        self.dtype = torch.float64 if train.precision == "64" else torch.float32
+        self.rank = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
+
+    def launch(self) -> None:
+        """Start the other processes; from here on every process runs the same program."""
+        if self.world > 1:
+            self.fabric.launch()
+            self.rank = self.fabric.global_rank
+
+    @property
+    def device(self) -> torch.device:
+        return self.fabric.device
+
+    def place(self, module: nn.Module) -> None:
+        module.to(self.device, self.dtype)
+
+    def to_device(self, batch: Batch) -> Batch:
+        return {
+            key: value.to(self.device, self.dtype if value.is_floating_point() else None, non_blocking=True)
+            for key, value in batch.items()
+        }
+
+    def optimizer(self, optimizer: Optimizer) -> Any:
+        """The optimizer as Fabric steps it: through the gradient scaler where there is one."""
+        return self.fabric.setup_optimizers(optimizer)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return self.fabric.autocast()
+
+    def backward(self, loss: Tensor) -> None:
+        self.fabric.backward(loss)
+
+    def clip(self, module: nn.Module, optimizer: Any, norm: float) -> None:
+        self.fabric.clip_gradients(module, optimizer, max_norm=norm, error_if_nonfinite=False)
+
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Gradients become their mean over all processes, in one message for each type of number."""
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        for dtype in {g.dtype for g in gradients}:
+            same = [g for g in gradients if g.dtype == dtype]
+            flat = torch.cat([g.flatten() for g in same])
+            flat = self.fabric.all_reduce(flat, reduce_op="mean")
+            torch._foreach_copy_(same, [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in same]), same, strict=True)])
+
+    def mean(self, values: Tensor) -> Tensor:
+        return self.fabric.all_reduce(values, reduce_op="mean") if self.world > 1 else values
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process raised the flag."""
+        if self.world == 1:
+            return flag
+        return bool(self.fabric.all_reduce(torch.tensor(float(flag), device=self.device), reduce_op="sum") > 0)
+
+    def broadcast(self, value: Any) -> Any:
+        """The first process's value, in all of them."""
+        return self.fabric.broadcast(value) if self.world > 1 else value
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.fabric.strategy.precision.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state:
+            self.fabric.strategy.precision.load_state_dict(state)
+
+    def memory_gb(self) -> float:
+        """Peak memory in GiB: of the GPU, or of this process on a CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated() / 2**30
+        if sys.platform == "win32":
+            return 0.0  # Windows keeps no such record
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
+
+
+def device_kind(device: str) -> str:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
+    name = "cuda" if device == "gpu" else device
+    if not available.get(name):
+        usable = ", ".join(kind for kind, there in available.items() if there)
+        raise GanzooError(f'There is no device "{device}" on this machine. It has: {usable}.')
+    return name
+
+
+def _check_devices(kind: str, devices: int) -> None:
+    there = torch.cuda.device_count() if kind == "cuda" else os.cpu_count() or 1 if kind == "cpu" else 1
+    if devices > there:
+        what = "processor cores" if kind == "cpu" else f"{kind} devices"
+        raise GanzooError(f"{devices} devices were asked for, but this machine has {there} {what}. Lower --devices.")

@@ -1,0 +1,64 @@
+"""Sample sheets: test pictures, what the networks make of them, and the way back, as one PNG."""
+
+import os
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ganzoo.data.pictures import to_image
+from ganzoo.trainer import Trainer
+
+GAP, HEADER, TILE = 6, 26, 160  # pixels; tiles are enlarged to TILE, never beyond twice their size
+INK, PAPER = (40, 40, 40), (250, 250, 248)
+
+
+def draw(trainer: Trainer, pictures: dict[str, list[Tensor]], truth: bool, title: str) -> Image.Image:
+    """A row for each test picture, a group of columns for each direction. `truth`: a column with the right answer."""
+    device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
+    rows: list[list[dict[str, Tensor]]] = []
+    with trainer.inference():
+        for row in zip(*pictures.values(), strict=False):
+            batch = {domain: picture[None].to(device, dtype) for domain, picture in zip(pictures, row, strict=True)}
+            groups = trainer.panels(batch)
+            if truth:
+                for group, (_, target) in zip(groups, trainer.directions(), strict=False):
+                    group[f"true {target}"] = batch[target]
+            rows.append(groups)
+    return _compose(rows, title)
+
+
+def _compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
+    tiles = [[[(name, _tile(t)) for name, t in group.items()] for group in groups] for groups in rows]
+    flat = [tile for groups in tiles for group in groups for _, tile in group]
+    wide, high = max(t.width for t in flat), max(t.height for t in flat)
+    columns = sum(len(group) for group in tiles[0])
+    width = GAP + columns * (wide + GAP) + (len(tiles[0]) - 1) * 2 * GAP
+    height = 2 * HEADER + len(tiles) * (high + GAP)
+    sheet = Image.new("RGB", (width, height), PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    pen.text((GAP, 6), title, INK, font)
+    for row, groups in enumerate(tiles):
+        x = GAP
+        for group in groups:
+            for name, tile in group:
+                if row == 0:
+                    pen.text((x, HEADER + 4), name, INK, font)
+                sheet.paste(tile, (x, 2 * HEADER + row * (high + GAP)))
+                x += wide + GAP
+            x += 2 * GAP
+    return sheet
+
+
+def _tile(tensor: Tensor) -> Image.Image:
+    image = to_image(tensor[0]).convert("RGB")
+    scale = min(2.0, max(1.0, TILE / max(image.size)))
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Written beside and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}")
+    image.save(beside, format="PNG")
+    os.replace(beside, path)

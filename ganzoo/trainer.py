@@ -1,0 +1,182 @@
+"""The contract between the engine and a model: Generator, Discriminator, Loss, Phase, Trainer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+
+from ganzoo.clock import Clock
+from ganzoo.options import Options
+
+Batch = dict[str, Tensor]
+"""One step's data, e.g. domain name -> pictures (batch, channels, height, width) in [-1, 1]."""
+Carry = dict[str, Tensor]
+"""What a phase leaves for the next phases of the same step; the engine detaches it in between."""
+Terms = dict[str, Tensor]
+"""Name -> weighted scalar. Their sum is minimised, their names are the log."""
+
+
+class Generator(nn.Module, ABC):
+    """Pictures, and perhaps a condition, to pictures.
+
+    Takes (batch, in_channels, height, width) in [-1, 1], height and width multiples of `multiple`; gives
+    (batch, out_channels, height, width) in [-1, 1]. Built with (in_channels, out_channels, size, **own options), where
+    `size` is the side of the training pictures in pixels.
+    """
+
+    multiple: int = 1
+
+    def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+
+    @abstractmethod
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor: ...
+
+
+class Discriminator(nn.Module, ABC):
+    """Pictures (batch, in_channels, height, width) in [-1, 1] to logits, one a picture or one a patch.
+
+    A discriminator that also classifies or shares features returns them beside the logits, as its model expects.
+    Built with (in_channels, size, **own options).
+    """
+
+    def __init__(self, in_channels: int, size: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Any: ...
+
+
+class Loss(ABC):
+    """An adversarial loss without state: scalars from logits of any shape, averaged over all of them."""
+
+    penalty_weight: float = 0.0
+
+    @abstractmethod
+    def generator(self, fake: Tensor) -> Tensor:
+        """How far the logits of fakes are from being taken for real."""
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The two mistakes, on reals and on fakes, added."""
+
+    def penalty(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+        """A weighted penalty on the critic, asked for when `penalty_weight` is not 0. `alpha`: (batch, 1, 1, 1)."""
+        raise TypeError(f"{type(self).__name__} sets penalty_weight but has no penalty")
+
+
+def always(step: int) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One of the alternating updates: this optimizer's parameters go down this loss."""
+
+    name: str
+    optimizer: Optimizer
+    loss: Callable[[Batch, Carry], Terms]
+    when: Callable[[int], bool] = always  # steps taken so far -> whether this step has the phase
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a model must know of its data to be built."""
+
+    domains: tuple[str, ...]
+    channels: dict[str, int] = field(default_factory=dict)  # by domain
+    size: int = 256  # side of the training pictures, pixels
+    labels: tuple[str, ...] = ()  # names of the label columns
+
+
+class Trainer(nn.Module, ABC):
+    """One model: its networks are attributes, its mathematics are the losses of its phases.
+
+    Subclasses set `Config` (what a recipe may set), `data` (the kind of data), build networks and optimizers in
+    `__init__`, and give `phases` and `translate`. The engine owns gradients, precision, processes, resume and the rest.
+    """
+
+    Config: ClassVar[type[Options]] = Options
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> options, where paper and code differ
+    data: ClassVar[str] = "unpaired"  # "unpaired" | "paired" | "labelled" | "images" | "domains"
+    inference_mode: ClassVar[str] = "eval"  # or "train-stats": dropout on and batch statistics, as pix2pix is published
+
+    def __init__(self, config: Options, spec: DataSpec) -> None:
+        super().__init__()
+        self.config, self.spec, self.domains = config, spec, spec.domains
+        self.clock = Clock()  # the engine puts the run's clock here
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in vars(cls):
+            _refuse_hiding(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _refuse_hiding(name)
+        super().__setattr__(name, value)
+
+    @abstractmethod
+    def phases(self) -> list[Phase]:
+        """The updates of one step, in their order. Called once."""
+
+    @abstractmethod
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        """Pictures (batch, channels, height, width) in [-1, 1] of domain `source` as pictures of domain `target`."""
+
+    def directions(self) -> list[tuple[str, str]]:
+        """The (source, target) pairs that `translate` serves."""
+        return list(permutations(self.domains, 2))
+
+    def panels(self, pictures: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """What a sample sheet shows of test pictures: groups of columns, title -> (count, channels, height, width)."""
+        groups = []
+        for source, target in self.directions():
+            made = self.translate(pictures[source], source, target)
+            back = self.translate(made, target, source)
+            groups.append({source: pictures[source], f"to {target}": made, f"back to {source}": back})
+        return groups
+
+    @property
+    def multiple(self) -> int:
+        """Pictures' sides must be multiples of this."""
+        return max((m.multiple for m in self.modules() if isinstance(m, Generator)), default=1)
+
+    def keepsakes(self) -> dict[str, Any]:
+        """What has a state of its own beside the networks (pools), by name; saved and restored with the run."""
+        found: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            for key, item in (value.items() if isinstance(value, dict) else [("", value)]):
+                if hasattr(item, "state_dict") and not isinstance(item, nn.Module | Optimizer):
+                    found[f"{name}.{key}" if key else name] = item
+        return found
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Inside, the networks are as the model is meant to be used, and nothing is recorded for gradients."""
+        before = self.training
+        self.train(self.inference_mode == "train-stats")
+        norms = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        for norm in norms if self.training else []:
+            norm.track_running_stats = False  # the pictures' own statistics are used, and leave no trace
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for norm in norms:
+                norm.track_running_stats = True
+            self.train(before)
+
+
+def _refuse_hiding(name: str) -> None:
+    overridable = {"forward", "extra_repr"}
+    if not name.startswith("_") and name not in overridable and callable(getattr(nn.Module, name, None)):
+        raise TypeError(f'a Trainer must not call anything "{name}": it would hide torch.nn.Module.{name}')

@@ -1,0 +1,180 @@
+"""A trained run applied to pictures."""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganzoo import checkpoint, recipe
+from ganzoo.data.pictures import Picture, convert, find_pictures, to_image, to_tensor
+from ganzoo.errors import GanzooError
+from ganzoo.registry import registry
+from ganzoo.runtime import device_kind
+from ganzoo.trainer import DataSpec, Trainer
+
+WITHOUT_ALPHA = {".jpg", ".jpeg", ".bmp", ".ppm"}
+
+
+def about(made_from: recipe.Recipe, spec: DataSpec) -> dict[str, str]:
+    """What a file of weights says about itself, enough to use it anywhere the plugin is installed."""
+    entry = registry().find("model", made_from.model)
+    return {
+        "format": "ganzoo 1",
+        "model": entry.name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "recipe": made_from.to_toml(),
+        "spec": json.dumps(asdict(spec)),
+        "range": "-1 1",
+    }
+
+
+class Translator:
+    """A trained model. `translate` takes and gives PIL pictures of any size."""
+
+    def __init__(self, trainer: Trainer, made_from: recipe.Recipe, images: int = 0) -> None:
+        self.trainer, self.recipe, self.images = trainer, made_from, images
+        self.spec = trainer.spec
+
+    @property
+    def directions(self) -> list[tuple[str, str]]:
+        return self.trainer.directions()
+
+    def direction(self, to: str | None = None) -> tuple[str, str]:
+        """The (source, target) that leads `to` a domain; without it the first, as the recipe orders its domains."""
+        if to is None:
+            return self.directions[0]
+        for source, target in self.directions:
+            if target == to:
+                return source, target
+        targets = dict.fromkeys(target for _, target in self.directions)
+        raise GanzooError(f'This run cannot translate to "{to}". It knows: {", ".join(targets)}.')
+
+    def translate(self, picture: "Image.Image | str | Path", to: str | None = None) -> Image.Image:
+        """The picture (PIL, or a path) in the domain `to`, in the size it had."""
+        source, target = self.direction(to)
+        image = picture if isinstance(picture, Image.Image) else Picture(Path(picture)).open()
+        tensor = to_tensor(convert(image, self.spec.channels[source]))
+        return to_image(self.translate_tensor(tensor[None], source, target)[0])
+
+    def translate_tensor(self, images: Tensor, source: str, target: str) -> Tensor:
+        """(batch, channels, height, width) in [-1, 1], any height and width, to the same in the target domain."""
+        parameter = next(self.trainer.parameters())
+        height, width = images.shape[-2:]
+        padded = _pad(images.to(parameter), self.trainer.multiple)
+        with self.trainer.inference():
+            return self.trainer.translate(padded, source, target)[..., :height, :width]
+
+
+def load(path: "str | Path", device: str = "cpu") -> Translator:
+    """A trained model from a run folder, one of its checkpoints, or a networks.safetensors file.
+
+    Averaged weights are used where the run kept them.
+    """
+    path = Path(path)
+    if (path / "checkpoints").is_dir():
+        latest = checkpoint.latest(path)
+        if latest is None:
+            raise GanzooError(f"{path} has no checkpoint yet: let it train a little longer.")
+        path = latest
+    elif not path.exists():
+        raise GanzooError(f"There is no run {path}. `ganzoo run RECIPE` makes one.")
+    elif path.is_dir() and not (path / checkpoint.NETWORKS).exists():
+        raise GanzooError(f"{path} is not a run folder: it has no checkpoints in it.")
+    tensors, facts = checkpoint.load_networks(path)
+    if facts.get("format") != "ganzoo 1":
+        raise GanzooError(f"{path} was not written by ganzoo, or by a version that this one does not know.")
+    _require_plugin(facts)
+    made_from = recipe.parse(tomllib.loads(facts["recipe"]))
+    spec = json.loads(facts["spec"])
+    trainer = made_from.trainer(
+        made_from.options, DataSpec(**(spec | {"domains": tuple(spec["domains"]), "labels": tuple(spec["labels"])}))
+    )
+    weights = {name: value for name, value in tensors.items() if not name.startswith("average.")}
+    weights |= {name.removeprefix("average."): value for name, value in tensors.items() if name.startswith("average.")}
+    restore(trainer, weights, path)
+    return Translator(trainer.to(device_kind(device)).eval(), made_from, int(facts["images"]))
+
+
+def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
+    """Strict loading of weights; GanzooError if they are another model's."""
+    try:
+        trainer.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise GanzooError(
+            f"The weights in {path} are of another model than the recipe's: {reason} Use the recipe they were "
+            "trained with, or begin a new run."
+        ) from error
+
+
+def translate_files(
+    translator: Translator, source: Path, target: Path, to: str | None = None
+) -> Iterator[tuple[int, int, str | None]]:
+    """Translates a picture or every picture in a folder, with names and sizes kept; yields (done, of, what failed).
+
+    Raises GanzooError, before anything is written, if a result would overwrite a file.
+    """
+    pairs = _pairs(source, target)
+    translator.direction(to)
+    for _, result in pairs:
+        if result.exists():
+            raise GanzooError(f"{result} exists and is not overwritten. Give another output, or move it away.")
+    for done, (picture, result) in enumerate(pairs, start=1):
+        try:
+            image = translator.translate(picture, to)
+        except GanzooError as error:
+            yield done, len(pairs), str(error).split(". Replace")[0]
+        else:
+            _write(image, result)
+            yield done, len(pairs), None
+
+
+def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    if source.is_dir():
+        pictures = find_pictures(source)
+        if not pictures:
+            raise GanzooError(f"{source} holds no pictures (jpg, png, webp, bmp, tiff, ppm).")
+        return [(p, target / p.relative_to(source)) for p in pictures]
+    if not source.exists():
+        raise GanzooError(f"There is no picture or folder {source}.")
+    return [(source, target / source.name if target.is_dir() or not target.suffix else target)]
+
+
+def _write(image: Image.Image, path: Path) -> None:
+    if path.suffix.lower() in WITHOUT_ALPHA:
+        image = convert(image, 1 if image.mode in ("L", "LA") else 3)
+    beside = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(beside, format=Image.registered_extensions()[path.suffix.lower()], quality=95)
+        os.replace(beside, path)
+    except KeyError:
+        raise GanzooError(f'{path}: "{path.suffix}" is no kind of picture that can be written. Use .png or .jpg.') from None
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise GanzooError(f"{path} cannot be written ({error}).") from error
+
+
+def _pad(images: Tensor, multiple: int) -> Tensor:
+    """Right and below to multiples, mirrored where the picture is large enough for it, else repeating its edge."""
+    height, width = images.shape[-2:]
+    below, right = -height % multiple, -width % multiple
+    mode = "reflect" if below < height and right < width else "replicate"
+    return F.pad(images, (0, right, 0, below), mode=mode) if below or right else images
+
+
+def _require_plugin(facts: dict[str, Any]) -> None:
+    found = [e for e in registry().entries if e.kind == "model" and e.name == facts["model"]]
+    if not found:
+        raise GanzooError(
+            f'This was trained with the model "{facts["model"]}" of {facts["distribution"]} {facts["version"]}, which is '
+            f"not installed here: pip install {facts['distribution']}"
+        )
