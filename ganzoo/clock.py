@@ -51,7 +51,7 @@ class Clock:
 
     def _rows(self, draw: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
         rows = shape[0]
-        everyone = draw(rows * self.world, *shape[1:], generator=self.shared)
+        everyone = draw(rows * self.world, *shape[1:], generator=self.shared, dtype=torch.float32)
         return everyone[self.rank * rows : (self.rank + 1) * rows].to(like)
 
     def gather(self, rows: Tensor) -> Tensor:

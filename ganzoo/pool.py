@@ -29,7 +29,7 @@ class ImagePool:
         if len(self.images) < self.size:
             self.images.append(image.clone())
             return image
-        keep, place = torch.rand(2, generator=clock.shared).tolist()
+        keep, place = torch.rand(2, generator=clock.shared, dtype=torch.float32).tolist()
         if keep < 0.5:
             return image
         index = int(place * self.size)

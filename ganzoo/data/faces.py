@@ -19,15 +19,15 @@ STYLES = ("short", "fringe", "parted", "bob", "long", "curly", "bun")
 
 Array = np.ndarray
 
-_SKIN = hexes("f6d3bd", "edbf9f", "dba581", "bb8259", "8f5c3c", "65402b")
+_SKIN = hexes("f6d3bd edbf9f dba581 bb8259 966040 6f4730")
 _HAIR = {  # shadow, body, shine
-    "black": hexes("08080d", "1d1b22", "6b7080"),
-    "brown": hexes("2c160b", "633a20", "b57f4e"),
-    "blond": hexes("94682c", "dfb560", "fff0b4"),
+    "black": hexes("08080d 1d1b22 6b7080"),
+    "brown": hexes("2c160b 633a20 b57f4e"),
+    "blond": hexes("94682c dfb560 fff0b4"),
 }
-_IRIS = hexes("3d6fa5", "5b8f6a", "6b4a2b", "3b2a1e", "7d8a94", "8a6b33")
-_CLOTH = hexes("b23a48", "2f5d8a", "3f7d5a", "d9a441", "6d4c91", "e8e4da", "33363f", "d97b66", "4aa3a2")
-_BACKDROP = hexes("7fa6b8", "a9b79a", "c9b49a", "8d93b5", "b9929a", "6f8f8a", "cfc6b8", "5d6b80")
+_IRIS = hexes("3d6fa5 5b8f6a 6b4a2b 3b2a1e 7d8a94 8a6b33")
+_CLOTH = hexes("b23a48 2f5d8a 3f7d5a d9a441 6d4c91 e8e4da 33363f d97b66 4aa3a2")
+_BACKDROP = hexes("7fa6b8 a9b79a c9b49a 8d93b5 b9929a 6f8f8a cfc6b8 5d6b80")
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,9 @@ def _body(e: _Easel, p: _Person) -> None:
         e.lay(shoulders, p.cloth)
         e.lay(np.maximum(np.minimum(neck, 0.85 - y), neckline), p.skin * 0.9)
         return
-    fall = 0.75 + 0.5 * p.lit * x / 0.4 - 0.5 * (x / 0.42) ** 2 + 0.07 * noise(p.pool, e.size, 7, 4, 1)
+    fall = 0.72 + 0.4 * p.lit * x / 0.4 - 0.28 * (x / 0.42) ** 2 + 0.06 * noise(p.pool, e.size, 7, 4, 1)
     e.lay(shoulders, _plane(p.cloth) * (fall + 0.15), 0.006)
-    e.lay(shoulders - 0.0, _plane(p.cloth) * 0.4, 0.0, strength=_glow(x, y - 0.8, 0.16, 0.11) * 0.8)
+    e.lay(shoulders, _plane(p.cloth) * 0.4, 0.0, strength=_glow(x, y - 0.8, 0.16, 0.11) * 0.8)
     skin = _plane(p.skin) * (0.82 + 0.9 * p.lit * x - 9 * x * x) * (0.62 + 0.38 * smooth(0.74, 0.88, y))
     e.lay(np.maximum(np.minimum(neck, 0.84 - y), neckline), skin * _plane((1.0, 0.95, 0.92)), 0.008)
 
@@ -218,7 +218,7 @@ def _head(e: _Easel, p: _Person) -> Array:
     nz = np.sqrt(np.maximum(1.02 - nx * nx - ny * ny, 0))
     tone = 0.62 * nz + p.lit * nx - 0.3 * ny
     tone = smooth(-0.55, 1.05, tone + 0.1)
-    dark, light = p.skin * [0.50, 0.36, 0.32], np.minimum(p.skin * 1.1 + 0.02, 1.0)
+    dark, light = p.skin * [0.50, 0.36, 0.32], np.minimum(p.skin * 1.15 + 0.02, 1.0)
     skin = _plane(dark) + tone * _plane(light - dark)
     skin += 0.10 * _glow(e.X - 0.35 * p.lit * p.width, e.Y + 0.6 * p.height, 0.09, 0.05)  # light on the forehead
     for side in (-1, 1):
@@ -238,18 +238,18 @@ def _eyes(e: _Easel, p: _Person, hair: Array) -> None:
         lid = tall * big * (1 - u * u)
         almond = lid - np.abs(y + 0.004 * side * u)
         if e.cartoon:
-            almond = _oval(x, y, wide * 0.86, tall * 1.75)
+            almond = _oval(x, y, wide * 0.82, tall * 1.85)
         white = np.array([0.97, 0.96, 0.95]) if e.cartoon else np.array([0.9, 0.88, 0.87])
         e.lay(almond, white, 0.004, ink=0.8)
-        radius = tall * (1.2 if e.cartoon else 1.02)
+        radius = tall * (1.42 if e.cartoon else 1.02)
         gaze = x - p.turn * 0.3
         far = np.sqrt(gaze**2 + (y + 0.002) ** 2)
         e.lay(np.minimum(almond, radius - far), p.iris * (1.15 if e.cartoon else 0.85), 0.003, ink=0)
-        e.lay(np.minimum(almond, radius * 0.52 - far), _INK * 0.5, 0.002, ink=0)
+        e.lay(np.minimum(almond, radius * (0.62 if e.cartoon else 0.52) - far), _INK * 0.5, 0.002, ink=0)
         spark = radius * 0.34 - np.sqrt((gaze + 0.4 * radius) ** 2 + (y + 0.45 * radius) ** 2)
         e.lay(spark, np.ones(3), 0.002, ink=0)
         if e.cartoon:
-            e.lay(np.minimum(0.009 - np.abs(_oval(x, y, wide * 0.86, tall * 1.75)), -y - 0.012), _INK, ink=0)
+            e.lay(np.minimum(0.007 - np.abs(almond + 0.004), -y - 0.4 * tall), _INK, ink=0)  # upper lashes
         else:
             lash = np.minimum(0.0065 - np.abs(y + tall * (1 - u * u)), (1.12 - np.abs(u)) * wide)
             e.lay(lash, p.skin * 0.12, 0.005, strength=0.92)
@@ -257,8 +257,10 @@ def _eyes(e: _Easel, p: _Person, hair: Array) -> None:
             e.lay(crease, p.skin * [0.45, 0.32, 0.3], 0.008, strength=0.5)
         thick, arch = p.brow
         b = x / (wide * 1.28) * side
-        bow = y + tall * big + 0.030 + arch * (0.35 - (b - 0.15) ** 2)
-        e.lay(np.minimum(thick * (1.1 - 0.5 * b) - np.abs(bow), (1 - np.abs(b)) * 0.04), hair, 0.007, ink=0, strength=0.9)
+        bow = y + tall * big + 0.030 + arch * (0.35 - (b + 0.22) ** 2)
+        e.lay(
+            np.minimum(thick * (1.1 - 0.5 * b) - np.abs(bow), (1 - np.abs(b)) * 0.04), hair, 0.007, ink=0, strength=0.9
+        )
 
 
 def _nose(e: _Easel, p: _Person) -> None:
@@ -270,7 +272,10 @@ def _nose(e: _Easel, p: _Person) -> None:
         return
     away = -np.sign(p.lit)
     e.shade(0.24 * _glow(x - away * wide * 0.75, y + 0.035, 0.018, 0.055))
-    e.shade(-0.16 * _glow(x + away * 0.004, y + 0.04, 0.011, 0.055) - 0.13 * _glow(x + away * 0.006, y - 0.002, 0.013, 0.012))
+    e.shade(
+        -0.16 * _glow(x + away * 0.004, y + 0.04, 0.011, 0.055)
+        - 0.13 * _glow(x + away * 0.006, y - 0.002, 0.013, 0.012)
+    )
     e.shade(0.34 * _glow(x, y - 0.024, wide * 0.9, 0.011))
     for side in (-1, 1):
         e.shade(0.16 * _glow(x - side * wide, y - 0.004, 0.009, 0.015))
@@ -282,6 +287,7 @@ def _mouth(e: _Easel, p: _Person, smiling: bool) -> None:
     lips = p.lips if not e.cartoon else p.lips * [1.0, 0.85, 0.85]
     if not smiling:
         u = x / p.mouth
+        y = y + 0.006 * u * u - 0.002
         bow = 0.003 * np.cos(u * 6)
         upper = np.minimum(y + 0.016 * (1 - u * u) - bow, 0.002 - y)
         lower = np.minimum(y + 0.002, 0.021 * (1 - u * u) - y)
@@ -311,17 +317,25 @@ def _mouth(e: _Easel, p: _Person, smiling: bool) -> None:
 def _strand_light(e: _Easel, p: _Person) -> Array:
     """The run of light and dark over the hair: strands that fan out from the crown."""
     if p.style == "curly":
-        return 0.55 * (noise(p.pool, e.size, 17, 17, 1) - noise(p.pool, e.size, 17, 17, 1, 0.0, -0.02))
+        return 0.6 * (noise(p.pool, e.size, 23, 23, 2) - noise(p.pool, e.size, 23, 23, 2, 0.0, -0.015))
     along = e.X / (0.12 + 0.5 * np.abs(e.Y + p.height * 1.05)) + 0.25 * p.part
-    return np.interp((along * 26 + 128).ravel(), np.arange(256), p.strands).reshape(along.shape).astype(np.float32) * 0.33
+    return (
+        np.interp((along * 26 + 128).ravel(), np.arange(256), p.strands).reshape(along.shape).astype(np.float32) * 0.33
+    )
 
 
-def _paint_hair(e: _Easel, p: _Person, inside: Array, colours: Array, strands: Array, depth: float, ink: float = 1.0) -> None:
+def _paint_hair(
+    e: _Easel, p: _Person, inside: Array, colours: Array, strands: Array, depth: float, ink: float = 1.0
+) -> None:
     shadow, body, shine = (_plane(c) for c in colours)
     if e.cartoon:
         e.lay(inside, colours[1] * depth, ink=ink)
         gloss = 0.018 - np.abs(e.Y + p.height * (0.86 - 0.9 * (e.X / p.width) ** 2 * 0.3))
-        e.lay(np.minimum(np.minimum(inside - 0.02, gloss), p.width * 0.6 - np.abs(e.X)), 0.5 * (colours[1] + colours[2]), ink=0)
+        e.lay(
+            np.minimum(np.minimum(inside - 0.02, gloss), p.width * 0.6 - np.abs(e.X)),
+            0.5 * (colours[1] + colours[2]),
+            ink=0,
+        )
         return
     ring = np.exp(-(((e.Y + p.height * 0.82 - 0.5 * e.X * e.X) / 0.075) ** 2)) * (0.6 + p.lit * e.X / p.width)
     light = depth * (0.55 + 0.5 * p.lit * e.X / p.width - 0.6 * e.Y) + 0.16 * strands
@@ -330,39 +344,49 @@ def _paint_hair(e: _Easel, p: _Person, inside: Array, colours: Array, strands: A
     e.lay(inside, colour, 0.005)
 
 
-def _hair(e: _Easel, p: _Person) -> tuple[Array | None, Array]:
+def _hair(e: _Easel, p: _Person, strands: Array) -> tuple[Array | None, Array]:
     """Fields of the hair behind the head (or None) and before it."""
     X, Y, w, h, style = e.X, e.Y, p.width, p.height, p.style
     a = np.abs(X)
     cap = _head_field(e, p, 1.0) + 0.032
     off = (X - p.part * w * 0.5) / w
-    lock = 0.012 * np.sin(X * 95 + p.part * 9) + 0.008 * np.sin(X * 41 + 2)
+    lock = 0.009 * np.sin(X * 71 + p.part * 9) + 0.008 * np.sin(X * 37 + 5 * p.part) + 0.006 * np.sin(X * 133)
+    cap += 0.006 * strands
     back = None
     if style == "short":
-        line, cap = -h * 0.60 + 0.10 * (a / w) ** 4 + 0.05 * off + 0.4 * lock, np.where(Y < 0, cap + 0.008, cap - 0.02)
-        line = np.minimum(line + smooth(0.86, 0.95, a / w) * 0.2, 0.0)
+        line = -h * 0.62 + 0.07 * (a / w) ** 4 + 0.06 * off + 0.4 * lock + smooth(0.8, 1.0, a / w) * 0.14
+        cap = np.minimum(np.where(Y < -0.08, cap + 0.004, cap - 0.016), -0.005 - Y)
     elif style == "fringe":
-        line = -h * 0.36 + lock + smooth(0.8, 0.95, a / w) * 0.17
-        cap = cap + 0.006
+        line = -h * 0.35 + lock + smooth(0.78, 0.98, a / w) * 0.2
+        cap = np.minimum(cap + 0.006, 0.075 + lock - Y)
     elif style == "parted":
-        line = -h * 0.80 + 0.30 * np.abs(off) ** 1.2
-        line = np.minimum(line, -0.02)
-        cap = cap + 0.01
+        line = np.minimum(-h * 0.80 + 0.21 * np.abs(off) ** 1.3, 0.02)
+        cap = np.minimum(cap + 0.012, 0.02 + lock - Y)
     elif style == "curly":
         rough = 0.02 * noise(p.pool[20:], e.size, 15, 15, 1)
         back = _oval(X, Y + 0.07, w * 1.55, h * 1.2) + rough
         line, cap = -h * 0.52 + 0.16 * (a / w) ** 3 + 1.2 * rough, np.maximum(cap, back)
     elif style == "bun":
-        line = -h * 0.66 + 0.2 * (a / w) ** 3
-        back = _oval(X, Y + h * 1.16, 0.095, 0.075)
+        line = -h * 0.66 + 0.13 * (a / w) ** 3 + smooth(0.9, 1.0, a / w) * 0.1
+        cap = np.minimum(cap - 0.008, 0.02 - Y)
+        back = _oval(X, Y + h * 1.16, 0.095, 0.075) + 0.005 * strands
     else:  # bob, long: a curtain that falls beside the face
-        end = h * (0.82 if style == "bob" else 1.75)
-        wide = w * (1.28 if style == "bob" else 1.22) + 0.10 * np.maximum(Y, 0) * (0.3 if style == "bob" else 1.0)
-        fall = np.minimum(wide - a, end + 0.6 * lock - Y)
-        back = np.where(Y < -0.02, _oval(X, Y + 0.02, w * 1.28, h * 1.13), np.minimum(fall, 0.3))
-        line = -h * 0.76 + 0.17 * np.abs(off) ** 1.5 + smooth(0.74, 1.0, a / w) * (0.34 if style == "bob" else 0.6)
-        cap = np.maximum(cap, np.minimum(back, end - Y))
-    return back, np.minimum(cap, (line - Y) * 0.7)
+        bob = style == "bob"
+        end, wide = h * (0.95 if bob else 1.7), w * 1.26
+        swell = wide + (0.05 if bob else 0.09) * smooth(-0.05, 0.3, Y) + 0.008 * np.sin(Y * 38 + 9 * p.part) * (Y > 0)
+        # straight at the sides, round at the foot
+        fall = (1 - ((a / swell) ** 5 + (np.maximum(Y, 0) / end) ** 5) ** 0.2) * swell
+        back = np.where(Y < 0, _oval(X, Y, wide, h * 1.2), fall + 0.6 * lock * smooth(0.1, 0.3, Y)) + 0.003 * strands
+        line = (
+            -h * 0.76
+            + 0.17 * np.abs(off) ** 1.5
+            + smooth(0.72, 1.08, a / w + 0.05 * np.sin(Y * 26)) * (0.4 if bob else 0.85)
+        )
+        cap = np.maximum(cap, back)
+    below = line - Y
+    # a hairline may run steeply: divide by the slope to have a distance again, or its ink would break up
+    slope = np.hypot(*np.gradient(below, 1 / e.size))
+    return back, np.minimum(cap, below / np.maximum(slope, 0.7))
 
 
 def _glasses(e: _Easel, p: _Person) -> None:
@@ -374,13 +398,20 @@ def _glasses(e: _Easel, p: _Person) -> None:
     lens = _oval(x - apart - 0.004, y, rx, ry, p.square)
     if not e.cartoon:
         e.lay(lens, np.array([0.75, 0.83, 0.9]), 0.003, strength=0.10)
-        e.lay(np.minimum(lens, 0.011 - np.abs((e.X - p.turn) * 0.8 + y - np.sign(e.X - p.turn) * 0.05)), np.ones(3), 0.012, strength=0.22)
+        e.lay(
+            np.minimum(lens, 0.011 - np.abs((e.X - p.turn) * 0.8 + y - np.sign(e.X - p.turn) * 0.05)),
+            np.ones(3),
+            0.012,
+            strength=0.22,
+        )
         e.shade(0.22 * np.exp(-(((lens + 0.012) / 0.012) ** 2)) * (y > 0))  # their shadow on the cheek
     else:
         e.lay(lens, np.array([0.85, 0.95, 1.0]), ink=0, strength=0.25)
     thick = 0.0095
     bridge = np.minimum(thick * 0.8 - np.abs(y + 0.012 - 3 * x * x), apart + 0.004 - rx + 0.004 - x)
-    temple = np.minimum(np.minimum(thick * 0.8 - np.abs(y + 0.016), x - apart - rx + 0.004), p.width * 1.04 - np.abs(e.X))
+    temple = np.minimum(
+        np.minimum(thick * 0.8 - np.abs(y + 0.016), x - apart - rx + 0.004), p.width * 1.04 - np.abs(e.X)
+    )
     e.lay(np.maximum(np.maximum(thick - np.abs(lens), bridge), temple), frame, 0.003, ink=0)
 
 
@@ -396,8 +427,8 @@ def render(seed: int, rendering: str, size: int, **overrides: bool) -> Array:
     has, p = _settle(seed, overrides), _person(seed)
     e = _Easel(p, size, rendering == "cartoon")
     colours = next((_HAIR[name] for name in EXCLUSIVE[0] if has[name]), None)
-    back, front = _hair(e, p)
     strands = _strand_light(e, p)
+    back, front = _hair(e, p, strands)
     _backdrop(e, p)
     if colours is not None and back is not None:
         _paint_hair(e, p, back, colours, strands, 0.72)

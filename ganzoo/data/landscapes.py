@@ -22,19 +22,19 @@ SKY, HILL, MEADOW, WATER, TREE, HOUSE = range(6)
 _GRID = np.linspace(0.0, 1.0, 257, dtype=np.float32)  # ridges are kept on this grid, whatever the picture's size
 
 
-def hexes(*hexes: str) -> Array:
-    """Hex colours as one (len, 3) array on 0..1."""
-    return np.array([[int(h[i : i + 2], 16) for i in (0, 2, 4)] for h in hexes], np.float32) / 255
+def hexes(codes: str) -> Array:
+    """Hex colours, spaces between them, as one (len, 3) array on 0..1."""
+    return np.array([[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in codes.split()], np.float32) / 255
 
 
 # One row a time of day: zenith, horizon, glow about the sun, cloud, cloud's shadow, haze, light's colour.
 _TIMES = np.stack(
     [
-        hexes("3f7fc8", "bcdcf0", "fffbe8", "ffffff", "a3b4c8", "a9c4dc", "fffaee"),  # noon
-        hexes("6399d2", "f6e6cc", "fff3d0", "fffaf0", "b3b5c6", "cfd4d6", "fff2da"),  # morning
-        hexes("5485bd", "ffcf86", "fff0b0", "fff0d2", "b09aa6", "e3bd98", "ffdfa6"),  # golden hour
-        hexes("46559a", "f7a088", "ffd79a", "f9b9a4", "6f628f", "b08ea8", "f0bfb4"),  # dusk
-        hexes("8a9fb3", "d5dde2", "eef2f2", "eef1f3", "94a1ae", "bcc8d0", "dfe4e8"),  # overcast
+        hexes("3f7fc8 bcdcf0 fffbe8 ffffff a3b4c8 a9c4dc fffaee"),  # noon
+        hexes("6399d2 f6e6cc fff3d0 fffaf0 b3b5c6 cfd4d6 fff2da"),  # morning
+        hexes("5485bd ffcf86 fff0b0 fff0d2 b09aa6 e3bd98 ffdfa6"),  # golden hour
+        hexes("46559a f7a088 ffd79a f9b9a4 6f628f b08ea8 f0bfb4"),  # dusk
+        hexes("8a9fb3 d5dde2 eef2f2 eef1f3 94a1ae bcc8d0 dfe4e8"),  # overcast
     ]
 )
 
@@ -57,34 +57,34 @@ class _Season:
 
 _PALETTES: dict[str, _Season] = {
     "photo": _Season(
-        hexes("86a03e", "74963c", "96a348", "a8a04c"), hexes("23391c", "1e361e", "2c3c1c", "3a3a1c"),
-        hexes("4f7446", "14281f"), hexes("8fa650", "5d7f38", "c3b264"), hexes("3f5f35", "77894e", "8a8f98"),
+        hexes("86a03e 74963c 96a348 a8a04c"), hexes("23391c 1e361e 2c3c1c 3a3a1c"),
+        hexes("4f7446 14281f"), hexes("8fa650 5d7f38 c3b264"), hexes("3f5f35 77894e 8a8f98"),
         hexes("41708c")[0], hexes("f4efd8")[0],
     ),
     "spring": _Season(
-        hexes("fbd3df", "a9d65a", "fff1f4", "f4a9c4"), hexes("b0668c", "4a7d2c", "b08ba6", "94487a"),
-        hexes("6fa253", "28492f"), hexes("a2d65c", "74b54a", "f2dc58"), hexes("649a45", "a5c95c", "a9b3bf"),
+        hexes("fbd3df a9d65a fff1f4 f4a9c4"), hexes("b0668c 4a7d2c b08ba6 94487a"),
+        hexes("6fa253 28492f"), hexes("a2d65c 74b54a f2dc58"), hexes("649a45 a5c95c a9b3bf"),
         hexes("5f9fc0")[0], hexes("fff0f6")[0], 0.72, (1.02, 1.04, 1.05),
     ),
     "summer": _Season(
-        hexes("5fa433", "4a9233", "74ae38", "3f8a3a"), hexes("12391a", "0e331c", "1b3f17", "0c301c"),
-        hexes("3b7a48", "0c281d"), hexes("79ba3e", "459336", "ebc846"), hexes("2b6a35", "5f9e40", "8d949e"),
+        hexes("5fa433 4a9233 74ae38 3f8a3a"), hexes("12391a 0e331c 1b3f17 0c301c"),
+        hexes("3b7a48 0c281d"), hexes("79ba3e 459336 ebc846"), hexes("2b6a35 5f9e40 8d949e"),
         hexes("2273a8")[0], hexes("e8433f")[0], 0.66, (0.88, 0.98, 1.07),
     ),
     "autumn": _Season(
-        hexes("f08a24", "d9481f", "f6bd34", "c9642a"), hexes("7a2c14", "5e1616", "8f5416", "562416"),
-        hexes("6c7338", "27301a"), hexes("c9a548", "9c7a36", "b0642f"), hexes("a2541f", "c08a3a", "94898a"),
+        hexes("f08a24 d9481f f6bd34 c9642a"), hexes("7a2c14 5e1616 8f5416 562416"),
+        hexes("6c7338 27301a"), hexes("c9a548 9c7a36 b0642f"), hexes("a2541f c08a3a 94898a"),
         hexes("5b6e78")[0], hexes("e87830")[0], 0.74, (1.05, 0.98, 0.91),
     ),
     "winter": _Season(
-        hexes("f4f7fc", "e4eaf3", "dfe6f0", "eef2f8"), hexes("6c6a7a", "5d5b69", "75707c", "666a7e"),
-        hexes("e6eef4", "28423f"), hexes("f2f6fc", "d5e1f0", "e3ebf6"), hexes("b9c6d8", "e6edf7", "f4f8fd"),
+        hexes("f4f7fc e4eaf3 dfe6f0 eef2f8"), hexes("6c6a7a 5d5b69 75707c 666a7e"),
+        hexes("e6eef4 28423f"), hexes("f2f6fc d5e1f0 e3ebf6"), hexes("b9c6d8 e6edf7 f4f8fd"),
         hexes("cfe2f0")[0], hexes("ffffff")[0], 0.26, (0.98, 1.0, 1.03), 0.25,
     ),
 }  # fmt: skip
 
 
-# ---- noise: lattices times interpolation weights, two small matrix products an octave ---------------------------------
+# ---- noise: lattices times interpolation weights, two small matrix products an octave -------------------------------
 
 
 @lru_cache(maxsize=256)
@@ -104,15 +104,28 @@ def _weights(size: int, cells: int, warp: float = 0.0, shift: float = 0.0) -> Ar
     return (out.reshape(size, 4, -1).mean(1) / 0.692).astype(np.float32)
 
 
-def noise(pool: Array, size: int, across: int, down: int, octaves: int = 1, warp: float = 0.0, shift: float = 0.0):
-    """Fractal noise (size, size) of about unit spread; `pool` holds the seed's random numbers."""
+def _product(left: Array, right: Array) -> Array:
+    """left @ right in pieces so small that BLAS stays on one thread: its threads fight those of data loaders."""
+    rows = max(1, 500_000 // right.size)
+    if rows >= len(left):
+        return left @ right
+    return np.concatenate([left[at : at + rows] @ right for at in range(0, len(left), rows)])
+
+
+def noise(
+    pool: Array, size: int, across: int, down: int, octaves: int = 1, warp: float = 0.0, shift: float = 0.0
+) -> Array:
+    """Fractal noise (size, size) of about unit spread, `across` by `down` cells in its first octave.
+
+    `pool` holds the seed's random numbers; the size only samples it.
+    """
     total = np.zeros((size, size), np.float32)
     gain = 1.0
     for octave in range(octaves):
         a, d = across << octave, down << octave
         start = 7 * octave
         lattice = pool[start : start + d + 3, start : start + a + 3]
-        total += gain * (_weights(size, d, warp, shift) @ lattice @ _weights(size, a).T)
+        total += gain * _product(_product(_weights(size, d, warp, shift), lattice), _weights(size, a).T)
         gain *= 0.55
     return total
 
@@ -125,15 +138,17 @@ def _ridge(rng: np.random.Generator, cells: int, octaves: int) -> Array:
 
 
 def unit(value: Array) -> Array:
+    """The value held to 0..1."""
     return np.minimum(np.maximum(value, 0), 1)  # np.clip's own checks cost more than this
 
 
 def smooth(low: float, high: float, value: Array) -> Array:
+    """0 below `low`, 1 above `high` and an s-curve between."""
     t = unit((value - low) * (1 / (high - low)))
     return t * t * (3 - 2 * t)
 
 
-# ---- the scene: everything that the seed decides, in coordinates 0..1 -------------------------------------------------
+# ---- the scene: everything that the seed decides, in coordinates 0..1 -----------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -248,7 +263,7 @@ def _scene(seed: int) -> _Scene:
     return _Scene(pool, time, sun, light, horizon, float(rng.uniform(-0.9, 0.9)), tuple(hills), water, bank)
 
 
-# ---- composing the photograph -----------------------------------------------------------------------------------------
+# ---- composing the photograph ---------------------------------------------------------------------------------------
 
 
 class _Canvas:
@@ -398,7 +413,7 @@ def _house(canvas: _Canvas, scene: _Scene, house: tuple[float, float, float], ha
         inside = np.minimum(np.minimum(h - left * tall, right * tall - h), np.minimum(v - low * tall, high * tall - v))
         return unit(inside * size + 0.5)
 
-    wall, roof, pane = hexes("f1e7d3", "a8452f", "33404f")
+    wall, roof, pane = hexes("f1e7d3 a8452f 33404f")
     lit = 1 + 0.12 * np.sign(h * scene.light[0] * -1)
     slope = np.minimum(1.05 * tall - v - 0.62 * np.abs(h), v - 0.52 * tall)
     for mask, colour in (
@@ -415,7 +430,7 @@ def _house(canvas: _Canvas, scene: _Scene, house: tuple[float, float, float], ha
 def _lake(canvas: _Canvas, scene: _Scene, palette: _Season) -> None:
     """Everything above the shore, mirrored and broken by waves that grow towards us."""
     size, shore = canvas.size, scene.water
-    top = int(round(shore * size))
+    top = round(shore * size)
     depth = canvas.axis[top:, None] - shore
     waves = noise(scene.pool[40:], size, 5, 28, 1, -0.6)[top:]
     source = (shore - depth * 1.15 - (0.012 + 0.16 * depth) * waves * 0.35) * size
@@ -448,16 +463,20 @@ def _compose(scene: _Scene, palette: _Season, size: int) -> _Canvas:
     if scene.water:
         _lake(canvas, scene, palette)
     _ground(canvas, scene, palette, scene.bank, fields, 1.0)
+    off = (canvas.axis - 0.5) ** 2
+    canvas.rgb *= 1.03 - 0.2 * (off + off[:, None])  # a lens lets less light into the corners
     np.clip(canvas.rgb, 0, 1, out=canvas.rgb)
     return canvas
 
 
-# ---- painting it ------------------------------------------------------------------------------------------------------
+# ---- painting it ----------------------------------------------------------------------------------------------------
 
-# What the painter makes of a colour: the quadratic map nearest these pairs, so it is local, smooth and can be undone.
-_PAIRS = """3f7fc8 1b7f9c  6f9fd0 6aa79c  bcdcf0 f3c07c  f6e6cc ffc468  f29f88 f07c50  7d9a45 a8627c  c3b264 f0b838
-1c361c 3c1468  3f5f35 5c3a8a  8a8f98 b4808e  41708c 3f54a8  ffffff fff0c4  46559a 4f349c  a8452f d0322e  4a3a20 6a1c54
-a9c4dc d8a886  5d7f38 8a4c82  ffd090 ffae50  6a8a92 7a6cae  000000 240c48  b08ea8 b46e92""".split()
+# What the painter makes of a colour (seen, painted): the quadratic map nearest these pairs is smooth and can be undone.
+_PAIRS = hexes("""
+    3f7fc8 1b7f9c  6f9fd0 6aa79c  bcdcf0 f3c07c  f6e6cc ffc468  f29f88 f07c50  7d9a45 a8627c  c3b264 f0b838
+    1c361c 3c1468  3f5f35 5c3a8a  8a8f98 b4808e  41708c 3f54a8  ffffff fff0c4  46559a 4f349c  a8452f d0322e
+    4a3a20 6a1c54  a9c4dc d8a886  5d7f38 8a4c82  ffd090 ffae50  6a8a92 7a6cae  000000 240c48  b08ea8 b46e92
+""")
 
 
 def _terms(colours: Array) -> Array:
@@ -465,7 +484,7 @@ def _terms(colours: Array) -> Array:
     return np.stack([np.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, g * b, r * b])
 
 
-_SEEN, _MIXED = _terms(hexes(*_PAIRS[::2]).T), hexes(*_PAIRS[1::2]).T
+_SEEN, _MIXED = _terms(_PAIRS[::2].T), _PAIRS[1::2].T
 # a little ridge keeps the curvature gentle between the pairs
 _TO_PAINT = (_MIXED @ _SEEN.T @ np.linalg.inv(_SEEN @ _SEEN.T + 0.01 * np.eye(10))).astype(np.float32)
 
@@ -520,7 +539,7 @@ def _painting(seed: int, size: int, salt: int = 2) -> Array:
     scene = _scene(seed)
     canvas = _compose(scene, _PALETTES["photo"], size)
     rng = np.random.default_rng([seed, salt])
-    which, u, v, px, py = _strokes(canvas, scene, 32, 3.0, rng)
+    which, _, v, px, py = _strokes(canvas, scene, 32, 3.0, rng)
     seen = canvas.rgb[:, py, px]
     loose = rng.standard_normal((4, px.size), np.float32)
     dabs = _repaint(seen) + 0.02 * loose[:1] + 0.015 * loose[1:]
@@ -532,13 +551,12 @@ def _painting(seed: int, size: int, salt: int = 2) -> Array:
 
 
 def _photo(seed: int, season: str, size: int) -> Array:
-    """The scene through a lens: a little darker towards the corners, a little grain."""
+    """The scene as a camera sees it: with a little grain."""
     scene = _scene(seed)
     canvas = _compose(scene, _PALETTES[season], size)
-    off = (canvas.axis - 0.5) ** 2
     repeats = -(-size // 128)
     grain = np.tile(scene.pool[::-1], (repeats, repeats))[:size, :size]
-    return canvas.rgb * (1.03 - 0.22 * (off + off[:, None])) + 0.006 * grain
+    return canvas.rgb + 0.006 * grain
 
 
 def _outline(canvas: _Canvas, reach: int) -> Array:
@@ -612,10 +630,11 @@ def _nocturne(seed: int, size: int) -> Array:
     """Night in long swirling strokes: blues by lightness, and gold where the day was brightest."""
     scene, rng = _scene(seed), np.random.default_rng([seed, 4])
     canvas = _compose(scene, _PALETTES["photo"], size)
-    which, u, v, px, py = _strokes(canvas, scene, 34, 3.4, rng)
+    which, _, v, px, py = _strokes(canvas, scene, 34, 3.4, rng)
     rgb = 0.75 * canvas.rgb[:, py, px][:, which] + 0.25 * canvas.rgb
     grey = rgb.mean(0)
-    night = np.stack([np.interp(grey, (0, 0.35, 0.7, 0.88, 1), c) for c in hexes("050818", "10254f", "2f62a8", "d8cf7a", "fff3b0").T])
+    blues = hexes("050818 10254f 2f62a8 d8cf7a fff3b0")
+    night = np.stack([np.interp(grey, (0, 0.35, 0.7, 0.88, 1), channel) for channel in blues.T])
     night += 0.22 * (rgb - grey) + 0.045 * v + min(1.0, size / 256) * 0.03 * np.sin(v * 13 + which)
     return night
 
