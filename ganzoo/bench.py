@@ -21,7 +21,9 @@ from ganzoo.trainer import Batch, Phase, Trainer
 WARM_UP = 2  # pairs of steps that are not counted
 
 
-def bench(recipe: Recipe, opened: Opened, steps: int, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def bench(
+    recipe: Recipe, opened: Opened, steps: int, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
     """Trains the same model twice, step by step in turn: through the engine with its data and books, and bare.
 
     Returns images/s, seconds a step for data and each phase (medians), GiB, TFLOP/s, and `engine_over_bare`: the median
@@ -33,7 +35,7 @@ def bench(recipe: Recipe, opened: Opened, steps: int, progress: Callable[[int, i
     bare = _Bare(copy.deepcopy(trainer), recipe, runtime)
     engine = Engine(trainer, recipe.train, runtime, Clock(recipe.train.seed, recipe.data.batch))
     phases = _time_phases(engine, runtime)
-    draws = Draws(opened.source, recipe.data, trainer.spec, recipe.train.seed, trainer.multiple)
+    draws = Draws(opened.source, recipe.data, trainer.spec, trainer.data, recipe.train.seed, trainer.multiple)
     total = WARM_UP + steps
     stream = batches(draws, engine.clock, total * recipe.data.batch, pin=runtime.device.type == "cuda")
     waits, means = [], Means()

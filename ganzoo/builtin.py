@@ -25,5 +25,10 @@ def register_losses(register: Register) -> None:
 
 @hookimpl
 def register_sources(register: Register) -> None:
-    register("folders", "ganzoo.data.folders:Folders", summary="your own folders of pictures", data="unpaired")
-    register("landscapes", "ganzoo.data.worlds:Landscapes", summary="built-in drawn landscapes", data="unpaired")
+    everything = "unpaired paired domains labelled images"
+    register("folders", "ganzoo.data.folders:Folders", summary="your own folders of pictures", data=everything)
+    register(
+        "landscapes", "ganzoo.data.worlds:Landscapes", summary="drawn landscapes", data="unpaired paired domains images"
+    )
+    register("faces", "ganzoo.data.worlds:Faces", summary="drawn faces", data=everything)
+    register("digits", "ganzoo.data.digits:Digits", summary="8x8 digits of scikit-learn", data="labelled images")

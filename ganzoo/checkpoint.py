@@ -27,7 +27,9 @@ def folder(run: Path, images: int) -> Path:
     return run / "checkpoints" / f"{images:09d}"
 
 
-def save(run: Path, images: int, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str], keep: int) -> Path:
+def save(
+    run: Path, images: int, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str], keep: int
+) -> Path:
     """Writes a checkpoint, then removes all but the newest `keep`. What was there stays until the new one is whole.
 
     Raises GanzooError if a weight is not finite, or if it cannot be written.
@@ -37,7 +39,9 @@ def save(run: Path, images: int, networks: dict[str, Tensor], state: dict[str, A
         return final
     for name, value in networks.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise GanzooError(f'The weights "{name}" are no longer finite numbers at image {images:,}. {last_good(run)}')
+            raise GanzooError(
+                f'The weights "{name}" are no longer finite numbers at image {images:,}. {last_good(run)}'
+            )
     beside = final.with_name(f".{final.name}")
     tensors: dict[str, Tensor] = {}
     layout = _flatten(state, tensors, "")
@@ -65,7 +69,9 @@ def save(run: Path, images: int, networks: dict[str, Tensor], state: dict[str, A
 
 def everything(run: Path) -> list[Path]:
     """The whole checkpoints of a run, oldest first."""
-    return sorted((p for p in (run / "checkpoints").glob("*") if re.fullmatch(r"\d+", p.name)), key=lambda p: int(p.name))
+    return sorted(
+        (p for p in (run / "checkpoints").glob("*") if re.fullmatch(r"\d+", p.name)), key=lambda p: int(p.name)
+    )
 
 
 def latest(run: Path) -> Path | None:
@@ -133,7 +139,9 @@ def _flatten(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
         return {kind: [_flatten(item, tensors, f"{name}.{i}") for i, item in enumerate(value)]}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
-    raise TypeError(f"a state_dict may hold tensors, numbers, text, lists and dicts; {name} is a {type(value).__name__}")
+    raise TypeError(
+        f"a state_dict may hold tensors, numbers, text, lists and dicts; {name} is a {type(value).__name__}"
+    )
 
 
 def _unflatten(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:

@@ -8,7 +8,11 @@ from torch.nn import functional as F
 
 from ganzoo.trainer import Loss
 
-PIXEL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "l2": F.mse_loss, "smooth-l1": F.smooth_l1_loss}
+PIXEL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": F.l1_loss,
+    "l2": F.mse_loss,
+    "smooth-l1": F.smooth_l1_loss,
+}
 """Distances between pictures, averaged over all values."""
 
 

@@ -92,6 +92,12 @@ class DataOptions(Options):
     """source to use, loudly, when a download cannot be had"""
     domains: tuple[str, ...] = ()
     """names of the domains, in order; empty: the source's own names"""
+    labels: str = ""
+    """attribute file of labelled pictures, in `root` or a path: CelebA's text or a CSV with a header"""
+    attributes: tuple[str, ...] = ()
+    """which attributes to use, in order; empty: all"""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """attributes of which exactly one holds, e.g. [["Black_Hair", "Blond_Hair", "Brown_Hair"]]"""
     size: Annotated[int, Field(ge=8)] = 256
     """side of the square the networks see, in pixels"""
     load: int | None = Field(default=None, ge=8)

@@ -90,7 +90,7 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
     books = Books(recipe, opened, engine, out, screen if first else None)
     if going_on:
         books.restore()
-    draws = Draws(opened.source, recipe.data, trainer.spec, recipe.train.seed, trainer.multiple)
+    draws = Draws(opened.source, recipe.data, trainer.spec, trainer.data, recipe.train.seed, trainer.multiple)
     with books.open(), _signals() as asked:
         for tick in train(engine, batches(draws, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
             books.enter(tick)
@@ -113,7 +113,9 @@ def resumed(recipe: Recipe, out: Path, screen: Screen | None, changes: Iterable[
     stored = recipes.read(out / "recipe.toml", changes=changes)
     differences = _differences(recipe.tables(), stored.tables())
     if differences and screen:
-        screen.say(f"{out} goes on with the recipe it began with. Not taken from {recipe.path}: {', '.join(differences)}.")
+        screen.say(
+            f"{out} goes on with the recipe it began with. Not taken from {recipe.path}: {', '.join(differences)}."
+        )
     return replace(stored, path=recipe.path, quick=recipe.quick)
 
 
@@ -230,7 +232,9 @@ class Books:
         return {
             "ganzoo": version("ganzoo"),
             "plugin": {"distribution": entry.distribution, "version": entry.version},
-            "device": torch.cuda.get_device_name() if self.runtime.device.type == "cuda" else platform.processor() or "cpu",
+            "device": torch.cuda.get_device_name()
+            if self.runtime.device.type == "cuda"
+            else platform.processor() or "cpu",
             "processes": self.runtime.world,
             "threads": torch.get_num_threads(),
             "platform": platform.platform(),

@@ -88,7 +88,9 @@ class Runtime:
             same = [g for g in gradients if g.dtype == dtype]
             flat = torch.cat([g.flatten() for g in same])
             flat = self.fabric.all_reduce(flat, reduce_op="mean")
-            torch._foreach_copy_(same, [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in same]), same, strict=True)])
+            torch._foreach_copy_(
+                same, [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in same]), same, strict=True)]
+            )
 
     def mean(self, values: Tensor) -> Tensor:
         return self.fabric.all_reduce(values, reduce_op="mean") if self.world > 1 else values

@@ -93,8 +93,12 @@ def _check_phases(name: str, recipe: Recipe, spec: DataSpec) -> None:
         terms = plain(phase, batch, carry)
         own = {id(p) for group in phase.optimizer.param_groups for p in group["params"]}
         if own - known:
-            raise _wrong(name, f'phase "{phase.name}"', "an optimizer of registered parameters only: keep networks as "
-                         "attributes or in an nn.ModuleDict, not in a plain list or dict")
+            raise _wrong(
+                name,
+                f'phase "{phase.name}"',
+                "an optimizer of registered parameters only: keep networks as "
+                "attributes or in an nn.ModuleDict, not in a plain list or dict",
+            )
         for key, value in everything.items():
             if id(value) not in own and not torch.equal(value, before[key]):
                 raise _wrong(name, f'phase "{phase.name}"', f"only its own parameters to move, but {key} moved")
@@ -157,8 +161,12 @@ def _check_resume(name: str, recipe: Recipe, spec: DataSpec) -> None:
     _run(name, resumed, spec, STEPS // 2, STEPS)
     for key, value in straight.trainer.state_dict().items():
         if not torch.equal(value, resumed.trainer.state_dict()[key]):
-            raise _wrong(name, key, "the same weights, to the bit, after going on from a checkpoint. State must live in "
-                         "parameters, buffers, or things with a state_dict; randomness must come from self.clock or torch")
+            raise _wrong(
+                name,
+                key,
+                "the same weights, to the bit, after going on from a checkpoint. State must live in "
+                "parameters, buffers, or things with a state_dict; randomness must come from self.clock or torch",
+            )
 
 
 def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int) -> list[Tick]:
@@ -173,5 +181,3 @@ def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int) -> li
 
 def _wrong(name: str, where: str, expected: str) -> ConformanceError:
     return ConformanceError(f'model "{name}", {where}: expected {expected}.')
-
-

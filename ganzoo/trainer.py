@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from ganzoo.clock import Clock
+from ganzoo.errors import GanzooError
 from ganzoo.options import Options
 
 Batch = dict[str, Tensor]
@@ -92,10 +93,21 @@ class Phase:
 class DataSpec:
     """What a model must know of its data to be built."""
 
-    domains: tuple[str, ...]
+    domains: tuple[str, ...]  # ("image",) for labelled pictures and for pictures alone
     channels: dict[str, int] = field(default_factory=dict)  # by domain
     size: int = 256  # side of the training pictures, pixels
-    labels: tuple[str, ...] = ()  # names of the label columns
+    labels: tuple[str, ...] = ()  # names of the columns of batch["label"]
+    groups: tuple[tuple[str, ...], ...] = ()  # labels of which exactly one holds, such as hair colours
+
+
+KINDS = {
+    "unpaired": "two domains, drawn independently: batch[domain]",
+    "paired": "two domains, one picture of each shows the same thing, cropped and mirrored alike: batch[domain]",
+    "domains": "any number of domains; each batch holds pictures of two of them, drawn anew: batch[domain]",
+    "labelled": 'batch["image"] with batch["label"], (batch, labels) of 1 and 0, or nan where it is not known',
+    "images": 'batch["image"]',
+}
+"""The kinds of data a model may ask for, and what its batches hold."""
 
 
 class Trainer(nn.Module, ABC):
@@ -107,7 +119,7 @@ class Trainer(nn.Module, ABC):
 
     Config: ClassVar[type[Options]] = Options
     presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> options, where paper and code differ
-    data: ClassVar[str] = "unpaired"  # "unpaired" | "paired" | "labelled" | "images" | "domains"
+    data: ClassVar[str] = "unpaired"  # one of KINDS
     inference_mode: ClassVar[str] = "eval"  # or "train-stats": dropout on and batch statistics, as pix2pix is published
 
     def __init__(self, config: Options, spec: DataSpec) -> None:
@@ -128,22 +140,35 @@ class Trainer(nn.Module, ABC):
     def phases(self) -> list[Phase]:
         """The updates of one step, in their order. Called once."""
 
-    @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """Pictures (batch, channels, height, width) in [-1, 1] of domain `source` as pictures of domain `target`."""
+        """Pictures (batch, channels, height, width) in [-1, 1] of domain `source` as pictures of domain `target`.
+
+        With labels the source is "image" and the target a list such as "blond,smiling" or "blond,no-glasses".
+        """
+        raise GanzooError("This model translates no pictures. `ganzoo generate RUN` makes new ones.")
+
+    def generate(self, count: int, label: str | None = None) -> Tensor:
+        """So many new pictures, (count, channels, height, width) in [-1, 1], of a label if the model knows labels."""
+        raise GanzooError("This model makes no pictures from nothing. `ganzoo translate RUN INPUT OUTPUT` translates.")
 
     def directions(self) -> list[tuple[str, str]]:
         """The (source, target) pairs that `translate` serves."""
         return list(permutations(self.domains, 2))
 
     def panels(self, pictures: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-        """What a sample sheet shows of test pictures: groups of columns, title -> (count, channels, height, width)."""
-        groups = []
-        for source, target in self.directions():
-            made = self.translate(pictures[source], source, target)
-            back = self.translate(made, target, source)
-            groups.append({source: pictures[source], f"to {target}": made, f"back to {source}": back})
-        return groups
+        """What a sample sheet shows of test pictures: groups of columns, title -> (count, channels, height, width).
+
+        By default a group for each source: the picture and all it is translated to; between two domains the way back
+        as well.
+        """
+        groups: dict[str, dict[str, Tensor]] = {}
+        directions = self.directions()
+        for source, target in directions:
+            group = groups.setdefault(source, {source: pictures[source]})
+            group[f"to {target}"] = made = self.translate(pictures[source], source, target)
+            if len(self.domains) == 2 and (target, source) in directions:
+                group[f"back to {source}"] = self.translate(made, target, source)
+        return list(groups.values())
 
     @property
     def multiple(self) -> int:
@@ -154,7 +179,7 @@ class Trainer(nn.Module, ABC):
         """What has a state of its own beside the networks (pools), by name; saved and restored with the run."""
         found: dict[str, Any] = {}
         for name, value in vars(self).items():
-            for key, item in (value.items() if isinstance(value, dict) else [("", value)]):
+            for key, item in value.items() if isinstance(value, dict) else [("", value)]:
                 if hasattr(item, "state_dict") and not isinstance(item, nn.Module | Optimizer):
                     found[f"{name}.{key}" if key else name] = item
         return found

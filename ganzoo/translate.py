@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -93,10 +94,7 @@ def load(path: "str | Path", device: str = "cpu") -> Translator:
         raise GanzooError(f"{path} was not written by ganzoo, or by a version that this one does not know.")
     _require_plugin(facts)
     made_from = recipe.parse(tomllib.loads(facts["recipe"]))
-    spec = json.loads(facts["spec"])
-    trainer = made_from.trainer(
-        made_from.options, DataSpec(**(spec | {"domains": tuple(spec["domains"]), "labels": tuple(spec["labels"])}))
-    )
+    trainer = made_from.trainer(made_from.options, TypeAdapter(DataSpec).validate_json(facts["spec"]))
     weights = {name: value for name, value in tensors.items() if not name.startswith("average.")}
     weights |= {name.removeprefix("average."): value for name, value in tensors.items() if name.startswith("average.")}
     restore(trainer, weights, path)
@@ -157,7 +155,9 @@ def _write(image: Image.Image, path: Path) -> None:
         image.save(beside, format=Image.registered_extensions()[path.suffix.lower()], quality=95)
         os.replace(beside, path)
     except KeyError:
-        raise GanzooError(f'{path}: "{path.suffix}" is no kind of picture that can be written. Use .png or .jpg.') from None
+        raise GanzooError(
+            f'{path}: "{path.suffix}" is no kind of picture that can be written. Use .png or .jpg.'
+        ) from None
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise GanzooError(f"{path} cannot be written ({error}).") from error

@@ -73,7 +73,9 @@ def test_unet_refuses_a_size_it_cannot_halve():
         UnetGenerator(3, 3, 100)
 
 
-@pytest.mark.parametrize(("init", "spread"), [("normal", 0.02), ("xavier", 0.02 / 96**0.5 / 3), ("kaiming", (2 / 864) ** 0.5)])
+@pytest.mark.parametrize(
+    ("init", "spread"), [("normal", 0.02), ("xavier", 0.02 / 96**0.5 / 3), ("kaiming", (2 / 864) ** 0.5)]
+)
 def test_initial_weights(init, spread):
     torch.manual_seed(0)
     layer = torch.nn.Conv2d(96, 96, 3)
@@ -84,5 +86,7 @@ def test_initial_weights(init, spread):
 
 def test_gradient_penalty_of_a_known_critic():
     """A linear critic of slope 3 everywhere: (3 - 1)^2 x 10."""
-    penalty = Wasserstein().penalty(lambda x: 3 * x[:, 0, 0, 0], torch.zeros(4, 3, 2, 2), torch.ones(4, 3, 2, 2), torch.rand(4, 1, 1, 1))
+    penalty = Wasserstein().penalty(
+        lambda x: 3 * x[:, 0, 0, 0], torch.zeros(4, 3, 2, 2), torch.ones(4, 3, 2, 2), torch.rand(4, 1, 1, 1)
+    )
     assert penalty.item() == pytest.approx(40.0)

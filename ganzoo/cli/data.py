@@ -25,9 +25,13 @@ def list_() -> None:
     for e in registry().entries:
         if e.kind == "source":
             sources.add_row(e.name, e.facts.get("data", ""), e.summary, f"{e.distribution} {e.version}")
-    published = Table(title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim")
+    published = Table(
+        title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim"
+    )
     for column in ("name", "kind", "domains", "pictures", "MB"):
-        published.add_column(column, style="cyan" if column == "name" else "", justify="right" if column == "MB" else "left")
+        published.add_column(
+            column, style="cyan" if column == "name" else "", justify="right" if column == "MB" else "left"
+        )
     for archive in ARCHIVES.values():
         counts = " + ".join(map(str, archive.counts)) if archive.counts else ""
         size = f"{archive.bytes / 1e6:,.0f}" if archive.bytes else ""
@@ -83,7 +87,8 @@ def check(what: Path) -> None:
     problems += [f"in train and in test: {train} is {test}" for train, test in findings.leaks]
     if problems:
         raise GanzooError(
-            f"{len(problems)} problem{'s' if len(problems) > 1 else ''}:\n" + "\n".join(f"  {p}" for p in problems[:50])
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''}:\n"
+            + "\n".join(f"  {p}" for p in problems[:50])
             + "\nRemove or replace these files."
         )
     click.echo("Everything can be read, and no test picture is among the training pictures.")

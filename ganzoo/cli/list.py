@@ -26,10 +26,18 @@ def list_(as_json: bool) -> None:
 
     console = Console()
     for kind in KINDS:
-        table = Table(title=f"{kind}s" if kind != "loss" else "losses", title_justify="left", title_style="bold", box=None)
-        columns = ("name", "data", "what it does", "paper", "package") if kind == "model" else ("name", "what it does", "package")
+        table = Table(
+            title=f"{kind}s" if kind != "loss" else "losses", title_justify="left", title_style="bold", box=None
+        )
+        columns = (
+            ("name", "data", "what it does", "paper", "package")
+            if kind == "model"
+            else ("name", "what it does", "package")
+        )
         for column in columns:
-            table.add_column(column, style="cyan" if column == "name" else "", header_style="dim", no_wrap=column == "name")
+            table.add_column(
+                column, style="cyan" if column == "name" else "", header_style="dim", no_wrap=column == "name"
+            )
         for e in sorted((e for e in found.entries if e.kind == kind), key=lambda e: e.name):
             facts = [e.facts.get("data", ""), e.summary, e.facts.get("paper", "")] if kind == "model" else [e.summary]
             table.add_row(e.name, *map(escape, facts), f"{e.distribution} {e.version}")

@@ -22,33 +22,48 @@ from ganzoo.trainer import Batch, DataSpec
 
 
 class Draws(Dataset):
-    """Item i is the i-th draw: a picture of each domain, drawn independently, as tensors in [-1, 1]."""
+    """Item i is the i-th draw of a run, as tensors in [-1, 1]: what it holds follows the kind of data (trainer.KINDS)."""
 
-    def __init__(self, source: Source, data: DataOptions, spec: DataSpec, seed: int, multiple: int) -> None:
-        self.data, self.spec, self.seed, self.multiple = data, spec, seed, multiple
+    def __init__(self, source: Source, data: DataOptions, spec: DataSpec, kind: str, seed: int, multiple: int) -> None:
+        self.data, self.spec, self.kind, self.seed, self.multiple = data, spec, kind, seed, multiple
         self.pictures = {domain: source.pictures("train", domain) for domain in spec.domains}
 
     def __getitem__(self, i: int) -> dict[str, Tensor] | GanzooError:
         try:
-            return {domain: self._draw(domain, i) for domain in self.spec.domains}
+            if self.kind == "paired":
+                return self._draw(self.spec.domains, "", i)
+            domains = self._two(i // self.data.batch) if self.kind == "domains" else self.spec.domains
+            return {k: v for domain in domains for k, v in self._draw((domain,), domain, i).items()}
         except GanzooError as error:
             return error  # raised by batches(): an exception would come out of a worker with its traceback in the text
 
-    def _draw(self, domain: str, i: int) -> Tensor:
-        pictures, stream = self.pictures[domain], crc32(domain.encode())
-        epoch, place = divmod(i, len(pictures))
-        rng = np.random.default_rng([self.seed, stream, i])
-        for attempt in range(len(pictures)):
-            picture = pictures[_order(self.seed, stream, epoch, len(pictures))[(place + attempt) % len(pictures)]]
+    def _two(self, step: int) -> list[str]:
+        """The two domains of a step."""
+        places = np.random.default_rng([self.seed, step]).permutation(len(self.spec.domains))[:2]
+        return [self.spec.domains[place] for place in places]
+
+    def _draw(self, domains: Sequence[str], stream_name: str, i: int) -> dict[str, Tensor]:
+        """One picture of each domain, from the same place in their lists and seen through the same crop."""
+        stream, count = crc32(stream_name.encode()), len(self.pictures[domains[0]])
+        epoch, place = divmod(i, count)
+        for attempt in range(count):
+            index = _order(self.seed, stream, epoch, count)[(place + attempt) % count]
+            pictures = {domain: self.pictures[domain][index] for domain in domains}
             try:
-                image = convert(picture.open(), self.spec.channels[domain])
+                images = {d: convert(p.open(), self.spec.channels[d]) for d, p in pictures.items()}
             except GanzooError as error:
                 if self.data.broken == "stop":
                     raise
                 _tell_once(str(error))
-            else:
-                return to_tensor(train_view(image, self.data, self.multiple, rng))
-        raise GanzooError(f'None of the {len(pictures)} pictures of "{domain}" can be read. Replace them.')
+                continue
+            draw = {}
+            for domain, image in images.items():
+                rng = np.random.default_rng([self.seed, stream, i])
+                draw[domain] = to_tensor(train_view(image, self.data, self.multiple, rng))
+                if self.kind == "labelled":
+                    draw["label"] = torch.tensor(pictures[domain].labels, dtype=torch.float32)
+            return draw
+        raise GanzooError(f"None of the {count} pictures of {' and '.join(domains)} can be read. Replace them.")
 
 
 def batches(draws: Draws, clock: Clock, stop: int, pin: bool = False) -> Iterator[Batch]:

@@ -2,8 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
+from ganzoo.data import labelled
 from ganzoo.data.pictures import Picture, find_pictures, natural
 from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError
@@ -23,7 +27,12 @@ class Folders(Source):
 
     Without test folders every 20th picture, 50 at most, is held out for testing, if a domain has at least 40 pictures;
     a smaller domain is tested on its training pictures.
+
+    Paired pictures are files of the same name in two domains, or files that hold both side by side (left is the first
+    domain). Labelled pictures are one folder a class, or any pictures with an attribute file (`data.labels`).
     """
+
+    kinds = ("unpaired", "paired", "domains", "labelled", "images")
 
     def __init__(self, data: DataOptions, kind: str) -> None:
         if not data.root:
@@ -31,17 +40,66 @@ class Folders(Source):
         self.root = Path(data.root).expanduser()
         if not self.root.is_dir():
             raise GanzooError(f"data.root: there is no folder {self.root}. Create it or correct the path.")
-        found = find_layout(self.root, data.domains)
-        if kind == "unpaired" and len(found) != 2:
-            raise GanzooError(
-                f"{self.root} should hold two domains, {len(found)} found{_listed(found)}. "
-                f"{'Name the two with data.domains. ' if len(found) > 2 else ''}{explain(self.root)}"
-            )
-        self.domains = tuple(found)
-        self._pictures = {domain: _split(domain, *folders) for domain, folders in found.items()}
+        if kind == "labelled":
+            self.labels, self.groups, pictures = labelled.read(self.root, data)
+            self.domains, self._pictures = ("image",), {"image": pictures}
+        elif kind == "images":
+            train, test = _first([self.root / "train"]) or self.root, _first(self.root / name for name in TEST_NAMES)
+            self.domains, self._pictures = ("image",), {"image": split("image", train, test)}
+        elif kind == "paired" and (halves := _side_by_side(self.root)):
+            self.domains = data.domains or ("A", "B")
+            self._pictures = {
+                d: {s: [Half(p, side) for p in f] for s, f in halves.items()} for side, d in enumerate(self.domains)
+            }
+        else:
+            found = find_layout(self.root, data.domains)
+            wanted = "two" if kind in ("unpaired", "paired") else "at least two"
+            if len(found) < 2 or (wanted == "two" and len(found) > 2):
+                raise GanzooError(
+                    f"{self.root} should hold {wanted} domains, {len(found)} found{_listed(found)}. "
+                    f"{'Name the two with data.domains. ' if len(found) > 2 else ''}{explain(self.root)}"
+                )
+            self.domains = tuple(found)
+            self._pictures = {domain: split(domain, *folders) for domain, folders in found.items()}
+            if kind == "paired":
+                self._check_pairs()
 
     def pictures(self, split: str, domain: str) -> Sequence[Picture]:
         return self._pictures[domain][split]
+
+    def _check_pairs(self) -> None:
+        self.truth = True
+        for part in ("train", "test"):
+            first, second = ({p.path.stem: p.path for p in self._pictures[d][part]} for d in self.domains)
+            for name in sorted(first.keys() ^ second.keys())[:1]:
+                lonely = first.get(name) or second[name]
+                raise GanzooError(
+                    f"{lonely} has no partner: pairs are files of the same name in {' and '.join(self.domains)} "
+                    f"({len(first)} and {len(second)} in {part}). Add the missing one or remove it."
+                )
+
+
+@dataclass(frozen=True)
+class Half(Picture):
+    """The left (0) or right (1) half of a picture that holds a pair side by side."""
+
+    side: int
+
+    def open(self) -> Image.Image:
+        both = super().open()
+        if both.width % 2:
+            raise GanzooError(
+                f"{self.path} should hold two pictures side by side, but its width, {both.width}, is odd."
+            )
+        half = both.width // 2
+        return both.crop((self.side * half, 0, (self.side + 1) * half, both.height))
+
+
+def _side_by_side(root: Path) -> dict[str, list[Path]]:
+    """Pictures that lie in train and test themselves, not in folders of their own."""
+    train = find_pictures(root / "train", recursive=False) if (root / "train").is_dir() else []
+    test = next((find_pictures(root / t, recursive=False) for t in TEST_NAMES if (root / t).is_dir()), [])
+    return {"train": train, "test": test or train} if train else {}
 
 
 Layout = dict[str, tuple[Path, Path | None]]  # domain -> folders of training and test pictures
@@ -85,21 +143,31 @@ def _flat(root: Path) -> Layout:
 def _chosen(layout: Layout, root: Path, names: Sequence[str]) -> Layout:
     for name in names:
         if name not in layout:
-            raise GanzooError(f'data.domains names "{name}", but {root} has{_listed(layout) or " no domains"}. {explain(root)}')
+            raise GanzooError(
+                f'data.domains names "{name}", but {root} has{_listed(layout) or " no domains"}. {explain(root)}'
+            )
     return {name: layout[name] for name in names} if names else layout
 
 
-def _split(domain: str, train: Path, test: Path | None) -> dict[str, list[Picture]]:
+def split(domain: str, train: Path, test: Path | None) -> dict[str, list[Picture]]:
     pictures = [Picture(path) for path in find_pictures(train)]
     if not pictures:
-        raise GanzooError(f'The domain "{domain}" is empty: put pictures (jpg, png, webp, bmp, tiff, ppm) into {train}.')
+        raise GanzooError(
+            f'The domain "{domain}" is empty: put pictures (jpg, png, webp, bmp, tiff, ppm) into {train}.'
+        )
     if test:
         held = [Picture(path) for path in find_pictures(test)]
         return {"train": pictures, "test": held or pictures}
+    return hold_out(pictures, 50)
+
+
+def hold_out(pictures: list[Picture], most: int) -> dict[str, list[Picture]]:
+    """Every 20th picture for testing, `most` at most; of fewer than 40 pictures, none is spared."""
     if len(pictures) < 2 * HELD_OUT:
         return {"train": pictures, "test": pictures}
-    held = pictures[::HELD_OUT][:50]
-    return {"train": [p for p in pictures if p not in set(held)], "test": held}
+    held = pictures[::HELD_OUT][:most]
+    spared = set(held)
+    return {"train": [p for p in pictures if p not in spared], "test": held}
 
 
 def explain(root: Path) -> str:

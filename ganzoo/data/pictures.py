@@ -1,7 +1,7 @@
 """One picture: opened, turned the right way up, with the channels asked for; as a tensor and back."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ class Picture:
     """A picture in a file. Subclasses draw theirs instead; all are small, so that they travel to worker processes."""
 
     path: Path
+    labels: tuple[float, ...] = field(default=(), kw_only=True)  # 1, 0, or nan where it is not known
 
     @property
     def name(self) -> str:

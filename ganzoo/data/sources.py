@@ -3,24 +3,28 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 from ganzoo.data import archives
 from ganzoo.data.pictures import Picture
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.registry import nearest, registry
-from ganzoo.trainer import DataSpec
+from ganzoo.trainer import KINDS, DataSpec
 
 
 class Source(ABC):
     """Training and test pictures of named domains. Built with the recipe's `[data]` table and the model's kind of data.
 
-    `truth`: test pictures of all domains at one index show the same thing, so that a translation can be checked.
+    Kinds are those of `ganzoo.trainer.KINDS`. With kind "labelled" or "images" there is one domain, "image". With kind
+    "paired", pictures of all domains at one index show the same thing. `truth`: so do the test pictures of other kinds,
+    so that a translation can be checked.
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
     domains: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # with kind "labelled": what the columns of `Picture.labels` mean
+    groups: tuple[tuple[str, ...], ...] = ()  # labels of which exactly one holds
     truth: bool = False
 
     @abstractmethod
@@ -29,6 +33,10 @@ class Source(ABC):
     @abstractmethod
     def pictures(self, split: str, domain: str) -> Sequence[Picture]:
         """The pictures of a domain in the split "train" or "test"; never empty for "train"."""
+
+    def answer(self, picture: Picture, labels: dict[str, bool]) -> Picture | None:
+        """The same picture with these labels, where the source knows it (built-in worlds do)."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,12 @@ class Opened:
                     )
             for name in domains:
                 if name not in channels:
-                    raise GanzooError(f'data.channels says nothing of the domain "{name}": add {name} = 3, or 1 if grey.')
+                    raise GanzooError(
+                        f'data.channels says nothing of the domain "{name}": add {name} = 3, or 1 if grey.'
+                    )
         else:
             channels = dict.fromkeys(domains, channels)
-        return DataSpec(domains, channels, self.data.size, self.source.labels)
+        return DataSpec(domains, channels, self.data.size, self.source.labels, self.source.groups)
 
 
 def open_source(
@@ -78,8 +88,8 @@ def open_source(
 def _open(
     data: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
 ) -> Source:
-    if data.source in archives.ARCHIVES:
-        folder = archives.get(data.source, archive=Path(data.archive) if data.archive else None, say=say, progress=progress)
+    if data.source in (*archives.ARCHIVES, *archives.WITHDRAWN):
+        folder = archives.get(data.source, archive=data.archive or None, say=say, progress=progress)
         names = data.domains or archives.ARCHIVES[data.source].domains
         data = DataOptions(**(data.model_dump() | {"root": str(folder), "domains": names}))
         return registry().load("source", "folders")(data, kind)
@@ -90,4 +100,13 @@ def _open(
             f'There is no data source "{data.source}".{nearest(data.source, everything)} '
             f'Your own pictures are source = "folders" with root = "FOLDER"; `ganzoo data list` shows the others.'
         )
-    return registry().load("source", data.source)(data, kind)
+    source = registry().load("source", data.source)
+    if kind not in source.kinds:
+        fitting = ", ".join(
+            e.name for e in registry().entries if e.kind == "source" and kind in e.facts.get("data", "").split()
+        )
+        raise GanzooError(
+            f'The data source "{data.source}" has no {kind} pictures, which this model needs ({KINDS[kind]}). '
+            f"Sources that have: {fitting}."
+        )
+    return source(data, kind)

@@ -1,26 +1,25 @@
 """The built-in worlds as data sources: drawn from a seed, so that the true translation of a test picture is known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
-from ganzoo.data import landscapes
+from ganzoo.data import faces, landscapes
 from ganzoo.data.pictures import Picture
 from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.registry import nearest
 
-TRAIN, TEST = 2000, 50  # scenes in each domain
+TRAIN, TEST = 2000, 50  # pictures in each domain
 
 
 @dataclass(frozen=True)
 class Landscape(Picture):
     """One scene in one rendering."""
 
-    path: Path
     seed: int
     rendering: str
     size: int
@@ -32,26 +31,87 @@ class Landscape(Picture):
 class Landscapes(Source):
     """Drawn landscapes; the domains are renderings, by default photograph-like and painted.
 
-    No scene is in the training pictures of two domains; the test pictures show the same scenes in all of them.
+    Unless they are paired, no scene is in the training pictures of two domains; the test pictures show the same scenes
+    in all of them.
     """
 
+    kinds = ("unpaired", "paired", "domains", "images")
     truth = True
 
     def __init__(self, data: DataOptions, kind: str) -> None:
-        self.domains = data.domains or ("photo", "painting")
-        for name in self.domains:
-            if name not in landscapes.RENDERINGS:
-                raise GanzooError(
-                    f'landscapes has no rendering "{name}".{nearest(name, list(landscapes.RENDERINGS))} '
-                    f"It has: {', '.join(landscapes.RENDERINGS)}."
-                )
-        self.data = data
+        self.data, self.kind = data, kind
+        self.renderings = data.domains or ("photo", "painting")
+        _check_names("landscapes", self.renderings, landscapes.RENDERINGS)
+        self.domains = ("image",) if kind == "images" else self.renderings
 
     def pictures(self, split: str, domain: str) -> Sequence[Picture]:
-        if split == "test":
-            seeds, size = range(TEST), self.data.size
-        else:
-            place = self.domains.index(domain)
-            seeds = range(TEST + place * TRAIN, TEST + (place + 1) * TRAIN)
-            size = self.data.load_size if self.data.preprocess == "resize-and-crop" else self.data.size
-        return [Landscape(Path(f"{seed:05d}.png"), seed, domain, size) for seed in seeds]
+        place = 0 if self.kind == "images" else self.domains.index(domain)
+        seeds, size = _seeds(self.data, split, 0 if self.kind == "paired" else place)
+        return [Landscape(Path(f"{seed:05d}.png"), seed, self.renderings[place], size) for seed in seeds]
+
+
+@dataclass(frozen=True)
+class Face(Picture):
+    """One person in one rendering, perhaps with attributes changed."""
+
+    seed: int
+    rendering: str
+    size: int
+    changed: tuple[tuple[str, bool], ...] = field(default=())
+
+    def open(self) -> Image.Image:
+        return Image.fromarray(faces.render(self.seed, self.rendering, self.size, **dict(self.changed)))
+
+
+class Faces(Source):
+    """Drawn faces. Domains are renderings (photo, cartoon) or attributes (blond: photographs of blond people).
+
+    With labels: the attributes of `data.attributes`, by default all, in the rendering `data.domains` names.
+    """
+
+    kinds = ("unpaired", "paired", "domains", "labelled", "images")
+    truth = True
+
+    def __init__(self, data: DataOptions, kind: str) -> None:
+        self.data, self.kind = data, kind
+        self.renderings = data.domains or (("photo",) if kind in ("labelled", "images") else ("photo", "cartoon"))
+        _check_names("faces", self.renderings, (*faces.RENDERINGS, *faces.ATTRIBUTES))
+        self.domains = self.renderings
+        if kind in ("labelled", "images"):
+            self.domains = ("image",)
+        if kind == "labelled":
+            self.labels = data.attributes or faces.ATTRIBUTES
+            _check_names("faces", self.labels, faces.ATTRIBUTES)
+            self.groups = tuple(group for group in faces.EXCLUSIVE if set(group) <= set(self.labels))
+
+    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
+        place = 0 if self.domains == ("image",) else self.domains.index(domain)
+        seeds, size = _seeds(self.data, split, 0 if self.kind == "paired" else place)
+        return [self._face(seed, self.renderings[place], size) for seed in seeds]
+
+    def answer(self, picture: Picture, labels: dict[str, bool]) -> Picture | None:
+        assert isinstance(picture, Face)
+        changed = {**dict(picture.changed), **labels}
+        now = {**faces.attributes(picture.seed), **changed}
+        return replace(picture, changed=tuple(changed.items()), labels=tuple(float(now[name]) for name in self.labels))
+
+    def _face(self, seed: int, name: str, size: int) -> Face:
+        path = Path(f"{seed:05d}.png")
+        if name in faces.ATTRIBUTES:
+            return Face(path, seed, "photo", size, ((name, True),))
+        known = faces.attributes(seed)
+        return Face(path, seed, name, size, labels=tuple(float(known[label]) for label in self.labels))
+
+
+def _seeds(data: DataOptions, split: str, place: int) -> tuple[range, int]:
+    """Which seeds a split of the domain at a place has, and how large its pictures are drawn."""
+    if split == "test":
+        return range(TEST), data.size
+    size = data.load_size if data.preprocess == "resize-and-crop" else data.size
+    return range(TEST + place * TRAIN, TEST + (place + 1) * TRAIN), size
+
+
+def _check_names(world: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise GanzooError(f'{world} has no "{name}".{nearest(name, list(known))} It has: {", ".join(known)}.')

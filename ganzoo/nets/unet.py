@@ -47,7 +47,7 @@ class UnetGenerator(Generator):
             innermost = level == depth - 1
             layers: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
             layers.append(nn.Conv2d(widths[level - 1] if level else in_channels, out, 4, 2, 1, bias=bias))
-            if 0 < level and not innermost:
+            if level > 0 and not innermost:
                 layers.append(norm_layer(norm, out))
             self.down.append(nn.Sequential(*layers))
         for level in reversed(range(depth)):

@@ -12,7 +12,10 @@ from ganzoo.clock import Clock
 from ganzoo.testing import build, check_model, random_batch
 from ganzoo.trainer import DataSpec
 
-SMALL = {"generator": {"name": "resnet", "width": 4, "blocks": 2}, "discriminator": {"name": "patch", "width": 4, "layers": 2}}
+SMALL = {
+    "generator": {"name": "resnet", "width": 4, "blocks": 2},
+    "discriminator": {"name": "patch", "width": 4, "layers": 2},
+}
 SPEC = DataSpec(("x", "y"), {"x": 3, "y": 3}, 32)
 
 
@@ -130,7 +133,9 @@ def test_published_parameters():
 
 
 def test_identity_needs_equal_channels():
-    made = recipe.parse({"model": "cyclegan", "data": {"source": "none", "size": 32}, "options": SMALL, "train": {"images": 1}})
+    made = recipe.parse(
+        {"model": "cyclegan", "data": {"source": "none", "size": 32}, "options": SMALL, "train": {"images": 1}}
+    )
     uneven = DataSpec(("x", "y"), {"x": 1, "y": 3}, 32)
     with pytest.raises(GanzooError, match=r"x has 1 and y has 3 channels.*identity = 0"):
         made.trainer(made.options, uneven)
