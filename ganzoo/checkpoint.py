@@ -106,7 +106,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _unreadable(file: Path, error: Exception) -> GanzooError:
     return GanzooError(
-        f"{file} cannot be read ({error}). If the file is damaged, remove its folder to go on from the checkpoint before."
+        f"{file} cannot be read ({error}). If it is damaged, remove its folder to go on from the checkpoint before."
     )
 
 

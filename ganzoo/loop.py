@@ -132,7 +132,7 @@ class Means:
                 sums[name] = sums[name] + value.double() if name in sums else value.double()
 
     def read(self, runtime: Runtime, images: int) -> dict[str, dict[str, float]]:
-        """phase -> term -> mean over the steps and processes. Raises GanzooError if one is not a finite number."""
+        """phase -> term -> mean over the steps and processes. Raises GanzooError if one is not finite."""
         names = [(phase, name) for phase, sums in self.sums.items() for name in sums]
         if not names:
             return {}
@@ -142,8 +142,8 @@ class Means:
             found.setdefault(phase, {})[name] = value
             if not math.isfinite(value):
                 raise GanzooError(
-                    f'The term "{name}" of phase "{phase}" is no longer a finite number ({value}), shortly before image '
-                    f'{images:,}. Lower options.lr, set train.clip, or use train.precision = "32".'
+                    f'The term "{name}" of phase "{phase}" is no longer a finite number ({value}), shortly before '
+                    f'image {images:,}. Lower options.lr, set train.clip, or use train.precision = "32".'
                 )
         return found
 

@@ -216,12 +216,15 @@ def _line(text: str, keys: tuple[str, ...]) -> int | None:
     header = None
     for number, line in enumerate(text.splitlines(), start=1):
         if match := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-            table = tuple(part.strip(" \"'") for part in match[1].split("."))
+            table = _keys(match[1])
             header = number if table == keys[:1] and len(keys) > 1 else header
-        elif match := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line):
-            if (*table, *(part.strip(" \"'") for part in match[1].split("."))) == keys:
-                return number
+        elif (match := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line)) and (*table, *_keys(match[1])) == keys:
+            return number
     return header
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip(" \"'") for part in dotted.split("."))
 
 
 def _plain(options: Options) -> dict[str, Any]:

@@ -110,8 +110,8 @@ class Registry:
             return getattr(import_module(module), attribute)
         except (Exception, SystemExit) as error:
             raise GanzooError(
-                f'The {kind} "{entry.name}" of {entry.distribution} {entry.version} does not load: {entry.target} gives '
-                f"{type(error).__name__}: {error}. Reinstall or remove {entry.distribution}, or tell its author."
+                f'The {kind} "{entry.name}" of {entry.distribution} {entry.version} does not load: {entry.target} '
+                f"gives {type(error).__name__}: {error}. Reinstall or remove {entry.distribution}, or tell its author."
             ) from error
 
 

@@ -175,6 +175,6 @@ def _require_plugin(facts: dict[str, Any]) -> None:
     found = [e for e in registry().entries if e.kind == "model" and e.name == facts["model"]]
     if not found:
         raise GanzooError(
-            f'This was trained with the model "{facts["model"]}" of {facts["distribution"]} {facts["version"]}, which is '
-            f"not installed here: pip install {facts['distribution']}"
+            f'This was trained with the model "{facts["model"]}" of {facts["distribution"]} {facts["version"]}, which '
+            f"is not installed here: pip install {facts['distribution']}"
         )

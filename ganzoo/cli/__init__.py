@@ -32,7 +32,7 @@ for command in (run, translate, evaluate, report, list_, show, data, bench):
 
 
 def main() -> None:
-    """The program `ganzoo`. A GanzooError is printed as a sentence; anything else is our bug and keeps its traceback."""
+    """The program `ganzoo`. A GanzooError is printed as a sentence; anything else is a bug and keeps its traceback."""
     try:
         cli(standalone_mode=False)
     except GanzooError as error:

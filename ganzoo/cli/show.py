@@ -73,18 +73,19 @@ def _model_options(config: Any) -> list[dict[str, Any]]:
     options = []
     for name, schema in properties.items():
         default = schema.get("default")
-        kind = _type(schema, config.model_json_schema().get("$defs", {}))
-        options.append({"name": name, "type": kind, "default": default, "meaning": schema.get("description", "")})
+        meaning = schema.get("description", "")
+        options.append({"name": name, "type": type_name(schema), "default": default, "meaning": meaning})
     return options
 
 
-def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+def type_name(schema: dict[str, Any]) -> str:
+    """A JSON Schema type in a reader's words."""
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
-        return " | ".join(dict.fromkeys(_type(s, definitions) for s in schema["anyOf"]))
+        return " | ".join(dict.fromkeys(type_name(s) for s in schema["anyOf"]))
     if "prefixItems" in schema:
-        return f"[{', '.join(_type(s, definitions) for s in schema['prefixItems'])}]"
+        return f"[{', '.join(type_name(s) for s in schema['prefixItems'])}]"
     kind = {"string": "text", "object": "table", "boolean": "true | false", "null": "nothing"}.get(schema.get("type"))
     bounds = [f">= {schema['minimum']:g}"] if "minimum" in schema else []
     bounds += [f"<= {schema['maximum']:g}"] if "maximum" in schema else []
@@ -104,7 +105,7 @@ def _part_options(part: type) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "type": _type(TypeAdapter(hints[name]).json_schema(), {}),
+            "type": type_name(TypeAdapter(hints[name]).json_schema()),
             "default": None if parameter.default is Parameter.empty else parameter.default,
             "meaning": next((line.strip() for line in meaning.splitlines() if f"`{name}`" in line), ""),
         }

@@ -22,7 +22,7 @@ from ganzoo.trainer import Batch, DataSpec
 
 
 class Draws(Dataset):
-    """Item i is the i-th draw of a run, as tensors in [-1, 1]: what it holds follows the kind of data (trainer.KINDS)."""
+    """Item i is the i-th draw of a run, as tensors in [-1, 1]; what it holds is said in trainer.KINDS."""
 
     def __init__(self, source: Source, data: DataOptions, spec: DataSpec, kind: str, seed: int, multiple: int) -> None:
         self.data, self.spec, self.kind, self.seed, self.multiple = data, spec, kind, seed, multiple

@@ -53,15 +53,15 @@ def _with_attributes(root: Path, data: DataOptions) -> Labelled:
     for label in (label for group in data.groups for label in group):
         if label not in chosen:
             raise GanzooError(
-                f'data.groups speaks of "{label}", which is not among data.attributes. Add it or leave it out.'
+                f'data.groups speaks of "{label}", which is not in data.attributes. Add it or leave it out.'
             )
     columns = [names.index(name) for name in chosen]
     files = {p.name: p for p in find_pictures(root)}
     missing = sorted(rows.keys() - files.keys(), key=natural)
     if missing:
         raise GanzooError(
-            f"{file} describes {len(rows)} pictures, but {len(missing)} of them are not in {root}, such as {missing[0]}. "
-            "Put them there, or take their lines out."
+            f"{file} describes {len(rows)} pictures, but {len(missing)} of them are not in {root}, such as "
+            f"{missing[0]}. Put them there, or take their lines out."
         )
     pictures = [Picture(files[n], labels=tuple(row[c] for c in columns)) for n, row in rows.items()]
     if not pictures:

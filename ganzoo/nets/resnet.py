@@ -29,7 +29,7 @@ class ResidualBlock(nn.Module):
 
 
 def upsample_layer(channels: int, out: int, upsample: str, bias: bool) -> nn.Module:
-    """Twice the height and width: a transposed convolution, or nearest neighbour and a convolution (no checkerboard)."""
+    """Twice the height and width: a transposed convolution, or nearest neighbour and a convolution."""
     if upsample == "transpose":
         return nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1, bias=bias)
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(channels, out, 3, bias=bias))

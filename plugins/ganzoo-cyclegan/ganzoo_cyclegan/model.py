@@ -71,8 +71,8 @@ class CycleGAN(Trainer):
         )
         if any(self.identity.values()) and spec.channels[first] != spec.channels[second]:
             raise GanzooError(
-                f"{first} has {spec.channels[first]} and {second} has {spec.channels[second]} channels, so no generator "
-                "can leave a picture alone: set options.identity = 0, or give both the same data.channels."
+                f"{first} has {spec.channels[first]} and {second} has {spec.channels[second]} channels, so no "
+                "generator can leave a picture alone: set options.identity = 0, or give both the same data.channels."
             )
         self.G = nn.ModuleDict()
         for here, there in (self.domains, self.domains[::-1]):

@@ -1,0 +1,191 @@
+"""Tiny recipes, tiny pictures, and the program itself, run as real processes."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from PIL import Image
+
+from ganzoo.data import landscapes
+
+PROGRAM = Path(sys.executable).with_name("ganzoo")
+FORKED = Path(__file__).with_name("forked.py")
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["pytest", "ganzoo.run", "ganzoo.cli", "ganzoo.cli.screen"])
+PATIENCE = 180  # seconds until a process is taken to hang
+BASE = {
+    "model": "cyclegan",
+    "data": {"source": "folders", "size": 32, "batch": 2},
+    "options": {
+        "generator": {"name": "resnet", "width": 4, "blocks": 1},
+        "discriminator": {"name": "patch", "width": 4, "layers": 1},
+        "pool": 3,
+    },
+    "train": {"images": 24, "checkpoint_every": 10, "sample_every": 12, "log_every": 4, "ema": 10.0, "device": "cpu"},
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a process ended; `returncode` is -N where signal N killed it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    def mistake(self, *words: str, code: int = 2) -> str:
+        """Its error message, after checking that it is a sentence with these words, told with this exit code."""
+        assert self.returncode == code, self
+        assert "Traceback" not in self.stdout + self.stderr, self
+        assert self.stderr.count("Error: ") == 1, self
+        message = self.stderr.split("Error: ")[1]
+        for word in words:
+            assert word in message, f"{word!r} is not in: {message}"
+        return message
+
+
+class Process:
+    """`ganzoo ARGS`, begun at once in a process group of its own."""
+
+    numbers = itertools.count()
+
+    def __init__(
+        self, logs: Path, cwd: Path, args: tuple[Any, ...], env: dict[str, str], largest: int | None = None
+    ) -> None:
+        self._log = logs / f"{next(self.numbers):03d}"
+        facts = {"args": list(map(str, args)), "cwd": cwd, "env": env, "log": self._log, "largest": largest}
+        self._process = SERVER.Process(target=runpy.run_path, args=(str(FORKED),), kwargs={"init_globals": facts})
+        self._process.start()
+
+    @property
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Waits for it; the process must not end before."""
+        began = time.monotonic()
+        while not condition():
+            assert self.running, f"it ended too early: {self.wait()}"
+            assert time.monotonic() - began < PATIENCE, "nothing happens"
+            time.sleep(0.002)
+
+    def send(self, number: signal.Signals) -> None:
+        """To the whole process group, as Ctrl-C does."""
+        os.killpg(self._process.pid, number)
+
+    def wait(self) -> Result:
+        self._process.join(PATIENCE)
+        assert not self.running, f"it hangs: {self._result()}"
+        return self._result()
+
+    def _result(self) -> Result:
+        texts = [self._log.with_suffix(f".{name}") for name in ("stdout", "stderr")]
+        return Result(self._process.exitcode, *(t.read_text() if t.exists() else "" for t in texts))
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory):
+    """`start(*args, cwd=..., env=..., largest=...)` begins `ganzoo ARGS` and gives its Process."""
+    logs, begun = tmp_path_factory.mktemp("processes"), []
+
+    def begin(*args: Any, cwd: Path, env: dict[str, str] | None = None, largest: int | None = None) -> Process:
+        begun.append(Process(logs, cwd, args, env or {}, largest))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        if process.running:
+            process.send(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def ganzoo(start):
+    """`ganzoo(*args, cwd=...)` runs the program to its end in a process of its own and gives its Result."""
+
+    def run(*args: Any, **more: Any) -> Result:
+        return start(*args, **more).wait()
+
+    return run
+
+
+def installed_program(*args: Any, cwd: Path, env: dict[str, str] | None = None) -> Result:
+    """The same through the installed console program, which takes seconds to import torch."""
+    done = subprocess.run(
+        list(map(str, (PROGRAM, *args))), cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True,
+        timeout=PATIENCE,
+    )  # fmt: skip
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def program():
+    """`program(*args, cwd=...)`: as `ganzoo`, but the installed console program, from its first import on."""
+    return installed_program
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """trainA, trainB, testA, testB: 8 and 3 small landscapes of each domain."""
+    root = tmp_path_factory.mktemp("pictures")
+    for letter, rendering, first in (("A", "photo", 0), ("B", "painting", 100)):
+        for split, count in (("train", 8), ("test", 3)):
+            (root / f"{split}{letter}").mkdir()
+            for i in range(count):
+                seed = first + i + 50 * (split == "test")
+                Image.fromarray(landscapes.render(seed, rendering, 36)).save(root / f"{split}{letter}" / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def recipe(pictures):
+    """`recipe(folder, {"train.images": 8})` writes the tiny recipe with changes to FOLDER/tiny.toml; None removes."""
+
+    def write(folder: Path, changes: dict[str, Any] | None = None, name: str = "tiny.toml") -> Path:
+        tables = json.loads(json.dumps(BASE))
+        tables["data"]["root"] = str(pictures)
+        for key, value in (changes or {}).items():
+            *table, last = key.split(".")
+            place = tables.setdefault(table[0], {}) if table else tables
+            place[last] = value
+            if value is None:
+                del place[last]
+        (folder / name).write_text(tomlkit.dumps(tables))
+        return folder / name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def plugin():
+    """`plugin(site, "sketch", {"__init__": "...", "model": "..."})` installs ganzoo-sketch there: set it as PYTHONPATH."""
+
+    def install(site: Path, name: str, modules: dict[str, str], entry: str | None = None) -> dict[str, str]:
+        package = site / f"ganzoo_{name}"
+        facts = site / f"ganzoo_{name}-0.5.dist-info"
+        package.mkdir(parents=True)
+        facts.mkdir()
+        for module, text in modules.items():
+            (package / f"{module}.py").write_text(text)
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: ganzoo-{name}\nVersion: 0.5\n")
+        (facts / "entry_points.txt").write_text(f"[ganzoo]\n{name} = {entry or package.name}\n")
+        return {"PYTHONPATH": str(site)}
+
+    return install
+
+
+def registering(kind: str, name: str, target: str) -> str:
+    """The `__init__` of a plugin that registers one thing."""
+    hook = f"register_{kind}es" if kind == "loss" else f"register_{kind}s"
+    return f'from ganzoo import hookimpl\n\n\n@hookimpl\ndef {hook}(register):\n    register("{name}", "{target}")\n'
