@@ -77,7 +77,7 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
         raise GanzooError(f"{out} exists. Go on with it by adding --resume, or give another folder with --out.")
     if going_on:
         recipe = resumed(recipe, out, screen if first else None, changes)
-    opened = open_source(recipe.data, recipe.trainer.data, screen.say, screen.download) if first else None
+    opened = open_source(recipe.data, recipe.kind, screen.say, screen.download) if first else None
     runtime.launch()
     if not first:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - one process speaks for all
@@ -90,7 +90,7 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
     books = Books(recipe, opened, engine, out, screen if first else None)
     if going_on:
         books.restore()
-    draws = Draws(opened.source, recipe.data, trainer.spec, trainer.data, recipe.train.seed, trainer.multiple)
+    draws = Draws(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
     with books.open(), _signals() as asked:
         for tick in train(engine, batches(draws, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
             books.enter(tick)
@@ -165,6 +165,9 @@ class Books:
         try:
             if self.screen:
                 self._set_up()
+                data, device = self.recipe.data, self.runtime.device
+                what = f"{self.recipe.model} on {data.source} ({', '.join(self.trainer.domains)}) at {data.size} px"
+                self.screen.say(f"{what}, {self.runtime.world} x {device}, into {self.out}")
                 self.screen.start(self.clock.images, self.recipe.train.images)
                 if self.clock.images == 0:
                     self._sample()

@@ -36,7 +36,7 @@ class Runtime:
             )
         if kind != "cuda" and train.precision == "16-mixed":
             raise GanzooError('train.precision = "16-mixed" needs a GPU. Use "bf16-mixed" or "32" here.')
-        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.fabric = Fabric(

@@ -21,14 +21,15 @@ def draw(trainer: Trainer, pictures: dict[str, list[Tensor]], truth: bool, title
         for row in zip(*pictures.values(), strict=False):
             batch = {domain: picture[None].to(device, dtype) for domain, picture in zip(pictures, row, strict=True)}
             groups = trainer.panels(batch)
-            if truth:
+            if truth and len(batch) == 2:  # with more domains the other sources show what is right
                 for group, (_, target) in zip(groups, trainer.directions(), strict=False):
                     group[f"true {target}"] = batch[target]
             rows.append(groups)
-    return _compose(rows, title)
+    return compose(rows, title)
 
 
-def _compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
+def compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
+    """Tiles in a grid: a list of rows, each a list of groups of title -> (1, channels, height, width)."""
     tiles = [[[(name, _tile(t)) for name, t in group.items()] for group in groups] for groups in rows]
     flat = [tile for groups in tiles for group in groups for _, tile in group]
     wide, high = max(t.width for t in flat), max(t.height for t in flat)

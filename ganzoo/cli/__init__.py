@@ -5,6 +5,7 @@ import sys
 import click
 
 from ganzoo.cli.bench import bench
+from ganzoo.cli.compare import compare
 from ganzoo.cli.data import data
 from ganzoo.cli.evaluate import evaluate
 from ganzoo.cli.list import list_
@@ -27,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (run, translate, evaluate, report, list_, show, data, bench):
+for command in (run, translate, evaluate, compare, report, list_, show, data, bench):
     cli.add_command(command)
 
 

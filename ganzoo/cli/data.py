@@ -71,7 +71,7 @@ def check(what: Path) -> None:
 
     if what.suffix == ".toml":
         recipe = recipes.read(what)
-        options, kind = recipe.data, recipe.trainer.data
+        options, kind = recipe.data, recipe.kind
     else:
         options, kind = DataOptions(source="folders", root=str(what)), "domains"
     source = open_source(options, kind).source

@@ -22,7 +22,7 @@ def evaluate(run: Path, as_json: bool, device: str) -> None:
 
     translator = translation.load(run, device)
     recipe = translator.recipe
-    opened = open_source(recipe.data, recipe.trainer.data, say=lambda text: click.echo(text, err=True))
+    opened = open_source(recipe.data, recipe.kind, say=lambda text: click.echo(text, err=True))
     with bar("evaluating") as update:
         figures = measure(translator.trainer, opened.source, recipe.data, update)
     if as_json:

@@ -136,7 +136,10 @@ def _closing(folder: Path) -> str:
     except (OSError, ValueError):
         figures = {}
     for direction, values in figures.items():
-        if "l1_identity" in values:
+        if "asked" in values:
+            if direction == "mean":
+                lines.append(f"Asked label there: {values['asked']:.0%}, others kept: {values['kept']:.0%}")
+        elif "l1_identity" in values:
             lines.append(
                 f"{direction}: L1 to the truth {values['l1']:.3f} (doing nothing: {values['l1_identity']:.3f}), "
                 f"SSIM {values['ssim']:.2f} ({values['ssim_identity']:.2f})"

@@ -1,0 +1,34 @@
+"""ganzoo compare"""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("comparison.html"), show_default=True, help="Page."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print figures for programs, write no page.")
+@click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
+def compare(runs: tuple[Path, ...], out: Path, as_json: bool, device: str) -> None:
+    """Set runs side by side on the same test pictures: a table here, and one HTML page with the pictures."""
+    from ganzoo import compare as comparing
+
+    found = comparing.compare(runs, device)
+    if as_json:
+        click.echo(json.dumps(found.figures, indent=1))
+        return
+    comparing.write(found, out)
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="dim")
+    for column in ("direction", "figure", *found.figures):
+        table.add_column(column, justify="left" if column in ("direction", "figure") else "right")
+    for direction, figure, values in comparing.rows(found.figures):
+        table.add_row(direction, figure, *("" if v is None else f"{v:.4f}" for v in values))
+    Console().print(table)
+    click.echo(f"Pictures: {out}")

@@ -1,0 +1,102 @@
+"""Several runs side by side: the same test pictures through each, and their figures."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+from PIL import Image
+from torch import Tensor
+
+from ganzoo import sheet
+from ganzoo.data.batches import held_out
+from ganzoo.data.sources import open_source
+from ganzoo.errors import GanzooError
+from ganzoo.evaluate import Figures, evaluate
+from ganzoo.translate import Translator, load
+
+SHOWN = 4  # test pictures
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Figures of each run, by its name, and a picture for each direction that all of them serve."""
+
+    figures: dict[str, Figures]
+    sheets: dict[str, Image.Image]
+    summaries: dict[str, str]
+
+
+def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
+    """Puts the first run's test pictures through every run. Raises GanzooError where they have no direction in common."""
+    names = _names(paths)
+    runs = dict(zip(names, (load(path, device) for path in paths), strict=True))
+    first = runs[names[0]]
+    shared = [d for d in first.directions if all(d in run.directions for run in runs.values())]
+    if not shared:
+        known = "; ".join(
+            f"{n}: {', '.join('->'.join(d) for d in run.directions) or 'none'}" for n, run in runs.items()
+        )
+        raise GanzooError(f"These runs have no direction in common, so nothing can be set side by side ({known}).")
+    for name, run in runs.items():
+        if run.spec.size != first.spec.size:
+            raise GanzooError(
+                f"{name} was trained at {run.spec.size} px and {names[0]} at {first.spec.size} px. Compare runs of one size."
+            )
+    opened = open_source(first.recipe.data, first.recipe.trainer.data)
+    data = first.recipe.data
+    figures = {name: evaluate(run.trainer, opened.source, data) for name, run in runs.items()}
+    multiple = max(run.trainer.multiple for run in runs.values())
+    tests = held_out(opened.source, data, first.spec, multiple, SHOWN)
+    sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), opened.source.truth) for s, t in shared}
+    summaries = {
+        name: f"{run.recipe.model}, {run.images:,} images, {sum(p.numel() for p in run.trainer.parameters()):,} parameters"
+        for name, run in runs.items()
+    }
+    return Comparison(figures, sheets, summaries)
+
+
+def write(comparison: Comparison, path: Path) -> None:
+    """One HTML file with everything in it."""
+    if path.exists():
+        raise GanzooError(f"{path} exists and is not overwritten. Give another file with --out.")
+    template = Environment(loader=PackageLoader("ganzoo", "."), autoescape=True).get_template("compare.html.j2")
+    pictures = {title: _data_uri(image) for title, image in comparison.sheets.items()}
+    page = template.render(runs=comparison.summaries, rows=rows(comparison.figures), pictures=pictures)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+
+
+def rows(figures: dict[str, Figures]) -> list[tuple[str, str, list[float | None]]]:
+    """(direction, figure, value of each run), with doing nothing's figures as rows of their own."""
+    wanted = dict.fromkeys((d, name) for run in figures.values() for d, values in run.items() for name in values)
+    return [(d, name, [run.get(d, {}).get(name) for run in figures.values()]) for d, name in wanted]
+
+
+def _sheet(
+    runs: dict[str, Translator], tests: dict[str, list[Tensor]], direction: tuple[str, str], truth: bool
+) -> Image.Image:
+    source, target = direction
+    lines = []
+    for index, picture in enumerate(tests[source]):
+        line = {source: picture[None]}
+        for name, run in runs.items():
+            line[name] = run.translate_tensor(picture[None], source, target)
+        if truth and target in tests:
+            line[f"true {target}"] = tests[target][index][None]
+        lines.append([line])
+    return sheet.compose(lines, f"{source} to {target}")
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Folder names, or whole paths where two folders are named alike."""
+    short = [path.resolve().name for path in paths]
+    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def _data_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=88)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
