@@ -30,31 +30,29 @@ class Comparison:
 
 
 def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
-    """Puts the first run's test pictures through every run. Raises GanzooError where they have no direction in common."""
+    """Puts the first run's test pictures through every run. GanzooError where they have no direction in common."""
     names = _names(paths)
     runs = dict(zip(names, (load(path, device) for path in paths), strict=True))
     first = runs[names[0]]
     shared = [d for d in first.directions if all(d in run.directions for run in runs.values())]
     if not shared:
-        known = "; ".join(
-            f"{n}: {', '.join('->'.join(d) for d in run.directions) or 'none'}" for n, run in runs.items()
-        )
+        known = "; ".join(f"{n}: {', '.join('->'.join(d) for d in run.directions)}" for n, run in runs.items())
         raise GanzooError(f"These runs have no direction in common, so nothing can be set side by side ({known}).")
     for name, run in runs.items():
         if run.spec.size != first.spec.size:
             raise GanzooError(
-                f"{name} was trained at {run.spec.size} px and {names[0]} at {first.spec.size} px. Compare runs of one size."
+                f"{name} was trained at {run.spec.size} px, {names[0]} at {first.spec.size} px. They must be of one size."
             )
-    opened = open_source(first.recipe.data, first.recipe.trainer.data)
+    opened = open_source(first.recipe.data, first.recipe.kind)
     data = first.recipe.data
     figures = {name: evaluate(run.trainer, opened.source, data) for name, run in runs.items()}
     multiple = max(run.trainer.multiple for run in runs.values())
     tests = held_out(opened.source, data, first.spec, multiple, SHOWN)
     sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), opened.source.truth) for s, t in shared}
-    summaries = {
-        name: f"{run.recipe.model}, {run.images:,} images, {sum(p.numel() for p in run.trainer.parameters()):,} parameters"
-        for name, run in runs.items()
-    }
+    summaries = {}
+    for name, run in runs.items():
+        parameters = sum(p.numel() for p in run.trainer.parameters())
+        summaries[name] = f"{run.recipe.model}, {run.images:,} images, {parameters:,} parameters"
     return Comparison(figures, sheets, summaries)
 
 

@@ -28,12 +28,12 @@ from ganzoo import recipe as recipes
 from ganzoo.clock import Clock, due
 from ganzoo.data.batches import Draws, batches, held_out
 from ganzoo.data.sources import Opened, open_source
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluate import evaluate
 from ganzoo.loop import Engine, Means, Tick, train
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
-from ganzoo.runtime import Runtime
+from ganzoo.runtime import Runtime, rank
 
 SHOWN = 4  # test pictures on a sample sheet
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
@@ -54,44 +54,39 @@ class Screen(Protocol):
     def stop(self) -> None: ...
 
 
-class Stopped(Exception):
-    """The run was asked to stop, and has saved where it is."""
-
-    def __init__(self, signal_number: int, message: str) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + signal_number
-
-
 def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes: Iterable[str] = ()) -> Path:
     """Trains into the run folder `out` and returns it.
 
     `resume` goes on from its last checkpoint with the recipe it began with; `changes` were given on the command line.
     Raises GanzooError (exit code 1 once training has begun) or Stopped.
     """
-    runtime = Runtime(recipe.train, recipe.data.batch)
-    first = runtime.rank == 0
+    first = rank() == 0
     going_on = resume and (out / "recipe.toml").exists()
     if out.is_file():
         raise GanzooError(f"{out} is a file. Give a folder with --out.")
     if first and out.exists() and any(out.iterdir()) and not resume:
         raise GanzooError(f"{out} exists. Go on with it by adding --resume, or give another folder with --out.")
+    if first and out.exists() and not going_on and any(p.name[0] != "." for p in out.iterdir()):
+        raise GanzooError(f"{out} is no run folder: it has no recipe.toml. Give another folder with --out.")
     if going_on:
         recipe = resumed(recipe, out, screen if first else None, changes)
+    runtime = Runtime(recipe.train, recipe.data.batch)
     opened = open_source(recipe.data, recipe.kind, screen.say, screen.download) if first else None
     runtime.launch()
     if not first:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - one process speaks for all
     opened = runtime.broadcast(opened)
     recipe = replace(recipe, data=opened.data)
-    torch.manual_seed(recipe.train.seed)
-    trainer = recipe.trainer(recipe.options, opened.spec)
-    clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
-    engine = Engine(trainer, recipe.train, runtime, clock)
-    books = Books(recipe, opened, engine, out, screen if first else None)
-    if going_on:
-        books.restore()
+    with runtime.one_voice():
+        torch.manual_seed(recipe.train.seed)
+        trainer = recipe.trainer(recipe.options, opened.spec)
+        clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
+        engine = Engine(trainer, recipe.train, runtime, clock)
+        books = Books(recipe, opened, engine, out, screen if first else None)
+        if going_on:
+            books.restore()
     draws = Draws(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
-    with books.open(), _signals() as asked:
+    with books.open(), runtime.one_voice(), _signals() as asked:
         for tick in train(engine, batches(draws, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
             books.enter(tick)
             ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
@@ -178,9 +173,9 @@ class Books:
             self._record("failed", str(error))
             raise
         except OSError as error:
-            self._record("failed", str(error))
             failure = GanzooError(f"{self.out} cannot be written ({error}). Make room there, then go on with --resume.")
             failure.exit_code = 1
+            self._record("failed", str(failure))
             raise failure from error
         except BaseException as error:
             if not isinstance(error, Stopped):
@@ -213,6 +208,7 @@ class Books:
 
     def finish(self) -> None:
         if self.screen:
+            self.screen.say("Measuring on the test pictures ...")
             with self.engine.average.used():
                 figures = evaluate(self.trainer, self.opened.source, self.recipe.data)
             _write(self.out / "metrics.json", json.dumps(figures, indent=1))
@@ -223,9 +219,9 @@ class Books:
         comments = [f"ganzoo run {shlex.quote(str(self.out))} --resume   goes on with this run"]
         if self.opened.fallback:
             comments.append('source is the fallback for "{wanted}": {because}'.format(**self.opened.fallback))
+        _write(self.out / "recipe.toml", self.recipe.to_toml(*comments))
         _cut(self.out / "log.jsonl", self.log_lines)
         _write(self.out / "env.json", json.dumps(self._environment(), indent=1))
-        _write(self.out / "recipe.toml", self.recipe.to_toml(*comments))
         self._record("running", "")
 
     def _environment(self) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""Writes docs/results.md: every recipe's quick run with its figure, time and a row of pictures.
+
+    python docs/results.py [RECIPE ...]     trains what has no finished run yet in runs/, then writes the page
+
+Hours on two cores for all of them; a run that is already finished in runs/ is taken as it is.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ganzoo import sheet
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+PICTURES = DOCS / "images" / "results"
+WIDEST = 1100  # pixels of a row of pictures
+
+
+def main() -> None:
+    chosen = [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "recipes").glob("*.toml"))
+    for recipe in chosen:
+        run = ROOT / "runs" / f"{recipe.stem}-quick"
+        if "quick" in tomllib.loads(recipe.read_text()) and _read(run / "status.json").get("state") != "finished":
+            command = [Path(sys.executable).with_name("ganzoo"), "run", recipe, "--quick", "--resume"]
+            subprocess.run(command, cwd=ROOT, check=False)
+    lines = [
+        "# Results",
+        "",
+        f"Every recipe's `--quick` run. Hardware: {_processor()}, {os.cpu_count()} cores, no GPU. Written by "
+        "`python docs/results.py`, which trains what is missing.",
+        "",
+        "L1 is the error to the truth beside the error of doing nothing, pictures taken as 0 to 1; below 1",
+        "the ratio is better than leaving the picture alone.",
+        "",
+        "| model | command | figure | images | minutes |",
+        "| --- | --- | --- | ---: | ---: |",
+    ]
+    rows = []
+    for recipe in sorted((ROOT / "recipes").glob("*.toml")):
+        run = ROOT / "runs" / f"{recipe.stem}-quick"
+        if _read(run / "status.json").get("state") != "finished":
+            continue
+        model = tomllib.loads((run / "recipe.toml").read_text())["model"]
+        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+        figure = headline(_read(run / "metrics.json"))
+        command = f"`ganzoo run recipes/{recipe.name} --quick`"
+        lines.append(f"| {model} | {command} | {figure} | {last['images']:,} | {last['seconds'] / 60:.1f} |")
+        picture = _row(run, recipe.stem)
+        rows += [f"## {recipe.stem}", "", f"![Test pictures of {recipe.stem}]({picture.relative_to(DOCS)})", ""]
+    (DOCS / "results.md").write_text("\n".join([*lines, "", *rows]).rstrip() + "\n", encoding="utf-8")
+
+
+def headline(metrics: dict[str, dict[str, float]]) -> str:
+    """The figures that say whether a model learned, in words."""
+    parts = []
+    for direction, values in metrics.items():
+        if "l1_identity" in values:
+            ratio = values["l1"] / values["l1_identity"]
+            text = f"{direction} L1 {values['l1']:.3f} of {values['l1_identity']:.3f}: {ratio:.2f}"
+            parts.append((ratio, text))
+        else:
+            parts.append((0.0, f"{direction} " + ", ".join(f"{k} {v:.3g}" for k, v in values.items())))
+    if len(parts) > 4:  # many directions: the best and the worst
+        parts = [min(parts), max(parts)]
+    return "; ".join(text for _, text in parts)
+
+
+def _row(run: Path, name: str) -> Path:
+    """The first row of the last sample sheet."""
+    page = Image.open(sorted((run / "samples").glob("*.png"))[-1])
+    rows = max(1, round((page.height - 2 * sheet.HEADER) / (sheet.TILE + sheet.GAP)))
+    high = (page.height - 2 * sheet.HEADER) // rows
+    row = page.crop((0, sheet.HEADER, page.width, 2 * sheet.HEADER + high))
+    if row.width > WIDEST:
+        row = row.resize((WIDEST, round(row.height * WIDEST / row.width)), Image.Resampling.LANCZOS)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    row.save(PICTURES / f"{name}.webp", quality=90)
+    return PICTURES / f"{name}.webp"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

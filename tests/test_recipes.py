@@ -1,0 +1,44 @@
+"""Every recipe in the repository is found, read, and taken for two real steps on its quick settings."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganzoo import recipe as recipes
+from ganzoo.clock import Clock
+from ganzoo.data.batches import Draws, batches
+from ganzoo.data.sources import open_source
+from ganzoo.loop import Engine, Means, train
+from ganzoo.runtime import Runtime
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+
+
+def test_there_are_recipes():
+    assert len(RECIPES) >= 4
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipe_says_how_to_run_it(path):
+    first_lines = path.read_text(encoding="utf-8").split("\nmodel")[0]
+    assert f"ganzoo run recipes/{path.name}" in first_lines
+    recipes.read(path)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_quick_recipe_trains(path):
+    recipe = recipes.read(path, quick=True, changes=["train.device=cpu", "train.precision=32"])
+    opened = open_source(recipe.data, recipe.kind)
+    torch.manual_seed(0)
+    trainer = recipe.trainer(recipe.options, opened.spec)
+    runtime = Runtime(recipe.train, recipe.data.batch)
+    engine = Engine(trainer, recipe.train, runtime, Clock(0, recipe.data.batch))
+    draws = Draws(opened.source, recipe.data, opened.spec, recipe.kind, 0, trainer.multiple)
+    means = Means()
+    for tick in train(engine, batches(draws, engine.clock, 2 * recipe.data.batch)):
+        means.add(tick.terms)
+    terms = [value for values in means.read(runtime, engine.clock.images).values() for value in values.values()]
+    assert engine.clock.step == 2
+    assert terms and all(math.isfinite(value) for value in terms)
