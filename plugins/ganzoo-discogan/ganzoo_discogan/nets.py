@@ -1,0 +1,76 @@
+"""DiscoGAN's networks (Kim et al. 2017, arXiv:1703.05192, section 3.2)."""
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo import Discriminator, GanzooError, Generator
+from ganzoo.nets.layers import Norm, norm_layer
+
+
+def encoder(channels: int, width: int, norm: Norm) -> list[nn.Sequential]:
+    """Four halvings, 4x4 at stride 2, to 8 times the width; no norm on the first."""
+    stages = [nn.Sequential(nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2))]
+    for w in (width, 2 * width, 4 * width):
+        convolution = nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False)
+        stages.append(nn.Sequential(convolution, norm_layer(norm, 2 * w), nn.LeakyReLU(0.2)))
+    return stages
+
+
+class DiscoGenerator(Generator):
+    """Four halvings and four doublings, without skips; the output a sigmoid on [0, 1], mapped to [-1, 1].
+
+    `bottleneck` adds a layer of so many 1x1 channels in the middle, for training pictures of 64 px. Parameters with 3
+    channels: 5,513,856; with a bottleneck of 100, as the authors have it for some data: 7,153,480.
+    """
+
+    multiple = 16
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        *,
+        width: int = 64,
+        bottleneck: int = 0,
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__(in_channels, out_channels, size)
+        if bottleneck and size != 64:
+            raise GanzooError(
+                f"DiscoGAN's bottleneck is for pictures of 64 px, they have {size}: set data.size = 64, or leave out "
+                "the generator's bottleneck."
+            )
+        w = width
+        layers: list[nn.Module] = [*encoder(in_channels, w, norm)]
+        if bottleneck:
+            self.multiple = 64
+            layers += [nn.Conv2d(8 * w, bottleneck, 4, bias=False), norm_layer(norm, bottleneck), nn.LeakyReLU(0.2)]
+            layers += [nn.ConvTranspose2d(bottleneck, 8 * w, 4, bias=False), norm_layer(norm, 8 * w), nn.ReLU()]
+        for v in (8 * w, 4 * w, 2 * w):
+            layers += [nn.ConvTranspose2d(v, v // 2, 4, 2, 1, bias=False), norm_layer(norm, v // 2), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(w, out_channels, 4, 2, 1, bias=False))
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        return 2 * torch.sigmoid(self.layers((image + 1) / 2)) - 1
+
+
+class DiscoDiscriminator(Discriminator):
+    """The generator's encoder and a 4x4 convolution: one logit for a picture of 64 px. Parameters: 2,765,568.
+
+    With `features` also what the second, third and fourth layer see, for feature matching.
+    """
+
+    def __init__(self, in_channels: int, size: int, *, width: int = 64, norm: Norm = "batch") -> None:
+        super().__init__(in_channels, size)
+        if size < 64:
+            raise GanzooError(f"DiscoGAN's discriminator needs pictures of 64 px or more, they have {size}.")
+        self.stages = nn.ModuleList(encoder(in_channels, width, norm))
+        self.last = nn.Conv2d(8 * width, 1, 4, bias=False)
+
+    def forward(self, image: Tensor, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
+        seen = [(image + 1) / 2]
+        for stage in self.stages:
+            seen.append(stage(seen[-1]))
+        logits = self.last(seen[-1])
+        return (logits, seen[2:]) if features else logits
