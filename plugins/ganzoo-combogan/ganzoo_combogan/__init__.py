@@ -1,0 +1,19 @@
+"""ComboGAN for ganzoo."""
+
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_models(register):
+    register(
+        "combogan",
+        "ganzoo_combogan.model:ComboGAN",
+        summary="any number of unpaired sets of pictures, each translated into all others",
+        data="domains",
+        paper="Anoosheh et al. 2018, arXiv:1712.06909",
+    )
+
+
+@hookimpl
+def register_discriminators(register):
+    register("twin", "ganzoo_combogan.nets:TwinDiscriminator", summary="ComboGAN's: grey and colour, several depths")
