@@ -1,0 +1,177 @@
+"""StarGAN: one generator for all attributes (Choi et al. 2018, arXiv:1711.09020)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from ganzoo import (
+    Batch,
+    Carry,
+    Count,
+    DataSpec,
+    GanzooError,
+    GeneratorPart,
+    LossPart,
+    Options,
+    Phase,
+    Terms,
+    Trainer,
+    Weight,
+)
+from ganzoo.attributes import targets, wanted
+from ganzoo_stargan.nets import StarGANDiscriminator
+
+
+class StarGANOptions(Options):
+    generator: GeneratorPart = "stargan"
+    """the generator; it sees the labels as planes beside the picture's channels"""
+    discriminator_width: Count = 64
+    """channels of the discriminator's first layer, doubled by each"""
+    discriminator_layers: Count = 6
+    """layers of the discriminator, each halving the picture"""
+    loss: LossPart = "wgan-gp"
+    """adversarial loss"""
+    adversarial: Weight = 1.0
+    """weight of the adversarial loss, for both networks"""
+    classification: Weight = 1.0
+    """weight of telling the labels: of real pictures for the discriminator, of made ones for the generator"""
+    reconstruction: Weight = 10.0
+    """weight of the way back to the original picture (L1)"""
+    lr: Weight = 1e-4
+    """learning rate of Adam, for both networks"""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """decay rates of Adam"""
+    discriminator_steps: Count = 5
+    """the generator is updated in one step of this many, the discriminator in every one"""
+
+
+class StarGAN(Trainer):
+    """`G` makes a picture with the labels asked for; `D` tells real pictures from made ones, and their labels.
+
+    Each label set (`DataSpec.label_sets`; by default one, of all labels) is learned from the pictures that know it.
+    With several, G also sees which set is meant (the paper's mask vector), and a picture that knows more than one is
+    used for one of them, by lot. A set that is one exclusive group has a softmax, any other a sigmoid for each label.
+    A label that is not known counts as absent for G, and for nothing in the losses.
+    """
+
+    Config = StarGANOptions
+    data = "labelled"
+
+    def __init__(self, config: StarGANOptions, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        if not spec.labels:
+            raise GanzooError("StarGAN changes labels, but the data has none: name them with data.attributes.")
+        self.sets = [[spec.labels.index(name) for name in names] for names in spec.label_sets or (spec.labels,)]
+        self.softmax = [names in spec.groups for names in spec.label_sets or (spec.labels,)]
+        self.set_of = [next(s for s, columns in enumerate(self.sets) if i in columns) for i in range(len(spec.labels))]
+        channels, masks = spec.channels["image"], len(self.sets) if len(self.sets) > 1 else 0
+        self.G = config.generator.build(channels + len(spec.labels) + masks, channels, spec.size)
+        self.D = StarGANDiscriminator(
+            channels,
+            spec.size,
+            classes=len(spec.labels),
+            width=config.discriminator_width,
+            layers=config.discriminator_layers,
+        )
+        self.gan = config.loss.build()
+
+    def phases(self) -> list[Phase]:
+        every, rates = self.config.discriminator_steps, (self.config.lr, self.config.betas)
+        return [
+            Phase("D", Adam(self.D.parameters(), *rates), self.discriminator_loss),
+            Phase("G", Adam(self.G.parameters(), *rates), self.generator_loss, lambda step: (step + 1) % every == 0),
+        ]
+
+    def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
+        real, labels = batch["image"], batch["label"]
+        carry["mask"], carry["target"] = self.draw_targets(labels)
+        fake = self.paint(real, carry["target"], carry["mask"])
+        (on_real, classes), (on_fake, _) = self.D(real), self.D(fake)
+        terms = {
+            "judge": self.config.adversarial * self.gan.discriminator(on_real, on_fake),
+            "classify_real": self.config.classification * self.classification(classes, labels),
+        }
+        if self.gan.penalty_weight:
+            alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
+            penalty = self.gan.penalty(lambda between: self.D(between)[0], real, fake, alpha)
+            terms["penalty"] = self.config.adversarial * penalty
+        return terms
+
+    def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
+        real, mask, target = batch["image"], carry["mask"], carry["target"]
+        fake = self.paint(real, target, mask)
+        logits, classes = self.D(fake)
+        back = self.paint(fake, self.within(batch["label"], mask), mask)
+        return {
+            "fool": self.config.adversarial * self.gan.generator(logits),
+            "classify_fake": self.config.classification * self.classification(classes, target),
+            "reconstruct": self.config.reconstruction * F.l1_loss(back, real),
+        }
+
+    def draw_targets(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The set that each picture is used for, (batch, sets) one-hot, and new labels: another picture's of that set.
+
+        Drawn over the pictures of all processes together. Labels outside the set are nan.
+        """
+        everyone = self.clock.gather(labels).cpu()
+        known = torch.stack([(~everyone[:, columns].isnan()).float().mean(dim=1) for columns in self.sets], dim=1)
+        if len(self.sets) > 1:
+            known += 1e-3 * torch.rand(known.shape, generator=self.clock.shared)
+        chosen, target = known.argmax(dim=1), everyone.clone()
+        for s in range(len(self.sets)):
+            rows = (chosen == s).nonzero().flatten()
+            target[rows] = everyone[rows[torch.randperm(len(rows), generator=self.clock.shared)]]
+        mask = F.one_hot(chosen, len(self.sets)).to(everyone)
+        return self.clock.own(mask).to(labels), self.clock.own(self.within(target, mask)).to(labels)
+
+    def within(self, labels: Tensor, mask: Tensor) -> Tensor:
+        """The labels of the set that each picture is used for; the others become nan."""
+        return labels.masked_fill(mask[:, self.set_of] == 0, torch.nan)
+
+    def paint(self, images: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        """G's picture of `images` with these labels, (batch, labels) of 1, 0 and nan, of the sets in `mask`."""
+        condition = torch.cat([labels.nan_to_num(0.0), mask], dim=1) if len(self.sets) > 1 else labels.nan_to_num(0.0)
+        planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
+        return self.G(torch.cat([images, planes], dim=1))
+
+    def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of each softmax set, binary cross-entropy summed over other labels; mean over the pictures."""
+        known, truth = ~labels.isnan(), labels.nan_to_num(0.0)
+        total = logits.new_zeros(len(logits))
+        for columns, softmax in zip(self.sets, self.softmax, strict=True):
+            there = known[:, columns].to(logits)
+            if softmax:
+                mistakes = F.cross_entropy(logits[:, columns], truth[:, columns].argmax(dim=1), reduction="none")
+                total = total + mistakes * there.prod(dim=1)
+            else:
+                mistakes = F.binary_cross_entropy_with_logits(logits[:, columns], truth[:, columns], reduction="none")
+                total = total + (mistakes * there).sum(dim=1)
+        return total.mean()
+
+    def read_labels(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the labels that D sees, (batch, labels) of 1 and 0."""
+        square = (self.spec.size, self.spec.size)
+        if images.shape[2:] != square:
+            images = F.interpolate(images, square, mode="bilinear", antialias=True)
+        logits = self.D(images)[1]
+        labels = (logits > 0).to(images)
+        for group in self.spec.groups:  # the likeliest at most; of a softmax set, the likeliest in any case
+            columns = [self.spec.labels.index(name) for name in group]
+            best = F.one_hot(logits[:, columns].argmax(dim=1), len(group)).to(images)
+            labels[:, columns] = best if columns in self.sets else best * labels[:, columns]
+        return labels
+
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        """The labels that are not asked for stay as D reads them. Several label sets are changed one after another."""
+        labels, asked = self.read_labels(images), wanted(self.spec, target)
+        for name, there in asked.items():
+            labels[:, self.spec.labels.index(name)] = float(there)
+        for s, columns in enumerate(self.sets):
+            if any(self.spec.labels[i] in asked for i in columns):
+                mask = F.one_hot(torch.full((len(images),), s, device=images.device), len(self.sets)).to(images)
+                images = self.paint(images, self.within(labels, mask), mask)
+        return images
+
+    def directions(self) -> list[tuple[str, str]]:
+        return [("image", target) for target in targets(self.spec)]
