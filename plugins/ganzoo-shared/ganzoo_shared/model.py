@@ -1,0 +1,218 @@
+"""Two auto-encoders that share their inner layers: UNIT (Liu et al. 2017, arXiv:1703.00848) and kin.
+
+Written from the paper. Beside its variational form there is a plain one, and an adversary that keeps the codes of the
+two domains alike (Ganin et al. 2016, arXiv:1505.07818; Lample et al. 2017, arXiv:1706.00409).
+"""
+
+from itertools import chain
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from ganzoo import (
+    Batch,
+    Carry,
+    Count,
+    DataSpec,
+    Discriminator,
+    DiscriminatorPart,
+    GanzooError,
+    LossPart,
+    Options,
+    Phase,
+    Terms,
+    Trainer,
+    Weight,
+)
+from ganzoo.losses import PIXEL, CrossEntropy
+from ganzoo.nets.layers import Init, Norm, init_weights, needs_bias, norm_layer, reverse_gradient
+from ganzoo.nets.resnet import ResidualBlock
+
+
+class SharedOptions(Options):
+    width: Count = 64
+    """channels after the first convolution"""
+    blocks: Count = 4
+    """residual blocks of an encoder, and of a decoder"""
+    share_layers: int = Field(default=1, ge=0)
+    """how many of these blocks both domains share: the last of the encoders, the first of the decoders"""
+    kernel: Literal[3, 4] = 3
+    """side of the strided convolutions: 3 in the paper, 4 in PyTorch-GAN"""
+    norm: Norm = "instance"
+    """after the convolutions"""
+    init: Init = "normal"
+    """initial weights, gain 0.02"""
+    vae: bool = True
+    """codes are drawn around what the encoder gives, and held near the standard normal distribution"""
+    latent_adversary: Literal["none", "critic", "reversal"] = "none"
+    """who makes the codes of both domains alike: a critic that encoders fool, or gradient reversal"""
+    latent: Weight = 1.0
+    """weight of the latent adversary, where there is one"""
+    discriminator: DiscriminatorPart = "patch"
+    """both discriminators of pictures"""
+    loss: LossPart = "bce"
+    """adversarial loss on pictures"""
+    adversarial: Weight = 10.0
+    """weight of the adversarial loss, for both sides (the paper's lambda 0)"""
+    kl: Weight = 0.1
+    """weight of the codes' distance to the standard normal distribution, with vae (lambda 1)"""
+    reconstruction: Weight = 100.0
+    """weight of auto-encoding each domain (lambda 2)"""
+    cycle_kl: Weight = 0.1
+    """the same as kl, within the cycle: of the picture's and of its translation's codes (lambda 3)"""
+    cycle: Weight = 100.0
+    """weight of the way back (lambda 4)"""
+    distance: Literal["l1", "l2", "smooth-l1"] = "l1"
+    """between pictures"""
+    lr: Weight = 1e-4
+    """learning rate of Adam"""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """decay rates of Adam"""
+
+
+class Critic(Discriminator):
+    """Codes (batch, channels, height, width) to logits, one a place: which domain a code is from."""
+
+    def __init__(self, in_channels: int, size: int) -> None:
+        super().__init__(in_channels, size)
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, in_channels, 3, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(in_channels, in_channels, 3, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(in_channels, 1, 1),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image)
+
+
+class Shared(Trainer):
+    """E[domain], then the shared blocks: codes of pictures. More shared blocks, then G[domain]: pictures of codes.
+
+    D[domain] tells real pictures from translated ones, C the domains of codes. Codes are a quarter as high and wide as
+    pictures, with 4 x width channels.
+    """
+
+    Config = SharedOptions
+    data = "unpaired"
+    presets: ClassVar = {
+        "paper": {},
+        "pytorch-gan": {"kernel": 4, "loss": "lsgan"},
+        "lecture": {"vae": False, "latent_adversary": "critic"},
+    }
+    multiple = 4
+
+    def __init__(self, config: SharedOptions, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        if config.share_layers > config.blocks:
+            raise GanzooError(
+                f"There are {config.blocks} blocks, so {config.share_layers} cannot be shared: lower "
+                "options.share_layers or raise options.blocks."
+            )
+        private, channels = config.blocks - config.share_layers, 4 * config.width
+
+        def blocks(count: int) -> list[nn.Module]:
+            return [ResidualBlock(channels, config.norm) for _ in range(count)]
+
+        self.E = nn.ModuleDict(
+            {d: nn.Sequential(*self._down(spec.channels[d]), *blocks(private)) for d in self.domains}
+        )
+        self.shared_encoder = nn.Sequential(*blocks(config.share_layers))
+        self.shared_decoder = nn.Sequential(*blocks(config.share_layers))
+        self.G = nn.ModuleDict({d: nn.Sequential(*blocks(private), *self._up(spec.channels[d])) for d in self.domains})
+        self.D = nn.ModuleDict({d: config.discriminator.build(spec.channels[d], spec.size) for d in self.domains})
+        if config.latent_adversary != "none":
+            self.C = Critic(channels, spec.size // 4)
+        init_weights(self, config.init)
+        self.gan, self.latent_gan = config.loss.build(), CrossEntropy()
+        self.distance = PIXEL[config.distance]
+
+    def _down(self, channels: int) -> list[nn.Module]:
+        w, norm, kernel = self.config.width, self.config.norm, self.config.kernel
+        bias = needs_bias(norm)
+        layers = [nn.ReflectionPad2d(3), nn.Conv2d(channels, w, 7, bias=bias), norm_layer(norm, w), nn.LeakyReLU(0.2)]
+        for c in (w, 2 * w):
+            layers += [nn.Conv2d(c, 2 * c, kernel, 2, 1, bias=bias), norm_layer(norm, 2 * c), nn.LeakyReLU(0.2)]
+        return layers
+
+    def _up(self, channels: int) -> list[nn.Module]:
+        w, norm, kernel = self.config.width, self.config.norm, self.config.kernel
+        layers: list[nn.Module] = []
+        for c in (4 * w, 2 * w):
+            up = nn.ConvTranspose2d(c, c // 2, kernel, 2, 1, output_padding=4 - kernel, bias=needs_bias(norm))
+            layers += [up, norm_layer(norm, c // 2), nn.LeakyReLU(0.2)]
+        return [*layers, nn.ReflectionPad2d(3), nn.Conv2d(w, channels, 7), nn.Tanh()]
+
+    def phases(self) -> list[Phase]:
+        def adam(*nets: nn.Module) -> Adam:
+            return Adam(chain(*(net.parameters() for net in nets)), self.config.lr, self.config.betas)
+
+        makers: tuple[nn.Module, ...] = (self.E, self.shared_encoder, self.shared_decoder, self.G)
+        adversary = self.config.latent_adversary
+        if adversary == "reversal":
+            makers = (*makers, self.C)
+        phases = [Phase("G", adam(*makers), self.generator_loss), Phase("D", adam(self.D), self.discriminator_loss)]
+        return [*phases, Phase("C", adam(self.C), self.critic_loss)] if adversary == "critic" else phases
+
+    def encode(self, images: Tensor, domain: str) -> Tensor:
+        """Pictures of a domain to their codes; with vae, to the means of their codes."""
+        return self.shared_encoder(self.E[domain](images))
+
+    def decode(self, code: Tensor, domain: str) -> Tensor:
+        """Codes to pictures of a domain, in [-1, 1]."""
+        return self.G[domain](self.shared_decoder(code))
+
+    def draw(self, mean: Tensor) -> Tensor:
+        """With vae a code drawn around its mean, variance 1; else the mean itself."""
+        return mean + self.clock.randn(*mean.shape, like=mean) if self.config.vae else mean
+
+    def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
+        config, terms = self.config, {}
+        means = {d: self.encode(batch[d], d) for d in self.domains}
+        codes = {d: self.draw(means[d]) for d in self.domains}
+        for here, there in (self.domains, self.domains[::-1]):
+            real, code = batch[here], codes[here]
+            carry[f"code_{here}"] = code
+            terms[f"reconstruct_{here}"] = config.reconstruction * self.distance(self.decode(code, here), real)
+            fake = carry[there] = self.decode(code, there)
+            terms[f"fool_{there}"] = config.adversarial * self.gan.generator(self.D[there](fake))
+            mean_back = self.encode(fake, there)
+            back = self.decode(self.draw(mean_back), here)
+            terms[f"cycle_{here}"] = config.cycle * self.distance(back, real)
+            if config.vae:
+                terms[f"kl_{here}"] = (config.kl + config.cycle_kl) * _divergence(means[here])
+                terms[f"cycle_kl_{here}"] = config.cycle_kl * _divergence(mean_back)
+        first, second = (codes[d] for d in self.domains)
+        if config.latent_adversary == "critic":  # each code is to be taken for the other domain's
+            terms["fool_C"] = config.latent * self.latent_gan.discriminator(self.C(second), self.C(first))
+        elif config.latent_adversary == "reversal":
+            first, second = (self.C(reverse_gradient(code)) for code in (first, second))
+            terms["domain"] = config.latent * self.latent_gan.discriminator(first, second)
+        return terms
+
+    def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
+        terms = {}
+        for domain in self.domains:
+            real, fake = batch[domain], carry[domain]
+            loss = self.gan.discriminator(self.D[domain](real), self.D[domain](fake))
+            terms[f"judge_{domain}"] = self.config.adversarial * loss
+            if self.gan.penalty_weight:
+                alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
+                penalty = self.gan.penalty(self.D[domain], real, fake, alpha)
+                terms[f"penalty_{domain}"] = self.config.adversarial * penalty
+        return terms
+
+    def critic_loss(self, batch: Batch, carry: Carry) -> Terms:
+        first, second = (self.C(carry[f"code_{d}"]) for d in self.domains)
+        return {"judge": self.latent_gan.discriminator(first, second)}
+
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        return self.decode(self.encode(images, source), target)
+
+
+def _divergence(mean: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of N(mean, 1) from N(0, 1), averaged over all numbers of the codes."""
+    return 0.5 * mean.square().mean()
