@@ -1,0 +1,244 @@
+"""XGAN: translation through an embedding that two domains share (Royer et al. 2017, arXiv:1711.05139)."""
+
+import math
+from itertools import chain, pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from ganzoo import (
+    Batch,
+    Carry,
+    Count,
+    DataSpec,
+    Discriminator,
+    GanzooError,
+    LossPart,
+    Options,
+    Phase,
+    Terms,
+    Trainer,
+    Weight,
+)
+from ganzoo.losses import PIXEL
+from ganzoo.nets.layers import Init, Norm, init_weights, needs_bias, norm_layer, reverse_gradient
+from ganzoo.nets.vgg import VGG19
+
+STRIDE = 16  # a picture is this many times as high and wide as what reaches the fully connected layers
+TEACHER_LAYER = "relu5_4"
+
+
+class XGANOptions(Options):
+    width: Count = 32
+    """channels after the first convolution; all others in proportion, as the paper's table has them"""
+    embedding: Count = 1024
+    """length of the shared embedding"""
+    normalise: bool = True
+    """scale every embedding to a mean square of 1, so that no loss can be lowered by shrinking it"""
+    norm: Norm = "none"
+    """after the convolutions"""
+    init: Init = "kaiming"
+    """initial weights; gain 0.02 with normal and xavier"""
+    loss: LossPart = "bce"
+    """adversarial loss"""
+    reconstruction: Weight = 1.0
+    """weight of auto-encoding each domain, L2"""
+    domain_adversarial: Weight = 1.0
+    """weight of the domain classifier on the embedding"""
+    ramp: int = Field(default=0, ge=0)
+    """images over which gradient reversal grows from 0 to 1, 2/(1 + exp(-10 p)) - 1; 0: whole from the beginning"""
+    semantic: Weight = 1.0
+    """weight of the embedding staying the same when a picture is translated, both ways"""
+    semantic_distance: Literal["l1", "l2", "smooth-l1"] = "l1"
+    """between embeddings"""
+    adversarial: Weight = 1.0
+    """weight of the adversarial loss on translations; 0: no discriminator"""
+    adversaries: Literal["second", "both"] = "second"
+    """domains that have a discriminator: the paper's only the second one, cartoons"""
+    teacher: Literal["none", "vgg19"] = "none"
+    """fixed network that embeddings of the first domain are taught by; needs embedding = 1024"""
+    teacher_weights: str = "imagenet"
+    """weights of the teacher: imagenet (downloaded once), random, or the path of a local file"""
+    teach: Weight = 1.0
+    """weight of the distance to the teacher, where there is one"""
+    lr: Weight = 1e-4
+    """learning rate of Adam"""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """decay rates of Adam"""
+
+
+def _convolution(channels: int, out: int, norm: Norm) -> list[nn.Module]:
+    """Half the height and width."""
+    convolution = nn.Conv2d(channels, out, 4, 2, 1, bias=needs_bias(norm))
+    return [convolution, norm_layer(norm, out), nn.LeakyReLU(0.2)]
+
+
+def _deconvolution(channels: int, out: int, norm: Norm) -> list[nn.Module]:
+    """Twice the height and width."""
+    convolution = nn.ConvTranspose2d(channels, out, 4, 2, 1, bias=needs_bias(norm))
+    return [convolution, norm_layer(norm, out), nn.ReLU()]
+
+
+class Judge(Discriminator):
+    """Four convolutions and a linear layer: (batch, in_channels, size, size) to logits (batch, 1).
+
+    Parameters at 64 px with width 16 and 3 channels: 42,353; 42,465 with batch norm.
+    """
+
+    def __init__(self, in_channels: int, size: int, *, width: int = 16, norm: Norm = "none") -> None:
+        super().__init__(in_channels, size)
+        widths = pairwise((in_channels, width, 2 * width, 2 * width, 2 * width))
+        convolutions = [layer for pair in widths for layer in _convolution(*pair, norm)]
+        self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(2 * width * (size // STRIDE) ** 2, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image)
+
+
+class XGAN(Trainer):
+    """E[domain], then the shared encoder: a picture's embedding. The shared decoder, then G[domain]: a picture of it.
+
+    D[domain] tells real pictures from translated ones; the classifier tells which domain an embedding is from.
+    """
+
+    Config = XGANOptions
+    data = "unpaired"
+
+    def __init__(self, config: XGANOptions, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        if spec.size % STRIDE or spec.size < 2 * STRIDE:
+            raise GanzooError(
+                f"XGAN halves the picture four times: set data.size to a multiple of {STRIDE} from {2 * STRIDE} on, "
+                f"such as 64, the paper's; it is {spec.size}."
+            )
+        if config.teacher != "none" and config.embedding != 1024:
+            raise GanzooError(f"The teacher gives 1024 numbers: set options.embedding = 1024, not {config.embedding}.")
+        w, n, norm, side = config.width, config.embedding, config.norm, spec.size // STRIDE
+        self.E = nn.ModuleDict(
+            {
+                d: nn.Sequential(*_convolution(spec.channels[d], w, norm), *_convolution(w, 2 * w, norm))
+                for d in self.domains
+            }
+        )
+        self.shared_encoder = nn.Sequential(
+            *_convolution(2 * w, 4 * w, norm),
+            *_convolution(4 * w, 8 * w, norm),
+            nn.Flatten(),
+            nn.Linear(8 * w * side**2, n),
+            nn.LeakyReLU(0.2),
+            nn.Linear(n, n),
+        )
+        self.shared_decoder = nn.Sequential(
+            nn.Unflatten(1, (n, 1, 1)),
+            nn.ConvTranspose2d(n, 16 * w, side, bias=needs_bias(norm)),
+            norm_layer(norm, 16 * w),
+            nn.ReLU(),
+            *_deconvolution(16 * w, 8 * w, norm),
+        )
+        self.G = nn.ModuleDict(
+            {
+                d: nn.Sequential(
+                    *_deconvolution(8 * w, 4 * w, norm),
+                    *_deconvolution(4 * w, 2 * w, norm),
+                    nn.ConvTranspose2d(2 * w, spec.channels[d], 4, 2, 1),
+                    nn.Tanh(),
+                )
+                for d in self.domains
+            }
+        )
+        self.classifier = nn.Sequential(
+            nn.Linear(n, 256), nn.LeakyReLU(0.2), nn.Linear(256, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1)
+        )
+        judged = self.domains if config.adversaries == "both" else self.domains[1:]
+        judged = judged if config.adversarial else ()
+        self.D = nn.ModuleDict({d: Judge(spec.channels[d], spec.size, width=max(1, w // 2), norm=norm) for d in judged})
+        init_weights(self, config.init)
+        self.gan = config.loss.build()
+        self.distance = PIXEL[config.semantic_distance]
+
+    def phases(self) -> list[Phase]:
+        def adam(*nets: nn.Module) -> Adam:
+            return Adam(chain(*(net.parameters() for net in nets)), self.config.lr, self.config.betas)
+
+        if self.config.teacher == "vgg19":
+            self.teacher = VGG19(self.config.teacher_weights).to(next(self.parameters()))
+        makers = (self.E, self.shared_encoder, self.shared_decoder, self.G, self.classifier)
+        phases = [Phase("G", adam(*makers), self.generator_loss)]
+        return [*phases, Phase("D", adam(self.D), self.discriminator_loss)] if len(self.D) else phases
+
+    def encode(self, images: Batch) -> Batch:
+        """Pictures by domain, each (batch, channels, size, size), to their embeddings, each (batch, embedding).
+
+        All go through the shared layers at once: quicker, and batch norm sees the domains mixed, as when translating.
+        """
+        size = self.spec.size
+        for pictures in images.values():
+            if pictures.shape[-2:] != (size, size):
+                raise GanzooError(
+                    f"XGAN is trained on squares of data.size = {size}, but a picture is {pictures.shape[-1]}x"
+                    f'{pictures.shape[-2]}: set data.preprocess = "resize-and-crop" or "crop".'
+                )
+        code = self.shared_encoder(torch.cat([self.E[d](pictures) for d, pictures in images.items()]))
+        code = _unit(code) if self.config.normalise else code
+        return dict(zip(images, code.chunk(len(images)), strict=True))
+
+    def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
+        config, terms, (first, second) = self.config, {}, self.domains
+        codes = self.encode({d: batch[d] for d in self.domains})
+        hidden = self.shared_decoder(torch.cat([codes[first], codes[second]]))
+        own, fake = {}, {}
+        own[first], fake[first] = self.G[first](hidden).chunk(2)
+        fake[second], own[second] = self.G[second](hidden).chunk(2)
+        again = self.encode(fake)
+        for here, there in (self.domains, self.domains[::-1]):
+            carry[there] = fake[there]
+            terms[f"reconstruct_{here}"] = config.reconstruction * F.mse_loss(own[here], batch[here])
+            terms[f"semantic_{here}"] = config.semantic * self.distance(again[there], codes[here])
+            if there in self.D:
+                terms[f"fool_{there}"] = config.adversarial * self.gan.generator(self.D[there](fake[there]))
+        logits = {d: self.classifier(reverse_gradient(codes[d], self.reversal)) for d in self.domains}
+        confusion = F.softplus(-logits[first]).mean() + F.softplus(logits[second]).mean()
+        terms["domain"] = config.domain_adversarial * confusion
+        if config.teacher != "none":
+            terms["teach"] = config.teach * F.l1_loss(codes[first], self.taught(batch[first]))
+        return terms
+
+    def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
+        terms = {}
+        for domain, D in self.D.items():
+            real, fake = batch[domain], carry[domain]
+            terms[f"judge_{domain}"] = self.gan.discriminator(D(real), D(fake))
+            if self.gan.penalty_weight:
+                alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
+                terms[f"penalty_{domain}"] = self.gan.penalty(D, real, fake, alpha)
+        return terms
+
+    @property
+    def reversal(self) -> float:
+        """How much of the classifier's gradient the encoders get, turned round (Ganin et al. 2016, section 5.2.2)."""
+        if not self.config.ramp:
+            return 1.0
+        return 2 / (1 + math.exp(-10 * min(1.0, self.clock.images / self.config.ramp))) - 1
+
+    def taught(self, images: Tensor) -> Tensor:
+        """What the teacher says of pictures: mean and maximum over places of its last layer, (batch, 1024)."""
+        with torch.no_grad():
+            features = self.teacher(images, [TEACHER_LAYER])[TEACHER_LAYER].flatten(2)
+            return _unit(torch.cat([features.mean(2), features.amax(2)], dim=1))
+
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        """The embedding has one size, so other pictures are brought to the training size and back."""
+        shape, square = images.shape[-2:], (self.spec.size, self.spec.size)
+        if shape != square:
+            images = F.interpolate(images, square, mode="bilinear", antialias=True)
+        made = self.G[target](self.shared_decoder(self.encode({source: images})[source]))
+        return made if shape == square else F.interpolate(made, shape, mode="bilinear", antialias=True)
+
+
+def _unit(code: Tensor) -> Tensor:
+    """Scaled to a mean square of 1."""
+    return F.normalize(code) * math.sqrt(code.shape[1])
