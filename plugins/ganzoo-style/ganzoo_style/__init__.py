@@ -1,0 +1,14 @@
+"""Neural style transfer for ganzoo."""
+
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_models(register):
+    register(
+        "style",
+        "ganzoo_style.model:Style",
+        summary="one picture painted in the style of another: its pixels are what is trained",
+        data="still",
+        paper="Gatys et al. 2016, CVPR",
+    )
