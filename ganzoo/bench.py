@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch.optim import LBFGS
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.clock import Clock
@@ -35,7 +36,7 @@ def bench(
     bare = _Bare(copy.deepcopy(trainer), recipe, runtime)
     engine = Engine(trainer, recipe.train, runtime, Clock(recipe.train.seed, recipe.data.batch))
     phases = _time_phases(engine, runtime)
-    draws = Draws(opened.source, recipe.data, trainer.spec, trainer.data, recipe.train.seed, trainer.multiple)
+    draws = Draws(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
     total = WARM_UP + steps
     stream = batches(draws, engine.clock, total * recipe.data.batch, pin=runtime.device.type == "cuda")
     waits, means = [], Means()
@@ -88,11 +89,19 @@ class _Bare:
             self.trainer.requires_grad_(False)
             for parameter in self.parameters[phase.name]:
                 parameter.requires_grad_(True)
-            phase.optimizer.zero_grad()
-            with self.autocast():
-                loss = sum(phase.loss(batch, carry).values())
-            loss.backward()
-            phase.optimizer.step()
+
+            def gradients(phase: Phase = phase, carry: dict[str, Any] = carry) -> torch.Tensor:
+                phase.optimizer.zero_grad()
+                with self.autocast():
+                    loss = sum(phase.loss(batch, carry).values())
+                loss.backward()
+                return loss
+
+            if isinstance(phase.optimizer, LBFGS):
+                phase.optimizer.step(gradients)
+            else:
+                gradients()
+                phase.optimizer.step()
             carry = {key: value.detach() for key, value in carry.items()}
         self.steps += 1
 

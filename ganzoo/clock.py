@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
 
 
 def mix(*numbers: int) -> int:
@@ -65,6 +66,13 @@ class Clock:
     def own(self, rows: Tensor) -> Tensor:
         """This process's part of gathered rows."""
         return rows.chunk(self.world)[self.rank]
+
+
+def everywhere(values: Tensor) -> Tensor:
+    """The mean over all processes of what each of them has, with gradient: for statistics of the whole batch."""
+    if not dist.is_initialized():
+        return values
+    return all_reduce(values) / dist.get_world_size()
 
 
 def due(images: int, batch: int, every: int) -> bool:

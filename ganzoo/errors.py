@@ -1,4 +1,4 @@
-"""The one exception that is printed as a sentence instead of a traceback."""
+"""The exceptions that are printed as a sentence instead of a traceback."""
 
 
 class GanzooError(Exception):
@@ -8,3 +8,11 @@ class GanzooError(Exception):
     """
 
     exit_code = 2
+
+
+class Stopped(Exception):
+    """The run was asked to stop, and has saved where it is."""
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -1,17 +1,23 @@
 """How right a translation is: error to the truth where the data has one, else the error of the way back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
+from math import isnan, nan
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from ganzoo.data.batches import held_out
+from ganzoo.attributes import targets, wanted
+from ganzoo.classifier import train as train_classifier
+from ganzoo.data.batches import held_out, held_out_pictures, plain_tensor
+from ganzoo.data.pictures import Picture
 from ganzoo.data.sources import Source
 from ganzoo.options import DataOptions
-from ganzoo.trainer import Trainer
+from ganzoo.trainer import DataSpec, Trainer
 
 Figures = dict[str, dict[str, float]]
+GENERATED = 200  # new pictures that are judged
 
 
 def evaluate(
@@ -20,13 +26,18 @@ def evaluate(
     """Means over the test pictures, for each direction "source->target". Pictures are taken as 0 to 1.
 
     With truth: `l1`, `psnr` (dB) and `ssim` of the translation to the truth, and the same with `_identity` for the
-    untouched source picture: doing nothing. Always: `cycle_l1`, the error of translating there and back.
+    untouched source picture: doing nothing. `cycle_l1` is the error of translating there and back, for models that know the way back.
+    What a model measures of itself comes first (`Trainer.figures`).
     """
+    if not trainer.directions():
+        return evaluate_generated(trainer, source, data, progress)
+    if trainer.spec.labels:
+        return evaluate_labels(trainer, source, data, progress)
     tests = held_out(source, data, trainer.spec, trainer.multiple)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     directions = trainer.directions()
     total = sum(len(tests[here]) for here, _ in directions)
-    done, figures = 0, {}
+    done, figures = 0, trainer.figures(tests)
     for here, there in directions:
         rows = []
         for index, picture in enumerate(tests[here]):
@@ -34,7 +45,8 @@ def evaluate(
             real = picture[None].to(device, dtype)
             with trainer.inference():
                 made = trainer.translate(real, here, there)
-                row = {"cycle_l1": _l1(trainer.translate(made, there, here), real)}
+                back = trainer.translate(made, there, here) if (there, here) in directions else None
+            row = {} if back is None else {"cycle_l1": _l1(back, real)}
             if source.truth:
                 truth = tests[there][index][None].to(device, dtype)
                 row |= compare(made, truth)
@@ -44,8 +56,117 @@ def evaluate(
             done += 1
             if progress:
                 progress(done, total)
-        figures[f"{here}->{there}"] = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        figures[f"{here}->{there}"] = _means(rows)
     return figures
+
+
+def evaluate_generated(
+    trainer: Trainer, source: Source, data: DataOptions, progress: Callable[[int, int], None] | None = None
+) -> Figures:
+    """What a classifier, trained on the real training split, finds in new pictures; nothing where there are no labels.
+
+    Of a model that knows labels, `asked`: the share of pictures, as many for every target, that are what was asked for.
+    Of another, `sure`: the share in which it is sure of all labels, and `covered`: the share of labels that it is sure
+    to have found at all. `classifier_on_real`: how often it is right about real test pictures.
+    """
+    spec = trainer.spec
+    if not spec.labels:
+        return {}
+    judge = train_classifier(source, data, spec, progress=progress)
+    torch.manual_seed(0)
+    if trainer.kind(trainer.config) == "labelled":
+        shares = []
+        for target in targets(spec):
+            asked = wanted(spec, target)
+            found = judge.labels(_generated(trainer, GENERATED // len(targets(spec)), target))
+            right = [found[:, spec.labels.index(name)] == there for name, there in asked.items()]
+            shares.append(torch.stack(right).all(dim=0).float().mean().item())
+        figures = {"asked": sum(shares) / len(shares)}
+    else:
+        images = _generated(trainer, GENERATED)
+        sure = judge.sure(images)
+        labels = judge.labels(images)[sure]
+        figures = {"sure": sure.float().mean().item(), "covered": labels.any(dim=0).float().mean().item()}
+    known = judge.accuracy.values()
+    return {"generated": figures | ({"classifier_on_real": sum(known) / len(known)} if known else {})}
+
+
+def _generated(trainer: Trainer, count: int, label: str | None = None) -> Tensor:
+    with trainer.inference():
+        return trainer.generate(max(1, count), label)
+
+
+def evaluate_labels(
+    trainer: Trainer, source: Source, data: DataOptions, progress: Callable[[int, int], None] | None = None
+) -> Figures:
+    """For each change of one label, over the test pictures that do not have it yet: is it there, are the others kept?
+
+    `asked` and `kept` are the shares of pictures by a classifier trained on the real training split. Where the source
+    knows the answer, `asked_truth` and `kept_truth` are those by the nearest (L1) of the picture's true renderings with
+    all combinations of labels, and `l1` is the error to the right one. `_identity` is doing nothing, and "mean" the
+    mean over all changes.
+    """
+    spec = trainer.spec
+    judge = train_classifier(source, data, spec)
+    device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
+    tests = list(held_out_pictures(source, data, spec, trainer.multiple, "image"))
+    rows: dict[str, list[dict[str, float]]] = {target: [] for target in targets(spec)}
+    for index, (picture, image) in enumerate(tests):
+        own = dict(zip(spec.labels, picture.labels, strict=True))
+        for group in spec.groups:
+            if sum(own[name] for name in group) != 1:  # such as no hair: no colour to keep or to change
+                own |= dict.fromkeys(group, nan)
+        answers = _answers(source, picture, data, spec, trainer.multiple)
+        for target in rows:
+            asked = wanted(spec, target)
+            if any(isnan(own[name]) for name in asked) or all(own[name] == there for name, there in asked.items()):
+                continue
+            torch.manual_seed(index)  # a model that draws at test time draws the same every time
+            with trainer.inference():
+                made = trainer.translate(image[None].to(device, dtype), "image", target)[0].float().cpu()
+            rows[target].append(row := {})
+            for name, result in (("", made), ("_identity", image)):
+                found = dict(zip(spec.labels, judge.labels(result[None])[0].tolist(), strict=True))
+                row[f"asked{name}"], row[f"kept{name}"] = _as_asked(found, own, asked)
+                if answers:
+                    found = dict(zip(spec.labels, min(answers, key=lambda a: _l1(answers[a], result)), strict=True))
+                    row[f"asked_truth{name}"], row[f"kept_truth{name}"] = _as_asked(found, own, asked)
+                    row[f"l1{name}"] = _l1(result, answers[tuple(bool((own | asked)[label]) for label in spec.labels)])
+        if progress:
+            progress(index + 1, len(tests))
+    figures = {f"image->{target}": _means(found) for target, found in rows.items() if found}
+    return figures | ({"mean": _means(list(figures.values()))} if figures else {})
+
+
+def _answers(
+    source: Source, picture: Picture, data: DataOptions, spec: DataSpec, multiple: int
+) -> dict[tuple[bool, ...], Tensor]:
+    """The picture's true renderings by their labels; empty where the source does not know them."""
+    found = {}
+    for labels in _combinations(spec):
+        answer = source.answer(picture, dict(zip(spec.labels, labels, strict=True)))
+        if answer is None:
+            return {}
+        found[labels] = plain_tensor(answer, data, spec.channels["image"], multiple)
+    return found
+
+
+def _combinations(spec: DataSpec) -> Iterator[tuple[bool, ...]]:
+    """All values of the labels in which exactly one of each exclusive group holds."""
+    for labels in product((False, True), repeat=len(spec.labels)):
+        if all(sum(labels[spec.labels.index(name)] for name in group) == 1 for group in spec.groups):
+            yield labels
+
+
+def _as_asked(found: dict[str, bool], own: dict[str, float], asked: dict[str, bool]) -> tuple[float, float]:
+    """Whether all that was asked for is there, and whether all else that is known is as it was."""
+    there = all(found[name] == value for name, value in asked.items())
+    kept = all(found[name] == value for name, value in own.items() if name not in asked and not isnan(value))
+    return float(there), float(kept)
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def compare(made: Tensor, truth: Tensor) -> dict[str, float]:

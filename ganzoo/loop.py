@@ -51,7 +51,9 @@ class Engine:
     def _factor(self) -> float:
         total = self.train_options.images
         constant = self.train_options.constant * total
-        return 1.0 if self.clock.images <= constant else max(0.0, (total - self.clock.images) / (total - constant))
+        if self.clock.images <= constant or constant == total:  # the last batch may reach beyond the total
+            return 1.0
+        return max(0.0, (total - self.clock.images) / (total - constant))
 
     def step(self, batch: Batch) -> Tick:
         """All phases of one step, in their order."""

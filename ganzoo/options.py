@@ -97,13 +97,15 @@ class DataOptions(Options):
     attributes: tuple[str, ...] = ()
     """which attributes to use, in order; empty: all"""
     groups: tuple[tuple[str, ...], ...] = ()
-    """attributes of which exactly one holds, e.g. [["Black_Hair", "Blond_Hair", "Brown_Hair"]]"""
+    """attributes of which at most one holds, e.g. [["Black_Hair", "Blond_Hair", "Brown_Hair"]]"""
+    label_sets: tuple[tuple[str, ...], ...] = ()
+    """labels that come from different data sets: a picture knows those of one (drawn worlds hide the others)"""
     size: Annotated[int, Field(ge=8)] = 256
     """side of the square the networks see, in pixels"""
     load: int | None = Field(default=None, ge=8)
     """size before the random crop; default: size x 286/256, the paper's"""
-    preprocess: Literal["resize-and-crop", "crop", "scale-width", "none"] = "resize-and-crop"
-    """how a picture becomes that square"""
+    preprocess: Literal["resize-and-crop", "square", "crop", "scale-width", "none"] = "resize-and-crop"
+    """how a picture becomes that square; square: as resize-and-crop, but of the largest square in its middle"""
     flip: bool = True
     """mirror half of the training pictures at random"""
     channels: Annotated[int, Field(ge=1, le=4)] | dict[str, Annotated[int, Field(ge=1, le=4)]] = 3

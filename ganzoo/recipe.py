@@ -36,6 +36,11 @@ class Recipe:
         """What its run folder is called."""
         return (self.path.stem if self.path else self.model) + ("-quick" if self.quick else "")
 
+    @property
+    def kind(self) -> str:
+        """The kind of data that the model needs, one of ganzoo.trainer.KINDS."""
+        return self.trainer.kind(self.options)
+
     def with_data(self, **changes: Any) -> "Recipe":
         return replace(self, data=DataOptions(**(self.data.model_dump() | changes)))
 

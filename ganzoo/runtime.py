@@ -1,19 +1,21 @@
 """Device, precision and processes: a thin layer over Lightning Fabric."""
 
 import logging
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, Stopped
 from ganzoo.options import TrainOptions
 from ganzoo.trainer import Batch
 
@@ -47,13 +49,39 @@ class Runtime:
                 precision=PRECISION[train.precision],
             )
         self.dtype = torch.float64 if train.precision == "64" else torch.float32
-        self.rank = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
+        self.rank = rank()
 
     def launch(self) -> None:
         """Start the other processes; from here on every process runs the same program."""
         if self.world > 1:
+            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # in the others, which tell when the first one ends
             self.fabric.launch()
             self.rank = self.fabric.global_rank
+
+    @contextmanager
+    def one_voice(self) -> Iterator[None]:
+        """Inside, what ends one process ends them all, and it is the first one that raises it.
+
+        The others end quietly, with exit code 0: when another fails, Fabric kills the first before it has spoken.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.world == 1:
+                raise
+            store = dist.distributed_c10d._get_default_store()
+            try:
+                if isinstance(error, GanzooError):
+                    store.set("failure", str(error))
+                told = store.get("failure").decode() if store.check(["failure"]) else ""
+            except RuntimeError:
+                told = "the first process has ended"
+            if self.rank > 0 and (told or isinstance(error, Stopped)):
+                sys.exit(0)
+            if told and isinstance(error, RuntimeError):  # the connection to the one that failed is lost
+                raise GanzooError(told) from error
+            raise
 
     @property
     def device(self) -> torch.device:
@@ -124,6 +152,11 @@ class Runtime:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
+
+
+def rank() -> int:
+    """This process's number, as torchrun, SLURM or the first process (0) gave it."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
 
 
 def device_kind(device: str) -> str:

@@ -1,23 +1,30 @@
 """Sample sheets: test pictures, what the networks make of them, and the way back, as one PNG."""
 
+import math
 import os
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ganzoo.data.pictures import to_image
+from ganzoo.data.pictures import convert, to_image
 from ganzoo.trainer import Trainer
 
 GAP, HEADER, TILE = 6, 26, 160  # pixels; tiles are enlarged to TILE, never beyond twice their size
+ROWS = 4  # on the sheet of a model that needs no test pictures
 INK, PAPER = (40, 40, 40), (250, 250, 248)
 
 
 def draw(trainer: Trainer, pictures: dict[str, list[Tensor]], truth: bool, title: str) -> Image.Image:
-    """A row for each test picture, a group of columns for each direction. `truth`: a column with the right answer."""
+    """A row for each test picture, a group of columns for each direction. `truth`: a column with the right answer.
+
+    Models that translate nothing get ROWS rows and no test pictures.
+    """
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     rows: list[list[dict[str, Tensor]]] = []
     with trainer.inference():
+        if not trainer.directions():
+            return compose([trainer.panels({}) for _ in range(ROWS)], title)
         for row in zip(*pictures.values(), strict=False):
             batch = {domain: picture[None].to(device, dtype) for domain, picture in zip(pictures, row, strict=True)}
             groups = trainer.panels(batch)
@@ -51,8 +58,27 @@ def compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
     return sheet
 
 
+def grid(pictures: dict[str, Image.Image]) -> Image.Image:
+    """Pictures under their titles, row by row, a little wider than high."""
+    tiles = {title: _enlarged(convert(image, 3)) for title, image in pictures.items()}
+    wide, high = max(t.width for t in tiles.values()), max(t.height for t in tiles.values())
+    header = max(HEADER, wide // 12)
+    columns = min(len(tiles), math.ceil((1.5 * len(tiles)) ** 0.5))
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (GAP + columns * (wide + GAP), rows * (high + header) + GAP), PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(header // 2)
+    for place, (title, tile) in enumerate(tiles.items()):
+        x, y = GAP + place % columns * (wide + GAP), place // columns * (high + header)
+        pen.text((x, y + header // 4), title, INK, font)
+        sheet.paste(tile, (x, y + header))
+    return sheet
+
+
 def _tile(tensor: Tensor) -> Image.Image:
-    image = to_image(tensor[0]).convert("RGB")
+    return _enlarged(to_image(tensor[0]).convert("RGB"))
+
+
+def _enlarged(image: Image.Image) -> Image.Image:
     scale = min(2.0, max(1.0, TILE / max(image.size)))
     return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
 

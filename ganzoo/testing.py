@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import recipe as recipes
+from ganzoo.attributes import targets
 from ganzoo.clock import Clock
 from ganzoo.loop import Engine, Tick
 from ganzoo.recipe import Recipe
 from ganzoo.runtime import Runtime
-from ganzoo.trainer import Batch, DataSpec
+from ganzoo.trainer import KINDS, Batch, DataSpec
 
 SIZE, BATCH, STEPS = 32, 2, 12
 
@@ -24,19 +25,25 @@ class ConformanceError(AssertionError):
     """A model that breaks the contract: what was expected, what was found, where to look."""
 
 
-def check_model(name: str, size: int = SIZE, domains: tuple[str, ...] = ("left", "right"), **options: Any) -> None:
+def check_model(name: str, size: int = SIZE, domains: tuple[str, ...] = (), **options: Any) -> None:
     """Puts a registered model through its paces on random pictures, small and on the CPU. Raises ConformanceError.
 
     `options` make it small: they are keys of the model's Config. `size`: side of the pictures in pixels.
     """
     recipe = _recipe(name, size, options)
-    if recipe.trainer.data not in ("unpaired", "paired", "labelled", "images", "domains"):
-        raise _wrong(name, "data", f'a kind of data; it is "{recipe.trainer.data}"')
-    spec = DataSpec(domains, dict.fromkeys(domains, 3), size)
+    if recipe.kind not in KINDS:
+        raise _wrong(name, "data", f'a kind of data; it is "{recipe.kind}"')
+    if not domains:
+        domains = ("left", "right", "middle") if recipe.kind == "domains" else ("left", "right")
+    if recipe.kind in ("labelled", "images"):
+        domains = ("image",)
+    labelled = {"labels": ("black", "blond", "smiling"), "groups": (("black", "blond"),)}
+    spec = DataSpec(domains, dict.fromkeys(domains, 3), size, **labelled if recipe.kind == "labelled" else {})
     _check_config(name, recipe)
     _check_phases(name, recipe, spec)
     _check_all_learn(name, recipe, spec)
     _check_translate(name, recipe, spec)
+    _check_generate(name, recipe, spec)
     _check_resume(name, recipe, spec)
 
 
@@ -48,14 +55,27 @@ def build(recipe: Recipe, spec: DataSpec) -> Engine:
 
 
 def random_batch(spec: DataSpec, step: int, count: int = BATCH) -> Batch:
-    """Smooth random pictures, the same for the same step."""
+    """Smooth random pictures, and labels where the data has them; the same for the same step."""
     generator = torch.Generator().manual_seed(step)
 
     def pictures(channels: int) -> Tensor:
         coarse = torch.randn(count, channels, 4, 4, generator=generator)
         return nn.functional.interpolate(coarse, size=(spec.size, spec.size), mode="bilinear").clamp(-1, 1)
 
-    return {domain: pictures(spec.channels[domain]) for domain in spec.domains}
+    batch = {domain: pictures(spec.channels[domain]) for domain in spec.domains}
+    if spec.labels:
+        batch["label"] = labels = torch.randint(2, (count, len(spec.labels)), generator=generator).float()
+        for group in spec.groups:
+            columns = [spec.labels.index(name) for name in group]
+            one = torch.randint(len(group), (count,), generator=generator)
+            labels[:, columns] = nn.functional.one_hot(one, len(group)).float()
+    return batch
+
+
+def two_domains(batch: Batch, step: int) -> Batch:
+    """Two of the batch's domains, the same for the same step: what data of the kind "domains" looks like."""
+    places = torch.randperm(len(batch), generator=torch.Generator().manual_seed(step))[:2].tolist()
+    return {domain: batch[domain] for domain in (list(batch)[place] for place in places)}
 
 
 def _recipe(name: str, size: int, options: dict[str, Any]) -> Recipe:
@@ -112,14 +132,14 @@ def _check_phases(name: str, recipe: Recipe, spec: DataSpec) -> None:
 
 
 def _check_all_learn(name: str, recipe: Recipe, spec: DataSpec) -> None:
-    """No trainable parameter stays where it began."""
+    """No trainable parameter is left out."""
     engine = build(recipe, spec)
-    trainable = dict(engine.trainer.named_parameters())
-    before = {key: value.detach().clone() for key, value in trainable.items()}
-    _run(name, engine, spec, 0, STEPS)
-    for key, value in trainable.items():
-        if torch.equal(value, before[key]) and value.grad is None:
-            raise _wrong(name, key, "every parameter to be trained by some phase; this one never got a gradient")
+    left_out = dict(engine.trainer.named_parameters())
+    for step in range(STEPS):
+        _run(name, engine, spec, step, step + 1)
+        left_out = {key: value for key, value in left_out.items() if value.grad is None}
+    for key in left_out:
+        raise _wrong(name, key, "every parameter to be trained by some phase; this one never got a gradient")
 
 
 def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
@@ -135,7 +155,7 @@ def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
             torch.manual_seed(0)
             again = trainer.translate(batch[source], source, target)
         where = f"translate({source} to {target})"
-        expected = (len(batch[source]), spec.channels[target], *batch[source].shape[2:])
+        expected = (len(batch[source]), spec.channels.get(target, spec.channels[source]), *batch[source].shape[2:])
         if tuple(made.shape) != expected:
             raise _wrong(name, where, f"pictures of shape {expected}; they are {tuple(made.shape)}")
         if not made.isfinite().all() or made.abs().max() > 1 + 1e-4:
@@ -145,6 +165,29 @@ def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
     for key, value in trainer.state_dict().items():
         if not torch.equal(value, before[key]):
             raise _wrong(name, "translate", f"no lasting change, but {key} changed")
+
+
+def _check_generate(name: str, recipe: Recipe, spec: DataSpec) -> None:
+    """A model that translates nothing makes pictures: of the right shape and range, by torch's dice alone."""
+    trainer = build(recipe, spec).trainer
+    if trainer.directions():
+        return
+    shape, dice = (3, spec.channels[spec.domains[0]], spec.size, spec.size), trainer.clock.shared.get_state()
+    for label in (None, *(targets(spec) if recipe.kind == "labelled" else ())):
+        with trainer.inference():
+            torch.manual_seed(0)
+            made = trainer.generate(3, label)
+            torch.manual_seed(0)
+            again = trainer.generate(3, label)
+        where = f"generate(3, {label})"
+        if tuple(made.shape) != shape:
+            raise _wrong(name, where, f"pictures of shape {shape}; they are {tuple(made.shape)}")
+        if not made.isfinite().all() or made.abs().max() > 1 + 1e-4:
+            raise _wrong(name, where, f"values in [-1, 1]; the largest is {made.abs().max():.3g}: end with a tanh")
+        if not torch.equal(made, again):
+            raise _wrong(name, where, "the same pictures for the same random seed")
+    if not torch.equal(trainer.clock.shared.get_state(), dice):
+        raise _wrong(name, "generate", "draws from torch's own dice: those of self.clock belong to the training")
 
 
 def _check_resume(name: str, recipe: Recipe, spec: DataSpec) -> None:
@@ -173,7 +216,11 @@ def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int) -> li
     ticks = []
     for step in range(start, stop):
         try:
-            ticks.append(engine.step(random_batch(spec, step)))
+            kind = engine.trainer.kind(engine.trainer.config)
+            batch = random_batch(spec, 0 if kind == "still" else step)
+            if kind == "domains":
+                batch = two_domains(batch, step)
+            ticks.append(engine.step(batch))
         except RuntimeError as error:
             raise _wrong(name, f"step {step}", f"a step without errors; it gives: {error}") from error
     return ticks

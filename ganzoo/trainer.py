@@ -97,7 +97,8 @@ class DataSpec:
     channels: dict[str, int] = field(default_factory=dict)  # by domain
     size: int = 256  # side of the training pictures, pixels
     labels: tuple[str, ...] = ()  # names of the columns of batch["label"]
-    groups: tuple[tuple[str, ...], ...] = ()  # labels of which exactly one holds, such as hair colours
+    groups: tuple[tuple[str, ...], ...] = ()  # labels of which at most one holds, such as hair colours
+    label_sets: tuple[tuple[str, ...], ...] = ()  # labels that come from different data sets; empty: from one
 
 
 KINDS = {
@@ -106,6 +107,7 @@ KINDS = {
     "domains": "any number of domains; each batch holds pictures of two of them, drawn anew: batch[domain]",
     "labelled": 'batch["image"] with batch["label"], (batch, labels) of 1 and 0, or nan where it is not known',
     "images": 'batch["image"]',
+    "still": "the first picture of each of two domains, the same in every step, nothing at random: batch[domain]",
 }
 """The kinds of data a model may ask for, and what its batches hold."""
 
@@ -126,6 +128,11 @@ class Trainer(nn.Module, ABC):
         super().__init__()
         self.config, self.spec, self.domains = config, spec, spec.domains
         self.clock = Clock()  # the engine puts the run's clock here
+
+    @classmethod
+    def kind(cls, config: Options) -> str:
+        """The kind of data that a model with these options needs: `data`, unless options change it."""
+        return cls.data
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -169,6 +176,10 @@ class Trainer(nn.Module, ABC):
             if len(self.domains) == 2 and (target, source) in directions:
                 group[f"back to {source}"] = self.translate(made, target, source)
         return list(groups.values())
+
+    def figures(self, tests: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
+        """What only this model can measure of itself, on test pictures by domain; as `evaluate` gives figures."""
+        return {}
 
     @property
     def multiple(self) -> int:

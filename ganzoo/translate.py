@@ -8,15 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganzoo import checkpoint, recipe
+from ganzoo import checkpoint, recipe, sheet
+from ganzoo.attributes import wanted
+from ganzoo.clock import mix
 from ganzoo.data.pictures import Picture, convert, find_pictures, to_image, to_tensor
 from ganzoo.errors import GanzooError
-from ganzoo.registry import registry
+from ganzoo.registry import nearest, registry
 from ganzoo.runtime import device_kind
 from ganzoo.trainer import DataSpec, Trainer
 
@@ -48,22 +51,46 @@ class Translator:
     def directions(self) -> list[tuple[str, str]]:
         return self.trainer.directions()
 
-    def direction(self, to: str | None = None) -> tuple[str, str]:
-        """The (source, target) that leads `to` a domain; without it the first, as the recipe orders its domains."""
-        if to is None:
-            return self.directions[0]
-        for source, target in self.directions:
-            if target == to:
-                return source, target
-        targets = dict.fromkeys(target for _, target in self.directions)
-        raise GanzooError(f'This run cannot translate to "{to}". It knows: {", ".join(targets)}.')
+    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
+        """The (source, target) that leads `to` a domain, or to labels such as "blond,smiling".
 
-    def translate(self, picture: "Image.Image | str | Path", to: str | None = None) -> Image.Image:
-        """The picture (PIL, or a path) in the domain `to`, in the size it had."""
-        source, target = self.direction(to)
-        image = picture if isinstance(picture, Image.Image) else Picture(Path(picture)).open()
-        tensor = to_tensor(convert(image, self.spec.channels[source]))
+        What is not given is the first that fits, as the recipe orders its domains.
+        """
+        if not self.directions:
+            raise GanzooError("This model translates no pictures. `ganzoo generate RUN` makes new ones.")
+        sources = list(dict.fromkeys(here for here, _ in self.directions))
+        if source not in (None, *sources):
+            raise GanzooError(
+                f'This run cannot translate from "{source}".{nearest(source, sources)} It knows: {", ".join(sources)}.'
+            )
+        fitting = [(here, there) for here, there in self.directions if source in (None, here)]
+        if to is None:
+            return fitting[0]
+        if self.spec.labels:
+            wanted(self.spec, to)
+            return fitting[0][0], to
+        for here, there in fitting:
+            if there == to:
+                return here, there
+        targets = list(dict.fromkeys(there for _, there in fitting))
+        whence = f" from {source}" if source else ""
+        raise GanzooError(
+            f'This run cannot translate{whence} to "{to}".{nearest(to, targets)} It knows: {", ".join(targets)}.'
+        )
+
+    def translate(
+        self, picture: "Image.Image | str | Path", to: str | None = None, source: str | None = None
+    ) -> Image.Image:
+        """The picture (PIL, or a path), of the domain `source`, in the domain `to`, in the size it had."""
+        source, target = self.direction(to, source)
+        tensor = to_tensor(convert(_opened(picture), self.spec.channels[source]))
         return to_image(self.translate_tensor(tensor[None], source, target)[0])
+
+    def grid(self, picture: "Image.Image | str | Path", source: str | None = None) -> Image.Image:
+        """The picture and all it can be translated to, side by side under their names."""
+        source, image = self.direction(None, source)[0], _opened(picture)
+        targets = [there for here, there in self.directions if here == source]
+        return sheet.grid({source: image} | {there: self.translate(image, there, source) for there in targets})
 
     def translate_tensor(self, images: Tensor, source: str, target: str) -> Tensor:
         """(batch, channels, height, width) in [-1, 1], any height and width, to the same in the target domain."""
@@ -72,6 +99,16 @@ class Translator:
         padded = _pad(images.to(parameter), self.trainer.multiple)
         with self.trainer.inference():
             return self.trainer.translate(padded, source, target)[..., :height, :width]
+
+    def generate(self, count: int, label: str | None = None, seed: int = 0) -> Iterator[Image.Image]:
+        """New pictures, of a label such as "7" or "blond,smiling" if the model knows labels.
+
+        The picture at a place depends on the seed alone, not on how many are asked for.
+        """
+        with self.trainer.inference():
+            for place in range(count):
+                torch.manual_seed(mix(seed, place))
+                yield to_image(self.trainer.generate(1, label)[0])
 
 
 def load(path: "str | Path", device: str = "cpu") -> Translator:
@@ -114,25 +151,54 @@ def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
 
 
 def translate_files(
-    translator: Translator, source: Path, target: Path, to: str | None = None
+    translator: Translator,
+    input: Path,
+    output: Path,
+    to: str | None = None,
+    source: str | None = None,
+    grid: bool = False,
 ) -> Iterator[tuple[int, int, str | None]]:
     """Translates a picture or every picture in a folder, with names and sizes kept; yields (done, of, what failed).
 
-    Raises GanzooError, before anything is written, if a result would overwrite a file.
+    `grid`: instead of the translation a picture of all translations. Raises GanzooError, before anything is written, if
+    a result would overwrite a file.
     """
-    pairs = _pairs(source, target)
-    translator.direction(to)
+    pairs = _pairs(input, output)
+    translator.direction(to, source)
     for _, result in pairs:
         if result.exists():
             raise GanzooError(f"{result} exists and is not overwritten. Give another output, or move it away.")
     for done, (picture, result) in enumerate(pairs, start=1):
         try:
-            image = translator.translate(picture, to)
+            image = translator.grid(picture, source) if grid else translator.translate(picture, to, source)
         except GanzooError as error:
             yield done, len(pairs), str(error).split(". Replace")[0]
         else:
             _write(image, result)
             yield done, len(pairs), None
+
+
+def generate_files(
+    translator: Translator, output: Path, count: int, label: str | None = None, seed: int = 0
+) -> Iterator[tuple[int, int]]:
+    """Writes new pictures to the folder as 000.png, 001.png, ...; yields (done, of).
+
+    Raises GanzooError, before anything is written, if one would overwrite a file.
+    """
+    if output.is_file():
+        raise GanzooError(f"{output} is a file. Give a folder for the pictures.")
+    digits = max(3, len(str(count - 1)))
+    results = [output / f"{place:0{digits}d}.png" for place in range(count)]
+    for result in results:
+        if result.exists():
+            raise GanzooError(f"{result} exists and is not overwritten. Give another output, or move it away.")
+    for done, (image, result) in enumerate(zip(translator.generate(count, label, seed), results, strict=True), start=1):
+        _write(image, result)
+        yield done, count
+
+
+def _opened(picture: "Image.Image | str | Path") -> Image.Image:
+    return picture if isinstance(picture, Image.Image) else Picture(Path(picture)).open()
 
 
 def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:

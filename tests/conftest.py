@@ -1,6 +1,6 @@
 """Tiny recipes, tiny pictures, and the program itself, run as real processes."""
 
-import itertools
+import contextlib
 import json
 import multiprocessing
 import os
@@ -57,51 +57,83 @@ class Result:
 
 
 class Process:
-    """`ganzoo ARGS`, begun at once in a process group of its own."""
+    """`ganzoo ARGS`, begun at once in a process group of its own; what it says goes to files that begin with `log`."""
 
-    numbers = itertools.count()
-
-    def __init__(
-        self, logs: Path, cwd: Path, args: tuple[Any, ...], env: dict[str, str], largest: int | None = None
-    ) -> None:
-        self._log = logs / f"{next(self.numbers):03d}"
-        facts = {"args": list(map(str, args)), "cwd": cwd, "env": env, "log": self._log, "largest": largest}
+    def __init__(self, args: tuple[Any, ...], cwd: Path, env: dict[str, str], largest: int | None, log: Path) -> None:
+        self._log = log
+        facts = {"args": list(map(str, args)), "cwd": cwd, "env": env, "log": log, "largest": largest}
         self._process = SERVER.Process(target=runpy.run_path, args=(str(FORKED),), kwargs={"init_globals": facts})
         self._process.start()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.is_alive()
+
+    @property
+    def so_far(self) -> Result:
+        stdout, stderr = (self._log.with_suffix(f".{name}") for name in ("stdout", "stderr"))
+        return Result(self._process.exitcode, *(p.read_text() if p.exists() else "" for p in (stdout, stderr)))
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Waits for it; the process must not end before."""
         began = time.monotonic()
         while not condition():
             assert self.running, f"it ended too early: {self.wait()}"
-            assert time.monotonic() - began < PATIENCE, "nothing happens"
+            assert time.monotonic() - began < PATIENCE, f"nothing happens: {self.so_far}"
             time.sleep(0.002)
 
     def send(self, number: signal.Signals) -> None:
         """To the whole process group, as Ctrl-C does."""
-        os.killpg(self._process.pid, number)
+        os.killpg(self.pid, number)
 
     def wait(self) -> Result:
         self._process.join(PATIENCE)
-        assert not self.running, f"it hangs: {self._result()}"
-        return self._result()
+        assert not self.running, f"it hangs: {self.so_far}"
+        return self.so_far
 
-    def _result(self) -> Result:
-        texts = [self._log.with_suffix(f".{name}") for name in ("stdout", "stderr")]
-        return Result(self._process.exitcode, *(t.read_text() if t.exists() else "" for t in texts))
+
+class Installed(Process):
+    """The same with the installed console program, which takes seconds to import torch."""
+
+    def __init__(self, args: tuple[Any, ...], cwd: Path, env: dict[str, str], largest: int | None, log: Path) -> None:
+        self._log = log
+        command = [str(PROGRAM), *map(str, args)]
+        outputs = {name: log.with_suffix(f".{name}").open("w") for name in ("stdout", "stderr")}
+        self._process = subprocess.Popen(command, cwd=cwd, env=os.environ | env, start_new_session=True, **outputs)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def so_far(self) -> Result:
+        return Result(self._process.poll(), *(self._log.with_suffix(s).read_text() for s in (".stdout", ".stderr")))
+
+    def wait(self) -> Result:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(PATIENCE)
+        assert not self.running, f"it hangs: {self.so_far}"
+        return self.so_far
 
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory):
-    """`start(*args, cwd=..., env=..., largest=...)` begins `ganzoo ARGS` and gives its Process."""
+    """`start(*args, cwd=...)` begins `ganzoo ARGS` and gives its Process; what still runs in the end is killed.
+
+    `env` adds to the environment, `largest` is the most bytes that a file may have, `installed` makes it the installed
+    console program.
+    """
     logs, begun = tmp_path_factory.mktemp("processes"), []
 
-    def begin(*args: Any, cwd: Path, env: dict[str, str] | None = None, largest: int | None = None) -> Process:
-        begun.append(Process(logs, cwd, args, env or {}, largest))
+    def begin(
+        *args: Any, cwd: Path, env: dict[str, str] | None = None, largest: int | None = None, installed: bool = False
+    ) -> Process:
+        kind = Installed if installed else Process
+        begun.append(kind(args, cwd, env or {}, largest, logs / f"{len(begun):03d}"))
         return begun[-1]
 
     yield begin
@@ -112,27 +144,12 @@ def start(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def ganzoo(start):
-    """`ganzoo(*args, cwd=...)` runs the program to its end in a process of its own and gives its Result."""
+    """`ganzoo(*args, cwd=...)` runs the program to its end, in a process of its own as `start` does: gives a Result."""
 
     def run(*args: Any, **more: Any) -> Result:
         return start(*args, **more).wait()
 
     return run
-
-
-def installed_program(*args: Any, cwd: Path, env: dict[str, str] | None = None) -> Result:
-    """The same through the installed console program, which takes seconds to import torch."""
-    done = subprocess.run(
-        list(map(str, (PROGRAM, *args))), cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True,
-        timeout=PATIENCE,
-    )  # fmt: skip
-    return Result(done.returncode, done.stdout, done.stderr)
-
-
-@pytest.fixture(scope="session")
-def program():
-    """`program(*args, cwd=...)`: as `ganzoo`, but the installed console program, from its first import on."""
-    return installed_program
 
 
 @pytest.fixture(scope="session")

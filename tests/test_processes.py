@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from ganzoo_cyclegan.model import CycleGAN
 
 
 class Plain(CycleGAN):
-    """CycleGAN's mathematics under plain gradient descent, where rounding stays small: Adam divides by it."""
+    """CycleGAN's mathematics under plain gradient descent."""
 
     def phases(self):
         lr = self.config.lr
@@ -37,12 +38,18 @@ from ganzoo import hookimpl
 def register_models(register):
     register("plain", "ganzoo_plain.model:Plain", data="unpaired")
 """
-RECIPE = {  # 20 steps of 4 pictures; the pool of 3 is full after the first
+RECIPE = {
+    # 20 steps of 4 pictures, so that the pool of 3 is full after the first. Without norms, and from strong initial
+    # weights, rounding stays what it is; instance norm enlarges it about eightfold a step while the fakes are still flat.
     "model": "plain",
     "data.batch": 4,
-    "options.lr": 0.01,
+    "options.generator": {"name": "resnet", "width": 4, "blocks": 1, "norm": "none"},
+    "options.discriminator": {"name": "patch", "width": 4, "layers": 1, "norm": "none"},
+    "options.init": "kaiming",
+    "options.lr": 0.001,
     "train.images": 80,
     "train.checkpoint_every": 40,
+    "train.sample_every": 40,
     "train.log_every": 20,
 }
 
@@ -56,22 +63,23 @@ def place(tmp_path_factory, recipe, plugin):
 
 
 @pytest.fixture(scope="module")
-def env(place):
-    return {"PYTHONPATH": str(place / "site")}
+def begin(place, start):
+    """Begins the installed program with the plugin there."""
+    return lambda *args: start(*args, cwd=place, env={"PYTHONPATH": str(place / "site")}, installed=True)
 
 
 @pytest.fixture(scope="module")
-def one(place, env, ganzoo):
+def one(place, ganzoo):
     """The run of one process."""
-    done = ganzoo("run", "tiny.toml", "--out", "one", cwd=place, env=env)
+    done = ganzoo("run", "tiny.toml", "--out", "one", cwd=place, env={"PYTHONPATH": str(place / "site")})
     assert done.returncode == 0, done
     return place / "one"
 
 
 @pytest.fixture(scope="module")
-def two(place, env, program):
-    """The same with two processes, and what it said."""
-    done = program("run", "tiny.toml", "--out", "two", "--devices", 2, cwd=place, env=env)
+def two(place, begin):
+    """The same with two processes, and what they said."""
+    done = begin("run", "tiny.toml", "--out", "two", "--devices", 2).wait()
     assert done.returncode == 0, done
     return place / "two", done
 
@@ -80,51 +88,82 @@ def networks(run, images=80):
     return checkpoint.load_networks(checkpoint.folder(run, images))[0]
 
 
-def largest_difference(run, other):
-    """Of any weight; in float32 they are about 0.02."""
+def assert_same_weights(run, other):
+    """To 1e-6, in float32; weights are up to 0.5."""
     weights, others = networks(run), networks(other)
     assert weights.keys() == others.keys()
-    assert all(value.dtype == torch.float32 for value in weights.values())
-    return max((value - others[name]).abs().max().item() for name, value in weights.items())
+    for name, value in weights.items():
+        assert value.dtype == torch.float32
+        assert (value - others[name]).abs().max() < 1e-6, name
 
 
 def test_two_processes_end_with_the_weights_of_one(one, two):
-    run, _ = two
-    assert largest_difference(run, one) < 1e-6
-    moved = networks(one, 80)["G.A.layers.1.weight"] - networks(one, 40)["G.A.layers.1.weight"]
-    assert moved.abs().max() > 1e-4, "a comparison of weights that hardly move says nothing"
+    assert_same_weights(two[0], one)
+    for weight in ("G.A.layers.1.weight", "G.B.layers.1.weight", "D.A.layers.0.weight", "D.B.layers.0.weight"):
+        moved = networks(one, 80)[weight] - networks(one, 40)[weight]
+        assert moved.abs().max() > 1e-4, "comparing weights that hardly move would say nothing"
 
 
 def test_two_processes_keep_one_pool(one, two):
-    pools = [checkpoint.load_state(checkpoint.folder(run, 80))["engine"]["keepsakes"]["pool.A"] for run in (one, two[0])]
-    assert len(pools[0]["images"]) == len(pools[1]["images"]) == 3
-    for ours, theirs in zip(*(pool["images"] for pool in pools), strict=True):
-        assert (ours - theirs).abs().max() < 1e-4
+    pools = [checkpoint.load_state(checkpoint.folder(run, 80))["engine"]["keepsakes"] for run in (one, two[0])]
+    for domain in ("pool.A", "pool.B"):
+        ours, theirs = (torch.stack(pool[domain]["images"]) for pool in pools)
+        assert len(ours) == 3
+        assert (ours - theirs).abs().max() < 1e-5
 
 
 def test_two_processes_speak_with_one_voice(one, two):
     run, said = two
-    lines = [[json.loads(line) for line in (r / "log.jsonl").read_text().splitlines()] for r in (one, run)]
-    assert [line["images"] for line in lines[0]] == [line["images"] for line in lines[1]] == [20, 40, 60, 80]
-    for ours, theirs in zip(*lines, strict=True):
-        for phase, terms in ours["terms"].items():
-            assert theirs["terms"][phase] == pytest.approx(terms, abs=1e-5)
+    ours, theirs = ([json.loads(line) for line in (r / "log.jsonl").read_text().splitlines()] for r in (one, run))
+    assert [line["images"] for line in ours] == [line["images"] for line in theirs] == [20, 40, 60, 80]
+    for line, other in zip(ours, theirs, strict=True):
+        for phase, terms in line["terms"].items():
+            assert other["terms"][phase] == pytest.approx(terms, abs=1e-5)
     assert json.loads((run / "env.json").read_text())["processes"] == 2
     assert said.stdout.count("report.html") == 1
     assert said.stderr == ""
 
 
-def test_two_processes_go_on_with_what_one_began_even_after_a_signal(place, env, one, start):
-    half = start("run", "tiny.toml", "--out", "half", cwd=place, env=env)
-    half.until(lambda: (place / "half" / "log.jsonl").exists() and '"images": 20' in (place / "half" / "log.jsonl").read_text())
-    half.send(signal.SIGTERM)
-    assert half.wait().returncode == 128 + signal.SIGTERM
-    script = os.path.join(os.path.dirname(sys.executable), "ganzoo")
-    both = subprocess.Popen(
-        [script, "run", "half", "--resume", "--devices", "2", "--set", "train.images=400_000"],
-        cwd=place, env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )
-    for line in both.stdout:
-        if "Going on from" in line:
-            break
-    out, err = both.communicate(timeout=5)
+def test_two_processes_go_on_with_what_one_began(place, one, begin):
+    half = shutil.copytree(one, place / "half")
+    shutil.rmtree(half / "checkpoints" / "000000080")
+    done = begin("run", half, "--resume", "--devices", 2).wait()
+    assert done.returncode == 0, done
+    assert done.stdout.count("Going on from image 40 of 80") == 1
+    assert_same_weights(half, one)
+
+
+def test_torchrun_starts_them_too(place, one, start):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    program = os.path.join(os.path.dirname(sys.executable), "ganzoo")
+    done = subprocess.run(
+        [*torchrun, program, "run", "tiny.toml", "--out", "torchrun"],
+        cwd=place, env=os.environ | {"PYTHONPATH": str(place / "site")}, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    assert done.stdout.count("report.html") == 1
+    assert_same_weights(place / "torchrun", one)
+
+
+def test_a_signal_to_one_stops_and_saves_all(place, begin):
+    process = begin("run", "tiny.toml", "--out", "stopped", "--devices", 2, "--set", "train.images=400000")
+    process.until(lambda: (place / "stopped" / "log.jsonl").exists() and (place / "stopped" / "log.jsonl").read_text())
+    os.kill(process.pid, signal.SIGTERM)  # the first process only, as `kill` does
+    done = process.wait()
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr.count("Stopped and saved at image") == done.stderr.count("\n") == 1
+    assert checkpoint.load_state(checkpoint.latest(place / "stopped"))["images"] % 4 == 0
+
+
+def test_what_only_the_second_one_meets_is_told_once(place, pictures, begin):
+    broken = shutil.copytree(pictures, place / "broken")
+    picture = broken / "trainA" / "0.png"
+    picture.write_bytes(picture.read_bytes()[:300])
+    done = begin("run", "tiny.toml", "--out", "failed", "--devices", 2, "--set", f"data.root={broken}").wait()
+    done.mistake(f"{picture} cannot be read as a picture", code=1)
+    status = json.loads((place / "failed" / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert str(picture) in status["message"]

@@ -8,6 +8,7 @@ from ganzoo.cli.bench import bench
 from ganzoo.cli.compare import compare
 from ganzoo.cli.data import data
 from ganzoo.cli.evaluate import evaluate
+from ganzoo.cli.generate import generate
 from ganzoo.cli.list import list_
 from ganzoo.cli.report import report
 from ganzoo.cli.run import run
@@ -28,20 +29,18 @@ def cli() -> None:
     """
 
 
-for command in (run, translate, evaluate, compare, report, list_, show, data, bench):
+for command in (run, translate, generate, evaluate, compare, report, list_, show, data, bench):
     cli.add_command(command)
 
 
 def main() -> None:
     """The program `ganzoo`. A GanzooError is printed as a sentence; anything else is a bug and keeps its traceback."""
     try:
-        cli(standalone_mode=False)
+        sys.exit(cli(standalone_mode=False))  # click returns the exit code that a command asked for
     except GanzooError as error:
         click.secho("Error: ", fg="red", bold=True, err=True, nl=False)
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -9,19 +9,26 @@ import click
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("input", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--to", metavar="DOMAIN", help="Domain to translate to.  [default: the run's first direction]")
+@click.option("--to", metavar="TARGET", help="Domain, or labels: blond,no-glasses.  [default: the run's first target]")
+@click.option("--from", "source", metavar="DOMAIN", help="Domain of INPUT.  [default: the first that leads there]")
+@click.option("--grid", is_flag=True, help="One picture that shows all targets, instead of a translation.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def translate(run: Path, input: Path, output: Path, to: str | None, device: str) -> None:
+def translate(
+    run: Path, input: Path, output: Path, to: str | None, source: str | None, grid: bool, device: str
+) -> None:
     """Translate a picture, or all pictures in a folder, with a trained RUN. Names and sizes are kept."""
     from ganzoo import translate as translation
     from ganzoo.cli.progress import bar
     from ganzoo.errors import GanzooError
 
+    if grid and to:
+        raise GanzooError("--grid shows all targets: leave out --to.")
     translator = translation.load(run, device)
-    source, target = translator.direction(to)
+    source, target = translator.direction(to, source)
+    target = "all targets" if grid else target
     failures, done = [], 0
     with bar(f"{source} to {target}") as update:
-        for count, total, failure in translation.translate_files(translator, input, output, to):
+        for count, total, failure in translation.translate_files(translator, input, output, to, source, grid):
             update(count, total)
             done = count
             if failure:

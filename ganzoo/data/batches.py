@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any
 from zlib import crc32
@@ -30,12 +30,23 @@ class Draws(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, Tensor] | GanzooError:
         try:
+            if self.kind == "still":
+                return self._still
             if self.kind == "paired":
                 return self._draw(self.spec.domains, "", i)
             domains = self._two(i // self.data.batch) if self.kind == "domains" else self.spec.domains
             return {k: v for domain in domains for k, v in self._draw((domain,), domain, i).items()}
         except GanzooError as error:
             return error  # raised by batches(): an exception would come out of a worker with its traceback in the text
+
+    @cached_property
+    def _still(self) -> dict[str, Tensor]:
+        """The first picture of each domain, without anything random."""
+        firsts = {
+            domain: convert(pictures[0].open(), self.spec.channels[domain])
+            for domain, pictures in self.pictures.items()
+        }
+        return {d: to_tensor(plain_view(image, self.data, self.multiple)) for d, image in firsts.items()}
 
     def _two(self, step: int) -> list[str]:
         """The two domains of a step."""
@@ -109,7 +120,7 @@ def _collate(items: list[Any]) -> Batch | GanzooError:
         sizes = sorted({f"{t.shape[-1]}x{t.shape[-2]}" for item in items for t in item.values()})
         return GanzooError(
             f"A batch holds pictures of several sizes ({', '.join(sizes)}). Set data.batch = 1, or a data.preprocess "
-            'that makes squares: "resize-and-crop" or "crop".'
+            'that makes squares: "resize-and-crop", "square" or "crop".'
         )
 
 
@@ -126,17 +137,26 @@ def _tell_once(message: str) -> None:
 def train_view(image: Image.Image, data: DataOptions, multiple: int, rng: np.random.Generator) -> Image.Image:
     """A training picture as the networks see it: resized, cropped and mirrored at random."""
     left, top, mirror = rng.random(3)
-    if data.preprocess == "resize-and-crop":
-        image = _resize(image, data.load_size, data.load_size)
+    if data.preprocess in ("resize-and-crop", "square"):
+        image = _resize(_middle(image, data), data.load_size, data.load_size)
     image = _framed(image, data, multiple, left, top)
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if data.flip and mirror < 0.5 else image
 
 
 def plain_view(image: Image.Image, data: DataOptions, multiple: int) -> Image.Image:
     """A test picture, without anything random."""
-    if data.preprocess == "resize-and-crop":
-        return _resize(image, data.size, data.size)
+    if data.preprocess in ("resize-and-crop", "square"):
+        return _resize(_middle(image, data), data.size, data.size)
     return _framed(image, data, multiple, 0.5, 0.5)
+
+
+def _middle(image: Image.Image, data: DataOptions) -> Image.Image:
+    """The largest square in the middle, if that is wanted."""
+    if data.preprocess != "square":
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
 
 
 def _framed(image: Image.Image, data: DataOptions, multiple: int, left: float, top: float) -> Image.Image:
@@ -165,16 +185,25 @@ def held_out(
     source: Source, data: DataOptions, spec: DataSpec, multiple: int, count: int | None = None
 ) -> dict[str, list[Tensor]]:
     """The first `count` test pictures of each domain (all by default), each (channels, height, width) in [-1, 1]."""
+    return {
+        domain: [image for _, image in islice(held_out_pictures(source, data, spec, multiple, domain), count)]
+        for domain in spec.domains
+    }
 
-    def views(domain: str, pictures: Sequence[Picture]) -> Iterator[Tensor]:
-        for picture in pictures:
-            try:
-                image = convert(picture.open(), spec.channels[domain])
-            except GanzooError as error:
-                if data.broken == "stop":
-                    raise
-                _tell_once(str(error))
-            else:
-                yield to_tensor(plain_view(image, data, multiple))
 
-    return {d: list(islice(views(d, source.pictures("test", d)), count)) for d in spec.domains}
+def held_out_pictures(
+    source: Source, data: DataOptions, spec: DataSpec, multiple: int, domain: str
+) -> Iterator[tuple[Picture, Tensor]]:
+    """The test pictures of a domain as what they are and as the networks see them."""
+    for picture in source.pictures("test", domain):
+        try:
+            yield picture, plain_tensor(picture, data, spec.channels[domain], multiple)
+        except GanzooError as error:
+            if data.broken == "stop":
+                raise
+            _tell_once(str(error))
+
+
+def plain_tensor(picture: Picture, data: DataOptions, channels: int, multiple: int) -> Tensor:
+    """A picture without anything random, (channels, height, width) in [-1, 1]."""
+    return to_tensor(plain_view(convert(picture.open(), channels), data, multiple))

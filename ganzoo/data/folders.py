@@ -29,7 +29,9 @@ class Folders(Source):
     a smaller domain is tested on its training pictures.
 
     Paired pictures are files of the same name in two domains, or files that hold both side by side (left is the first
-    domain). Labelled pictures are one folder a class, or any pictures with an attribute file (`data.labels`).
+    domain). Asked for as unpaired ones, the first half of such files gives the left, the second half the right
+    pictures, so that no pair is seen; those for testing stay pairs. Labelled pictures are one folder a class, or any
+    pictures with an attribute file (`data.labels`).
     """
 
     kinds = ("unpaired", "paired", "domains", "labelled", "images")
@@ -46,11 +48,21 @@ class Folders(Source):
         elif kind == "images":
             train, test = _first([self.root / "train"]) or self.root, _first(self.root / name for name in TEST_NAMES)
             self.domains, self._pictures = ("image",), {"image": split("image", train, test)}
-        elif kind == "paired" and (halves := _side_by_side(self.root)):
-            self.domains = data.domains or ("A", "B")
+        elif kind in ("paired", "unpaired") and (files := _side_by_side(self.root)):
+            self.domains, self.truth = data.domains or ("A", "B"), True
+            if len(self.domains) != 2:
+                raise GanzooError(
+                    f"{self.root} holds pairs side by side, so data.domains should name two domains, left and right; "
+                    f"it names {len(self.domains)}{_listed(self.domains)}."
+                )
             self._pictures = {
-                d: {s: [Half(p, side) for p in f] for s, f in halves.items()} for side, d in enumerate(self.domains)
+                domain: {part: [Half(p, side) for p in paths] for part, paths in files.items()}
+                for side, domain in enumerate(self.domains)
             }
+            if kind == "unpaired":
+                left, right = (self._pictures[domain] for domain in self.domains)
+                middle = (len(left["train"]) + 1) // 2
+                left["train"], right["train"] = left["train"][:middle], right["train"][middle:] or right["train"]
         else:
             found = find_layout(self.root, data.domains)
             wanted = "two" if kind in ("unpaired", "paired") else "at least two"
@@ -170,13 +182,13 @@ def hold_out(pictures: list[Picture], most: int) -> dict[str, list[Picture]]:
     return {"train": [p for p in pictures if p not in spared], "test": held}
 
 
-def explain(root: Path) -> str:
+def explain(root: Path, expected: str = EXPECTED) -> str:
     """The tree that was expected beside the tree that was found."""
     lines = []
     for folder in [root, *folders(root), *(sub for f in folders(root) for sub in folders(f))][:20]:
         count = len(find_pictures(folder, recursive=False))
         lines.append(f"  {folder}  ({count} picture{'s' if count != 1 else ''})")
-    return EXPECTED.format(root=root) + "\nFound:\n" + "\n".join(lines)
+    return expected.format(root=root) + "\nFound:\n" + "\n".join(lines)
 
 
 def folders(root: Path) -> list[Path]:

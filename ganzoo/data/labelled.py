@@ -1,6 +1,7 @@
 """Labelled pictures: one folder a class, or an attribute file beside any pictures."""
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 from ganzoo.data.pictures import Picture, find_pictures, natural
@@ -10,16 +11,18 @@ from ganzoo.registry import nearest
 
 Labelled = tuple[tuple[str, ...], tuple[tuple[str, ...], ...], dict[str, list[Picture]]]
 MOST_HELD_OUT = 2000  # about as many as StarGAN tests on
+EXPECTED = """Expected one of:
+  {root}/CLASS  OTHER                        (one folder of pictures for each class)
+  {root}/train/CLASS  train/OTHER  test/CLASS  test/OTHER
+  {root}/...                                 (pictures, and an attribute file: data.labels = "list_attr_celeba.txt")"""
 
 
 def read(root: Path, data: DataOptions) -> Labelled:
     """Names of the labels, exclusive groups, and pictures by split."""
-    if data.labels:
-        return _with_attributes(root, data)
-    return _classes(root)
+    return _with_attributes(root, data) if data.labels else _classes(root, data)
 
 
-def _classes(root: Path) -> Labelled:
+def _classes(root: Path, data: DataOptions) -> Labelled:
     """train/CLASS/*.jpg, test/CLASS/*.jpg, or CLASS/*.jpg: exactly one label holds."""
     from ganzoo.data.folders import TEST_NAMES, explain, folders, split
 
@@ -27,9 +30,18 @@ def _classes(root: Path) -> Labelled:
     names = tuple(p.name for p in folders(train) if find_pictures(p) and p.name not in TEST_NAMES)
     if len(names) < 2:
         raise GanzooError(
-            f"{root} should hold labelled pictures: one folder for each of two or more classes, or an attribute file "
-            f"named by data.labels. {explain(root)}"
+            f"The pictures in {root} have no labels: sort them into folders, or name an attribute file with "
+            f"data.labels. {explain(root, EXPECTED)}"
         )
+    for name in data.attributes:
+        if name not in names:
+            raise GanzooError(
+                f'data.attributes: {train} has no folder "{name}" with pictures.{nearest(name, list(names))} '
+                f"It has: {', '.join(names)}."
+            )
+    if data.groups:
+        raise GanzooError("data.groups is for attribute files. Leave it out: of classes in folders one always holds.")
+    names = data.attributes or names
     pictures: dict[str, list[Picture]] = {"train": [], "test": []}
     for place, name in enumerate(names):
         labels = tuple(float(place == other) for other in range(len(names)))
@@ -55,37 +67,94 @@ def _with_attributes(root: Path, data: DataOptions) -> Labelled:
             raise GanzooError(
                 f'data.groups speaks of "{label}", which is not in data.attributes. Add it or leave it out.'
             )
-    columns = [names.index(name) for name in chosen]
-    files = {p.name: p for p in find_pictures(root)}
-    missing = sorted(rows.keys() - files.keys(), key=natural)
-    if missing:
-        raise GanzooError(
-            f"{file} describes {len(rows)} pictures, but {len(missing)} of them are not in {root}, such as "
-            f"{missing[0]}. Put them there, or take their lines out."
-        )
-    pictures = [Picture(files[n], labels=tuple(row[c] for c in columns)) for n, row in rows.items()]
-    if not pictures:
+    if not rows:
         raise GanzooError(
             f"{file} describes no pictures. It should have a line for each: its name, then its attributes."
         )
+    columns = [names.index(name) for name in chosen]
+    files = _matched(root, file, {name: line for line, (name, _) in enumerate(rows)}, data.broken == "skip")
+    pictures = [Picture(files[n], labels=tuple(row[c] for c in columns)) for n, row in rows if n in files]
     return chosen, data.groups, hold_out(pictures, MOST_HELD_OUT)
 
 
-def _read_celeba(file: Path) -> tuple[list[str], dict[str, list[float]]]:
+def _matched(root: Path, file: Path, lines: dict[str, int], skip: bool) -> dict[str, Path]:
+    """Names in the attribute file -> pictures, found by their path under `root` or by their file name alone."""
+    found: dict[str, Path] = {}
+    twice: dict[str, Path] = {}
+    pictures = find_pictures(root)
+    for path in pictures:
+        for name in {path.relative_to(root).as_posix(), path.name} & lines.keys():
+            if found.setdefault(name, path) != path:
+                twice[name] = path
+    for name, path in twice.items():
+        raise GanzooError(
+            f'{file} speaks of "{name}", but there are {found[name]} and {path}. Write the path under {root} instead.'
+        )
+    missing, described = sorted(lines.keys() - found.keys(), key=natural), set(found.values())
+    undescribed = [path for path in pictures if path not in described]
+    if not found:
+        raise GanzooError(
+            f"{file} does not fit {root}: of its {len(lines)} pictures, such as {missing[0]}, none is among the "
+            f"{len(pictures)} there. Correct data.root or data.labels."
+        )
+    if missing and not skip:
+        raise GanzooError(
+            f"{file} describes {len(lines)} pictures, but {_many(len(missing))} not in {root}, such as {missing[0]}. "
+            'Put the rest there, take the lines out, or set data.broken = "skip".'
+        )
+    if undescribed and not skip:
+        raise GanzooError(
+            f"{root} holds {len(pictures)} pictures, but {_many(len(undescribed))} not in {file}, such as "
+            f'{undescribed[0].name}. Add their lines, take them away, or set data.broken = "skip".'
+        )
+    return found
+
+
+def _many(count: int) -> str:
+    return "one of them is" if count == 1 else f"{count} of them are"
+
+
+Rows = list[tuple[str, list[float]]]  # a picture's name and its values
+
+
+def _read_celeba(file: Path) -> tuple[list[str], Rows]:
     """Line 1 a count, line 2 the names, then a picture's name and 1 or -1 for each."""
-    lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.split() for line in _text(file).splitlines() if line.strip()]
     if len(lines) < 2 or not (len(lines[0]) == 1 and lines[0][0].isdigit()):
         raise GanzooError(
-            f"{file} should begin with a line that counts the pictures and a line that names the attributes."
+            f"{file} should begin with a line that counts the pictures and a line that names the attributes, as "
+            "CelebA's does. A table with commas should be called .csv."
         )
-    return lines[1], {row[0]: _values(file, row, lines[1]) for row in lines[2:]}
+    return lines[1], _rows(file, lines[1], lines[2:])
 
 
-def _read_csv(file: Path) -> tuple[list[str], dict[str, list[float]]]:
+def _read_csv(file: Path) -> tuple[list[str], Rows]:
     """A header; the first column names the picture. 1, 0 or -1; empty where it is not known."""
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        header, *rows = [row for row in csv.reader(lines) if row] or [[]]
-    return header[1:], {row[0]: _values(file, row, header[1:]) for row in rows}
+    lines = [row for row in csv.reader(_text(file).splitlines()) if any(cell.strip() for cell in row)]
+    header, *rows = [[cell.strip() for cell in row] for row in lines] or [[]]
+    if len(header) < 2:
+        raise GanzooError(
+            f"{file} should begin with a header, separated by commas: the picture's name, then the attributes."
+        )
+    return header[1:], _rows(file, header[1:], rows)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GanzooError(f"{file} cannot be read as text ({error}). Save it as UTF-8.") from None
+
+
+def _rows(file: Path, names: list[str], lines: list[list[str]]) -> Rows:
+    for name in names:
+        if names.count(name) > 1 or not name:
+            raise GanzooError(f'{file} has two attributes called "{name}". Give every column a name of its own.')
+    rows = {line[0]: _values(file, line, names) for line in lines}
+    if len(rows) < len(lines):
+        twice = Counter(line[0] for line in lines).most_common(1)[0][0]
+        raise GanzooError(f"{file} has several lines for {twice}. Keep one.")
+    return list(rows.items())
 
 
 def _values(file: Path, row: list[str], names: list[str]) -> list[float]:
@@ -97,5 +166,6 @@ def _values(file: Path, row: list[str], names: list[str]) -> list[float]:
     except KeyError:
         pass
     raise GanzooError(
-        f"{file}: the line of {row[0]} should have {len(names)} values, each 1, -1 or 0: {' '.join(row[1:6])} ..."
+        f"{file}: the line of {row[0]} should have {len(names)} values, each 1, -1 or 0, but has {len(row) - 1}: "
+        f"{' '.join(row[1:6])}{' ...' if len(row) > 6 else ''}"
     )

@@ -24,7 +24,7 @@ class Source(ABC):
     kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
     domains: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()  # with kind "labelled": what the columns of `Picture.labels` mean
-    groups: tuple[tuple[str, ...], ...] = ()  # labels of which exactly one holds
+    groups: tuple[tuple[str, ...], ...] = ()  # labels of which at most one holds
     truth: bool = False
 
     @abstractmethod
@@ -37,6 +37,16 @@ class Source(ABC):
     def answer(self, picture: Picture, labels: dict[str, bool]) -> Picture | None:
         """The same picture with these labels, where the source knows it (built-in worlds do)."""
         return None
+
+
+class Still(Source):
+    """The first training picture of each domain of another source, for training and testing alike."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.domains = source, source.domains
+
+    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
+        return self.source.pictures("train", domain)[:1]
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,29 @@ class Opened:
                     )
         else:
             channels = dict.fromkeys(domains, channels)
-        return DataSpec(domains, channels, self.data.size, self.source.labels, self.source.groups)
+        labels, sets = self.source.labels, self.data.label_sets
+        _check_sets(labels, self.source.groups, sets)
+        return DataSpec(domains, channels, self.data.size, labels, self.source.groups, sets)
+
+
+def _check_sets(
+    labels: tuple[str, ...], groups: tuple[tuple[str, ...], ...], sets: tuple[tuple[str, ...], ...]
+) -> None:
+    listed = [name for names in sets for name in names]
+    for name in listed:
+        if name not in labels:
+            raise GanzooError(
+                f'data.label_sets speaks of "{name}".{nearest(name, list(labels))} '
+                f"The data has: {', '.join(labels) or 'no labels'}."
+            )
+        if listed.count(name) > 1:
+            raise GanzooError(f'data.label_sets has "{name}" twice: every label belongs to one set.')
+    for name in labels if sets else ():
+        if name not in listed:
+            raise GanzooError(f'data.label_sets leaves out "{name}": add it to a set, or choose data.attributes.')
+    for group in groups:
+        if sets and not any(set(group) <= set(names) for names in sets):
+            raise GanzooError(f"data.label_sets takes {', '.join(group)} apart, of which only one holds.")
 
 
 def open_source(
@@ -88,6 +120,8 @@ def open_source(
 def _open(
     data: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
 ) -> Source:
+    if kind == "still":
+        return Still(_open(data, "unpaired", say, progress))
     if data.source in (*archives.ARCHIVES, *archives.WITHDRAWN):
         folder = archives.get(data.source, archive=data.archive or None, say=say, progress=progress)
         names = data.domains or archives.ARCHIVES[data.source].domains
@@ -109,4 +143,15 @@ def _open(
             f'The data source "{data.source}" has no {kind} pictures, which this model needs ({KINDS[kind]}). '
             f"Sources that have: {fitting}."
         )
-    return source(data, kind)
+    opened = source(data, kind)
+    count = len(opened.domains)
+    if (kind in ("unpaired", "paired") and count != 2) or (kind == "domains" and count < 2):
+        raise GanzooError(
+            f"This model needs {'two or more' if kind == 'domains' else 'two'} domains, but there "
+            f"{_are(opened.domains)}. Name those to use with data.domains."
+        )
+    return opened
+
+
+def _are(domains: Sequence[str]) -> str:
+    return f"{'is one' if len(domains) == 1 else f'are {len(domains)}'}: {', '.join(domains)}"

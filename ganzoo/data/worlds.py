@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import nan
 from pathlib import Path
 
 from PIL import Image
@@ -66,7 +67,8 @@ class Face(Picture):
 class Faces(Source):
     """Drawn faces. Domains are renderings (photo, cartoon) or attributes (blond: photographs of blond people).
 
-    With labels: the attributes of `data.attributes`, by default all, in the rendering `data.domains` names.
+    With labels: the attributes of `data.attributes`, by default all, in the rendering `data.domains` names. With
+    `data.label_sets` a training picture knows the labels of one set, as if each set came from another collection.
     """
 
     kinds = ("unpaired", "paired", "domains", "labelled", "images")
@@ -78,7 +80,7 @@ class Faces(Source):
         _check_names("faces", self.renderings, (*faces.RENDERINGS, *faces.ATTRIBUTES))
         self.domains = self.renderings
         if kind in ("labelled", "images"):
-            self.domains = ("image",)
+            self.domains, self.truth = ("image",), False  # labels have an `answer` instead
         if kind == "labelled":
             self.labels = data.attributes or faces.ATTRIBUTES
             _check_names("faces", self.labels, faces.ATTRIBUTES)
@@ -87,7 +89,11 @@ class Faces(Source):
     def pictures(self, split: str, domain: str) -> Sequence[Picture]:
         place = 0 if self.domains == ("image",) else self.domains.index(domain)
         seeds, size = _seeds(self.data, split, 0 if self.kind == "paired" else place)
-        return [self._face(seed, self.renderings[place], size) for seed in seeds]
+        sets = self.data.label_sets if split == "train" else ()
+        return [
+            self._face(seed, self.renderings[place], size, sets[i % len(sets)] if sets else self.labels)
+            for i, seed in enumerate(seeds)
+        ]
 
     def answer(self, picture: Picture, labels: dict[str, bool]) -> Picture | None:
         assert isinstance(picture, Face)
@@ -95,19 +101,19 @@ class Faces(Source):
         now = {**faces.attributes(picture.seed), **changed}
         return replace(picture, changed=tuple(changed.items()), labels=tuple(float(now[name]) for name in self.labels))
 
-    def _face(self, seed: int, name: str, size: int) -> Face:
+    def _face(self, seed: int, name: str, size: int, labels: Sequence[str]) -> Face:
         path = Path(f"{seed:05d}.png")
         if name in faces.ATTRIBUTES:
             return Face(path, seed, "photo", size, ((name, True),))
         known = faces.attributes(seed)
-        return Face(path, seed, name, size, labels=tuple(float(known[label]) for label in self.labels))
+        return Face(path, seed, name, size, labels=tuple(float(known[x]) if x in labels else nan for x in self.labels))
 
 
 def _seeds(data: DataOptions, split: str, place: int) -> tuple[range, int]:
     """Which seeds a split of the domain at a place has, and how large its pictures are drawn."""
     if split == "test":
         return range(TEST), data.size
-    size = data.load_size if data.preprocess == "resize-and-crop" else data.size
+    size = data.load_size if data.preprocess in ("resize-and-crop", "square") else data.size
     return range(TEST + place * TRAIN, TEST + (place + 1) * TRAIN), size
 
 

@@ -1,8 +1,12 @@
-"""Norms and initial weights, by name."""
+"""Norms and initial weights, by name; and gradient reversal."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from torch import nn
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ganzoo.clock import everywhere
 
 Norm = Literal["instance", "batch", "none"]
 Init = Literal["normal", "xavier", "kaiming"]
@@ -12,7 +16,26 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     """instance: no weights, no running statistics, as CycleGAN has it; batch: both; none: nothing."""
     if norm == "instance":
         return nn.InstanceNorm2d(channels)
-    return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
+    return BatchNorm(channels) if norm == "batch" else nn.Identity()
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm with the statistics of the whole batch, however many processes share it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        collecting = self.training and self.track_running_stats
+        if not collecting or not dist.is_initialized():
+            return super().forward(x)
+        values = x if x.dtype == torch.float64 else x.float()
+        mean = everywhere(values.mean((0, 2, 3), keepdim=True))
+        variance = everywhere((values - mean).square().mean((0, 2, 3), keepdim=True))
+        count = dist.get_world_size() * x.numel() // x.shape[1]
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean.flatten().to(self.running_mean), self.momentum)
+            self.running_var.lerp_((variance.flatten() * count / max(1, count - 1)).to(self.running_var), self.momentum)
+        scale = self.weight.view(1, -1, 1, 1) * (variance + self.eps).rsqrt()
+        return ((values - mean) * scale + self.bias.view(1, -1, 1, 1)).to(x.dtype)
 
 
 def needs_bias(norm: Norm) -> bool:
@@ -38,3 +61,22 @@ def init_weights(network: nn.Module, init: Init = "normal", gain: float = 0.02) 
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1.0, gain)
             nn.init.zeros_(layer.bias)
+
+
+class _Reversal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * gradient, None
+
+
+def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
+    """x itself, whose gradient comes back with its sign turned (Ganin et al. 2016, arXiv:1505.07818).
+
+    What follows learns to tell codes apart while what came before learns to make them alike, in one step.
+    """
+    return _Reversal.apply(x, strength)
