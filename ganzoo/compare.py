@@ -41,7 +41,7 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
     for name, run in runs.items():
         if run.spec.size != first.spec.size:
             raise GanzooError(
-                f"{name} was trained at {run.spec.size} px, {names[0]} at {first.spec.size} px. They must be of one size."
+                f"{name} was trained at {run.spec.size} px, {names[0]} at {first.spec.size} px: compare one size."
             )
     opened = open_source(first.recipe.data, first.recipe.kind)
     data = first.recipe.data

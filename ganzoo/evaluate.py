@@ -1,4 +1,4 @@
-"""How right a translation is: error to the truth where the data has one, else the error of the way back."""
+"""How right a run is: by the truth where the data has one, by the way back, or by what a classifier finds."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -26,14 +26,15 @@ def evaluate(
     """Means over the test pictures, for each direction "source->target". Pictures are taken as 0 to 1.
 
     With truth: `l1`, `psnr` (dB) and `ssim` of the translation to the truth, and the same with `_identity` for the
-    untouched source picture: doing nothing. `cycle_l1` is the error of translating there and back, for models that know the way back.
-    What a model measures of itself comes first (`Trainer.figures`).
+    untouched source picture: doing nothing. `cycle_l1`, where the model knows the way back, is the error of going there
+    and back. What a model measures of itself comes first (`Trainer.figures`).
+    Models with labels and models that translate nothing have figures of their own.
     """
-    if not trainer.directions():
-        return evaluate_generated(trainer, source, data, progress)
-    if trainer.spec.labels:
+    if trainer.directions() and trainer.spec.labels:
         return evaluate_labels(trainer, source, data, progress)
     tests = held_out(source, data, trainer.spec, trainer.multiple)
+    if not trainer.directions():
+        return trainer.figures(tests) | evaluate_generated(trainer, source, data, progress)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     directions = trainer.directions()
     total = sum(len(tests[here]) for here, _ in directions)

@@ -124,21 +124,21 @@ class Means:
 
     def __init__(self) -> None:
         self.sums: dict[str, dict[str, Tensor]] = {}
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, dict[str, int]] = {}  # a term may be missing in some steps
 
     def add(self, terms: dict[str, Terms]) -> None:
         for phase, values in terms.items():
-            sums = self.sums.setdefault(phase, {})
-            self.counts[phase] = self.counts.get(phase, 0) + 1
+            sums, counts = self.sums.setdefault(phase, {}), self.counts.setdefault(phase, {})
             for name, value in values.items():
                 sums[name] = sums[name] + value.double() if name in sums else value.double()
+                counts[name] = counts.get(name, 0) + 1
 
     def read(self, runtime: Runtime, images: int) -> dict[str, dict[str, float]]:
         """phase -> term -> mean over the steps and processes. Raises GanzooError if one is not finite."""
         names = [(phase, name) for phase, sums in self.sums.items() for name in sums]
         if not names:
             return {}
-        means = torch.stack([self.sums[phase][name] / self.counts[phase] for phase, name in names])
+        means = torch.stack([self.sums[phase][name] / self.counts[phase][name] for phase, name in names])
         found: dict[str, dict[str, float]] = {}
         for (phase, name), value in zip(names, runtime.mean(means).tolist(), strict=True):
             found.setdefault(phase, {})[name] = value
@@ -156,7 +156,7 @@ class Means:
         return {"sums": self.sums, "counts": self.counts}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        self.sums, self.counts = _moved(state["sums"], device), dict(state["counts"])
+        self.sums, self.counts = _moved(state["sums"], device), _moved(state["counts"], device)
 
 
 def _moved(state: Any, device: torch.device) -> Any:

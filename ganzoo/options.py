@@ -79,6 +79,10 @@ Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
 
 
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value  # precision = 32, as everybody writes it
+
+
 class DataOptions(Options):
     """The `[data]` table of a recipe."""
 
@@ -143,7 +147,7 @@ class TrainOptions(Options):
     """half-life, in images seen, of the averaged weights used for translation; 0: no averaging"""
     clip: Weight = 0.0
     """largest norm of a phase's gradient; 0: not clipped"""
-    precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
+    precision: Annotated[Literal["32", "bf16-mixed", "16-mixed", "64"], BeforeValidator(_text)] = "32"
     """arithmetic of the training"""
     compile: bool = False
     """compile generators and discriminators with torch.compile"""

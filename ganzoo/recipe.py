@@ -222,6 +222,8 @@ def _line(text: str, keys: tuple[str, ...]) -> int | None:
     for number, line in enumerate(text.splitlines(), start=1):
         if match := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
             table = _keys(match[1])
+            if table == keys:
+                return number
             header = number if table == keys[:1] and len(keys) > 1 else header
         elif (match := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line)) and (*table, *_keys(match[1])) == keys:
             return number

@@ -1,12 +1,16 @@
 """Finds plugins, keeps broken ones apart, and imports one registered thing when it is used."""
 
 import difflib
+import importlib.util
 import os
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import Distribution, distributions, version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +21,8 @@ from ganzoo.errors import GanzooError
 
 KINDS = ("model", "generator", "discriminator", "loss", "source")
 GROUP = "ganzoo"
+API = 1  # what plugins are written against; one that says GANZOO_API = something else is refused
+FILES: list[Path] = []  # plugins that are one file, not installed (`ganzoo --plugin FILE.py`)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Registry:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.broken: list[Broken] = []
+        self.warnings: list[str] = []
         self._manager = pluggy.PluginManager("ganzoo")
         self._manager.add_hookspecs(hooks)
         self._add("ganzoo", lambda: builtin, "ganzoo", version("ganzoo"))
@@ -59,13 +66,21 @@ class Registry:
             for point in distribution.entry_points.select(group=GROUP):
                 if _wanted(point.name, distribution.name):
                     self._add(point.name, point.load, distribution.name, distribution.version)
+        for file in FILES:
+            self._add(file.stem, partial(_load_file, file), file.name, "not installed")
 
     def _add(self, plugin: str, load: Callable[[], Any], distribution: str, version: str) -> None:
         found: list[Entry] = []
+        had_torch, began = "torch" in sys.modules, time.perf_counter()
         try:
             module = load()
             if not isinstance(module, ModuleType):
                 raise TypeError(f"its entry point names {module!r}, it should name a module")
+            if (built_for := getattr(module, "GANZOO_API", API)) != API:
+                side = "ganzoo" if built_for > API else distribution
+                raise GanzooError(
+                    f"it is made for version {built_for} of the plugin contract, here is {API}: update {side}"
+                )
             self._manager.register(module, name=f"{distribution}/{plugin}")
             self._manager.check_pending()
             for kind in KINDS:
@@ -78,6 +93,11 @@ class Registry:
             self.broken.append(Broken(plugin, distribution, version, f"{type(error).__name__}: {error}"))
         else:
             self.entries += found
+        if "torch" in sys.modules and not had_torch and not FILES:
+            self.warnings.append(
+                f"{plugin} ({distribution} {version}) imports torch when it is listed, which costs every command "
+                f"{time.perf_counter() - began:.1f} s: its author should import it in the model's module only."
+            )
 
     def names(self, kind: str) -> list[str]:
         return sorted({entry.name for entry in self.entries if entry.kind == kind})
@@ -136,6 +156,17 @@ def _installed() -> list[Distribution]:
     for distribution in distributions():
         first.setdefault(distribution.name, distribution)
     return sorted(first.values(), key=lambda distribution: distribution.name)
+
+
+def _load_file(file: Path) -> ModuleType:
+    """The module in a file, under the file's name, so that "NAME:Class" finds it again."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise GanzooError(f"there is no Python file {file}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _wanted(plugin: str, distribution: str) -> bool:

@@ -31,6 +31,7 @@ from ganzoo.data.sources import Opened, open_source
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluate import evaluate
 from ganzoo.loop import Engine, Means, Tick, train
+from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
 from ganzoo.runtime import Runtime, rank
@@ -80,6 +81,7 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
     with runtime.one_voice():
         torch.manual_seed(recipe.train.seed)
         trainer = recipe.trainer(recipe.options, opened.spec)
+        _check_size(recipe.data, trainer.multiple)
         clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
         engine = Engine(trainer, recipe.train, runtime, clock)
         books = Books(recipe, opened, engine, out, screen if first else None)
@@ -98,30 +100,41 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
 
 def resumed(recipe: Recipe, out: Path, screen: Screen | None, changes: Iterable[str]) -> Recipe:
     """The recipe that the run in `out` began with, with changes that leave its mathematics alone."""
-    for change in changes:
-        key = change.partition("=")[0].strip()
+    began = recipes.read(out / "recipe.toml")
+    changed = recipes.read(out / "recipe.toml", changes=changes)
+    for key in _differences(changed, began):
         if key not in CHANGEABLE:
             raise GanzooError(
                 f"{key} cannot change in the middle of a run. Begin a new run with another --out, or leave it out; "
                 f"these can change: {', '.join(sorted(CHANGEABLE))}."
             )
-    stored = recipes.read(out / "recipe.toml", changes=changes)
-    differences = _differences(recipe.tables(), stored.tables())
-    if differences and screen:
-        screen.say(
-            f"{out} goes on with the recipe it began with. Not taken from {recipe.path}: {', '.join(differences)}."
+    resolved = {"data.source", "data.fallback", "data.domains"}  # when the run began
+    left_out = [key for key in _differences(recipe, changed) if key not in resolved]
+    if left_out and screen:
+        screen.say(f"{out} goes on with the recipe it began with. Not taken from {recipe.path}: {', '.join(left_out)}.")
+    return replace(changed, path=recipe.path, quick=recipe.quick)
+
+
+def _differences(new: Recipe, old: Recipe) -> list[str]:
+    """The keys that differ, such as "data.size"."""
+    ours, theirs = _flat(new.tables()), _flat(old.tables())
+    return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+
+
+def _flat(tables: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, value in tables.items():
+        found |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    return found
+
+
+def _check_size(data: DataOptions, multiple: int) -> None:
+    if data.preprocess != "none" and data.size % multiple:  # pictures that are left as they are get sides that fit
+        below = data.size // multiple * multiple
+        sides = f"{below} or {below + multiple}" if below else f"{multiple}"
+        raise GanzooError(
+            f"data.size = {data.size} does not fit the generators: take a multiple of {multiple}, such as {sides}."
         )
-    return replace(stored, path=recipe.path, quick=recipe.quick)
-
-
-def _differences(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
-    ignored = {"data.source", "data.fallback", "data.domains"}  # resolved when the run began
-    return [
-        f"{table}.{key}"
-        for table in ("data", "options", "train")
-        for key in sorted(new[table].keys() | old[table].keys())
-        if new[table].get(key) != old[table].get(key) and f"{table}.{key}" not in ignored
-    ]
 
 
 class Books:
@@ -217,11 +230,12 @@ class Books:
     def _set_up(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         comments = [f"ganzoo run {shlex.quote(str(self.out))} --resume   goes on with this run"]
-        if self.opened.fallback:
-            comments.append('source is the fallback for "{wanted}": {because}'.format(**self.opened.fallback))
+        environment = self._environment()
+        if environment["fallback"]:
+            comments.append('source is the fallback for "{wanted}": {because}'.format(**environment["fallback"]))
         _write(self.out / "recipe.toml", self.recipe.to_toml(*comments))
         _cut(self.out / "log.jsonl", self.log_lines)
-        _write(self.out / "env.json", json.dumps(self._environment(), indent=1))
+        _write(self.out / "env.json", json.dumps(environment, indent=1))
         self._record("running", "")
 
     def _environment(self) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Device, precision and processes: a thin layer over Lightning Fabric."""
 
 import logging
-import logging
 import os
 import sys
 import warnings

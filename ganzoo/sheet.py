@@ -11,20 +11,14 @@ from ganzoo.data.pictures import convert, to_image
 from ganzoo.trainer import Trainer
 
 GAP, HEADER, TILE = 6, 26, 160  # pixels; tiles are enlarged to TILE, never beyond twice their size
-ROWS = 4  # on the sheet of a model that needs no test pictures
 INK, PAPER = (40, 40, 40), (250, 250, 248)
 
 
 def draw(trainer: Trainer, pictures: dict[str, list[Tensor]], truth: bool, title: str) -> Image.Image:
-    """A row for each test picture, a group of columns for each direction. `truth`: a column with the right answer.
-
-    Models that translate nothing get ROWS rows and no test pictures.
-    """
+    """A row for each test picture, a group of columns for each direction. `truth`: a column with the right answer."""
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     rows: list[list[dict[str, Tensor]]] = []
     with trainer.inference():
-        if not trainer.directions():
-            return compose([trainer.panels({}) for _ in range(ROWS)], title)
         for row in zip(*pictures.values(), strict=False):
             batch = {domain: picture[None].to(device, dtype) for domain, picture in zip(pictures, row, strict=True)}
             groups = trainer.panels(batch)

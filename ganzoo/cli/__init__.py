@@ -1,17 +1,22 @@
 """The command line: `ganzoo VERB`. One small file a verb; each imports what it needs when it runs."""
 
 import sys
+from pathlib import Path
 
 import click
 
+from ganzoo import registry
 from ganzoo.cli.bench import bench
 from ganzoo.cli.compare import compare
 from ganzoo.cli.data import data
+from ganzoo.cli.doctor import doctor
 from ganzoo.cli.evaluate import evaluate
 from ganzoo.cli.generate import generate
 from ganzoo.cli.list import list_
+from ganzoo.cli.new import new
 from ganzoo.cli.report import report
 from ganzoo.cli.run import run
+from ganzoo.cli.schema import schema
 from ganzoo.cli.show import show
 from ganzoo.cli.translate import translate
 from ganzoo.errors import GanzooError
@@ -19,7 +24,8 @@ from ganzoo.errors import GanzooError
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ganzoo")
-def cli() -> None:
+@click.option("--plugin", "files", multiple=True, metavar="FILE.py", help="A plugin that is not installed: one file.")
+def cli(files: tuple[str, ...]) -> None:
     """A zoo of adversarial image models behind one engine.
 
     \b
@@ -27,9 +33,10 @@ def cli() -> None:
     ganzoo run recipes/cyclegan_monet.toml    train
     ganzoo translate runs/x photos/ out/      use
     """
+    registry.FILES.extend(Path(file) for file in files)
 
 
-for command in (run, translate, generate, evaluate, compare, report, list_, show, data, bench):
+for command in (run, translate, generate, evaluate, compare, report, list_, show, data, bench, new, schema, doctor):
     cli.add_command(command)
 
 

@@ -14,6 +14,7 @@ def evaluate(run: Path, as_json: bool, device: str) -> None:
     """Measure a trained RUN on its test pictures.
 
     Error to the truth where the data has one, beside the error of doing nothing; else the error of the way back.
+    With labels: how often a classifier, trained on the real pictures, finds what was asked for.
     """
     from ganzoo import translate as translation
     from ganzoo.cli.progress import bar
@@ -32,7 +33,7 @@ def evaluate(run: Path, as_json: bool, device: str) -> None:
     from rich.table import Table
 
     table = Table(title=f"{run} at {translator.images:,} images", title_justify="left", box=None, header_style="dim")
-    for column in ("direction", "figure", "translated", "doing nothing"):
+    for column in ("direction", "figure", "made", "doing nothing"):
         table.add_column(column, justify="left" if column in ("direction", "figure") else "right")
     for direction, values in figures.items():
         for name, value in values.items():

@@ -18,7 +18,9 @@ def list_(as_json: bool) -> None:
         for entry in sorted(found.entries, key=lambda e: e.name):
             facts = {k: v for k, v in asdict(entry).items() if k not in ("kind", "facts", "target")}
             listing["losses" if entry.kind == "loss" else f"{entry.kind}s"].append(facts | entry.facts)
-        click.echo(json.dumps(listing | {"broken": [asdict(b) for b in found.broken]}, indent=1))
+        click.echo(
+            json.dumps(listing | {"broken": [asdict(b) for b in found.broken], "warnings": found.warnings}, indent=1)
+        )
         return
     from rich.console import Console
     from rich.markup import escape
@@ -49,3 +51,5 @@ def list_(as_json: bool) -> None:
     for broken in found.broken:
         line = f"{broken.plugin} ({broken.distribution} {broken.version}) does not load: {broken.reason}"
         console.print(f"[red]broken[/] {escape(line)}", highlight=False)
+    for warning in found.warnings:
+        console.print(f"[yellow]slow[/] {escape(warning)}", highlight=False)

@@ -7,6 +7,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ganzoo.clock import everywhere
+from ganzoo.errors import GanzooError
 
 Norm = Literal["instance", "batch", "none"]
 Init = Literal["normal", "xavier", "kaiming"]
@@ -23,8 +24,10 @@ class BatchNorm(nn.BatchNorm2d):
     """Batch norm with the statistics of the whole batch, however many processes share it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        collecting = self.training and self.track_running_stats
-        if not collecting or not dist.is_initialized():
+        collecting, alone = self.training and self.track_running_stats, not dist.is_initialized()
+        if collecting and alone and x.numel() == x.shape[1]:
+            raise GanzooError("Batch norm of a single pixel needs more pictures: set data.batch to 2 or more.")
+        if alone or not collecting:
             return super().forward(x)
         values = x if x.dtype == torch.float64 else x.float()
         mean = everywhere(values.mean((0, 2, 3), keepdim=True))

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from ganzoo.errors import GanzooError
 from ganzoo.nets.layers import Norm, needs_bias, norm_layer
 from ganzoo.trainer import Discriminator
 
@@ -28,6 +29,11 @@ class PatchDiscriminator(Discriminator):
                 nn.Conv2d(2 * width, 1, 1, bias=bias),
             )
             return
+        if size < 3 * 2**layers:  # less would leave one position, which no norm and no last convolution can take
+            raise GanzooError(
+                f"A patch discriminator with {layers} layers needs pictures of {3 * 2**layers} px or more, and data.size "
+                f'is {size}: enlarge it, or take fewer layers, e.g. discriminator = {{ name = "patch", layers = 1 }}.'
+            )
         stack: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
         channels = width
         for level in range(1, layers + 1):

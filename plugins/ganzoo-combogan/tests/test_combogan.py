@@ -5,10 +5,13 @@ import itertools
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from ganzoo import GanzooError, recipe
 from ganzoo.clock import Clock
+from ganzoo.data.sources import open_source
+from ganzoo.options import DataOptions
 from ganzoo.testing import build, check_model, random_batch, two_domains
 from ganzoo.trainer import DataSpec
 
@@ -174,3 +177,12 @@ def test_all_directions():
     with trainer.inference():
         groups = trainer.panels(pictures)
     assert [list(group) for group in groups] == [["x", "to y", "to z"], ["y", "to x", "to z"], ["z", "to x", "to y"]]
+
+
+def test_domains_are_named_after_folders_in_natural_order(tmp_path):
+    for name in ("painter10", "painter2", "painter1"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (32, 32)).save(tmp_path / name / "1.png")
+    made = read()
+    opened = open_source(DataOptions(source="folders", root=str(tmp_path)), made.kind)
+    assert opened.spec.domains == ("painter1", "painter2", "painter10")

@@ -45,7 +45,8 @@ class DiscoGenerator(Generator):
         layers: list[nn.Module] = [*encoder(in_channels, w, norm)]
         if bottleneck:
             self.multiple = 64
-            layers += [nn.Conv2d(8 * w, bottleneck, 4, bias=False), norm_layer(norm, bottleneck), nn.LeakyReLU(0.2)]
+            inner = norm if norm == "batch" else "none"  # instance norm would leave nothing of one pixel
+            layers += [nn.Conv2d(8 * w, bottleneck, 4, bias=False), norm_layer(inner, bottleneck), nn.LeakyReLU(0.2)]
             layers += [nn.ConvTranspose2d(bottleneck, 8 * w, 4, bias=False), norm_layer(norm, 8 * w), nn.ReLU()]
         for v in (8 * w, 4 * w, 2 * w):
             layers += [nn.ConvTranspose2d(v, v // 2, 4, 2, 1, bias=False), norm_layer(norm, v // 2), nn.ReLU()]

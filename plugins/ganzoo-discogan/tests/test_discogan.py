@@ -165,3 +165,8 @@ def test_sizes():
     with pytest.raises(GanzooError, match="for pictures of 64 px, they have 128"):
         made.trainer(made.options, DataSpec(("x", "y"), {"x": 3, "y": 3}, 128))
     check_model("discogan", size=96, **SMALL)
+    bottled = build(read(**SMALL | {"generator": {"name": "disco", "width": 4, "bottleneck": 5}}), SPEC)
+    batch = {key: value.double() for key, value in random_batch(SPEC, 0).items()}
+    bottled.step(batch)
+    with pytest.raises(GanzooError, match=r"single pixel.*data\.batch to 2"):
+        bottled.step({key: value[:1] for key, value in batch.items()})

@@ -1,5 +1,6 @@
 """Pictures from noise: GAN (Goodfellow et al. 2014, arXiv:1406.2661) and conditional GAN (Mirza and Osindero 2014)."""
 
+from string import ascii_lowercase
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -143,7 +144,7 @@ class GAN(Trainer):
 
     def panels(self, pictures: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """A row of new pictures, of the same noise whenever torch's dice are the same."""
-        return [{str(i + 1): picture[None] for i, picture in enumerate(self.generate(COLUMNS))}]
+        return [dict(zip(ascii_lowercase, self.generate(COLUMNS).split(1), strict=False))]
 
     def check_size(self, images: Tensor) -> None:
         size = self.spec.size

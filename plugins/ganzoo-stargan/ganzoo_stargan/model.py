@@ -26,6 +26,8 @@ from ganzoo_stargan.nets import StarGANDiscriminator
 class StarGANOptions(Options):
     generator: GeneratorPart = "stargan"
     """the generator; it sees the labels as planes beside the picture's channels"""
+    residual: bool = False
+    """the generator draws a change to the picture instead of the picture: learns faster; not the paper's"""
     discriminator_width: Count = 64
     """channels of the discriminator's first layer, doubled by each"""
     discriminator_layers: Count = 6
@@ -39,7 +41,9 @@ class StarGANOptions(Options):
     reconstruction: Weight = 10.0
     """weight of the way back to the original picture (L1)"""
     lr: Weight = 1e-4
-    """learning rate of Adam, for both networks"""
+    """learning rate of Adam"""
+    discriminator_lr: Weight | None = None
+    """that of the discriminator, if it is another"""
     betas: tuple[float, float] = (0.5, 0.999)
     """decay rates of Adam"""
     discriminator_steps: Count = 5
@@ -77,10 +81,12 @@ class StarGAN(Trainer):
         self.gan = config.loss.build()
 
     def phases(self) -> list[Phase]:
-        every, rates = self.config.discriminator_steps, (self.config.lr, self.config.betas)
+        c = self.config
+        critic = Adam(self.D.parameters(), c.lr if c.discriminator_lr is None else c.discriminator_lr, c.betas)
+        painter = Adam(self.G.parameters(), c.lr, c.betas)
         return [
-            Phase("D", Adam(self.D.parameters(), *rates), self.discriminator_loss),
-            Phase("G", Adam(self.G.parameters(), *rates), self.generator_loss, lambda step: (step + 1) % every == 0),
+            Phase("D", critic, self.discriminator_loss),
+            Phase("G", painter, self.generator_loss, lambda step: (step + 1) % c.discriminator_steps == 0),
         ]
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
@@ -133,7 +139,8 @@ class StarGAN(Trainer):
         """G's picture of `images` with these labels, (batch, labels) of 1, 0 and nan, of the sets in `mask`."""
         condition = torch.cat([labels.nan_to_num(0.0), mask], dim=1) if len(self.sets) > 1 else labels.nan_to_num(0.0)
         planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
-        return self.G(torch.cat([images, planes], dim=1))
+        drawn = self.G(torch.cat([images, planes], dim=1))
+        return (images + 2 * drawn).clamp(-1, 1) if self.config.residual else drawn
 
     def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each softmax set, binary cross-entropy summed over other labels; mean over the pictures."""

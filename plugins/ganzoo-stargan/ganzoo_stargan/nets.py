@@ -30,36 +30,22 @@ class StarGANGenerator(Generator):
 
     Padding is with zeros: an instance norm takes a constant plane away, so labels laid beside the picture as planes are
     seen only at the zeros of the border. Parameters for 3 channels: 8,430,528 with 5 label planes, 8,439,936 with 8.
-
-    `residual` (not the paper's) draws a change to the picture instead of the picture: what no label speaks of is kept
-    from the beginning, so that little training goes far.
     """
 
     multiple = 4
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        size: int,
-        *,
-        width: int = 64,
-        blocks: int = 6,
-        residual: bool = False,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, size: int, *, width: int = 64, blocks: int = 6) -> None:
         super().__init__(in_channels, out_channels, size)
-        self.residual = residual
         layers = [*_normed(nn.Conv2d(in_channels, width, 7, 1, 3, bias=False), width), nn.ReLU(True)]
         for w in (width, 2 * width):
             layers += [*_normed(nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False), 2 * w), nn.ReLU(True)]
         layers += [ResidualBlock(4 * width) for _ in range(blocks)]
         for w in (4 * width, 2 * width):
             layers += [*_normed(nn.ConvTranspose2d(w, w // 2, 4, 2, 1, bias=False), w // 2), nn.ReLU(True)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, out_channels, 7, 1, 3, bias=False))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, out_channels, 7, 1, 3, bias=False), nn.Tanh())
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        drawn = self.layers(image)
-        return (image[:, : self.out_channels] + drawn).clamp(-1, 1) if self.residual else drawn.tanh()
+        return self.layers(image)
 
 
 class StarGANDiscriminator(Discriminator):

@@ -23,7 +23,6 @@ SMALL = {
     "discriminator_width": 4,
     "discriminator_layers": 3,
 }
-RESIDUAL = {"name": "stargan", "width": 4, "blocks": 1, "residual": True}
 ATTRIBUTES = DataSpec(("image",), {"image": 3}, 32, ("black", "blond", "young"), (("black", "blond"),))
 CLASSES = DataSpec(("image",), {"image": 3}, 32, ("angry", "happy", "sad"), (("angry", "happy", "sad"),))
 JOINT = DataSpec(
@@ -50,7 +49,7 @@ def make(spec, batch=4, **options):
     "options",
     [
         {},
-        {"loss": "hinge", "discriminator_steps": 1, "reconstruction": 3.0, "generator": RESIDUAL},
+        {"loss": "hinge", "discriminator_steps": 1, "reconstruction": 3.0, "residual": True},
         {"generator": {"name": "unet", "width": 4}, "discriminator_layers": 5},
     ],
 )

@@ -1,0 +1,47 @@
+"""ganzoo new"""
+
+from pathlib import Path
+
+import click
+
+KINDS = ("unpaired", "paired", "labelled", "images", "domains")
+
+
+@click.group()
+def new() -> None:
+    """Write a new plugin or a new recipe."""
+
+
+@new.command()
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), default="unpaired", show_default=True, help="Kind of data.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: ganzoo-NAME]")
+@click.option("--licence", default="MIT", show_default=True, help="SPDX name of its licence.")
+def plugin(name: str, kind: str, out: Path | None, licence: str) -> None:
+    """Write a complete package with a model NAME that trains at once: model, recipe, tests, README."""
+    from ganzoo.scaffold import write_plugin
+
+    folder = out or Path(f"ganzoo-{name}")
+    for path in write_plugin(name, kind, folder, licence):
+        click.echo(path)
+    click.echo(f"\nNext:  pip install -e {folder}  &&  pytest {folder}")
+    click.echo(f"       ganzoo run {folder / 'recipes' / name}.toml --quick")
+
+
+@new.command()
+@click.argument("model")
+@click.option("--out", type=click.Path(path_type=Path), help="File.  [default: printed]")
+def recipe(model: str, out: Path | None) -> None:
+    """Write a recipe for MODEL with every option, its default and what it means."""
+    from ganzoo.errors import GanzooError
+    from ganzoo.scaffold import recipe_text
+
+    text = recipe_text(model)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    if out.exists():
+        raise GanzooError(f"{out} exists and is not overwritten. Give another file with --out.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    click.echo(out)

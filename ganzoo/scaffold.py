@@ -1,0 +1,113 @@
+"""New plugins and new recipes, written from templates that the tests install and run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ganzoo import __version__, registry
+from ganzoo.errors import GanzooError
+
+LICENCES = ("MIT", "BSD-3-Clause", "Apache-2.0")
+
+
+def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[Path]:
+    """A publishable package `ganzoo-NAME` in the folder `out`; returns its files. Raises GanzooError."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise GanzooError(f'"{name}" cannot name a package: use small letters, digits and hyphens, such as sketch-gan.')
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise GanzooError(f"{out} exists and is not overwritten. Give another folder with --out.")
+    package = "ganzoo_" + name.replace("-", "_")
+    facts = {
+        "name": name,
+        "package": package,
+        "title": "".join(word.capitalize() for word in name.split("-")),
+        "kind": kind,
+        "licence": licence,
+        "version": ".".join(__version__.split(".")[:2]),
+        "api": registry.API,
+    }
+    files = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{package}/__init__.py": "__init__.py",
+        f"{package}/model.py": f"{kind}.py",
+        f"recipes/{name}.toml": "recipe.toml",
+        f"tests/test_{package.removeprefix('ganzoo_')}.py": "test_model.py",
+    }
+    environment = Environment(
+        loader=PackageLoader("ganzoo", "template"), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    written = []
+    for target, template in files.items():
+        path = out / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(environment.get_template(f"{template}.j2").render(facts), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def recipe_text(model: str) -> str:
+    """A recipe for an installed model with every option, its default, and what it means."""
+    entry = registry.registry().find("model", model)
+    trainer = registry.registry().load("model", model)
+    lines = [f"# {entry.summary}.        ganzoo run recipes/{entry.name}.toml", f"model = {_toml(entry.name)}", ""]
+    lines += ["[data]", 'source = "folders"', 'root   = "pictures"', "size   = 256", "batch  = 1", "", "[options]"]
+    for name, field in trainer.Config.model_json_schema()["properties"].items():
+        for line in field.get("description", "").splitlines():
+            lines.append(f"# {line}")
+        default = field.get("default")
+        lines.append(f"{name} = {_toml(default)}" if default is not None else f"# {name} =")
+    lines += ["", "[train]", "images = 200_000", ""]
+    return "\n".join(lines)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe, for editors, with the options of every model that is installed and loads."""
+    from ganzoo.options import DataOptions, TrainOptions
+
+    found = registry.registry()
+    definitions: dict[str, Any] = {}
+    choices = []
+    for name in found.names("model"):
+        try:
+            config = found.load("model", name).Config
+        except GanzooError:
+            continue  # `ganzoo doctor` tells about it
+        definitions[name] = _without_definitions(config.model_json_schema(), definitions)
+        then = {"properties": {"options": {"$ref": f"#/$defs/{name}"}}}
+        choices.append({"if": {"properties": {"model": {"const": name}}}, "then": then})
+    tables = {"data": DataOptions, "train": TrainOptions}
+    properties: dict[str, Any] = {
+        "model": {"enum": found.names("model"), "description": "the model to train"},
+        "preset": {"type": "string", "description": "options where paper and code differ"},
+        **{key: _without_definitions(table.model_json_schema(), definitions) for key, table in tables.items()},
+        "options": {"type": "object", "description": "the model's own options"},
+        "quick": {"type": "object", "description": "changes that --quick makes"},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ganzoo recipe",
+        "type": "object",
+        "required": ["model", "data", "train"],
+        "additionalProperties": False,
+        "properties": properties,
+        "allOf": choices,
+        "$defs": definitions,
+    }
+
+
+def _without_definitions(table: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a table, its own definitions moved to those of the whole."""
+    definitions.update(table.pop("$defs", {}))
+    return table
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        table = tomlkit.inline_table()
+        table.update(value)
+        return table.as_string()
+    return tomlkit.item(value).as_string()

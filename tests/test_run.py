@@ -1,0 +1,206 @@
+"""`ganzoo run` as a user has it: the run folder, changes, stopping and going on."""
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import tomllib
+
+import pytest
+from PIL import Image
+
+from ganzoo import checkpoint
+
+FILES = ("env.json", "log.jsonl", "metrics.json", "recipe.toml", "report.html", "status.json")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, recipe):
+    folder = tmp_path_factory.mktemp("run")
+    recipe(folder, {"train.keep": 2})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(place, start):
+    """RUN and what the program said, the installed one: 24 images, 2 a step, a checkpoint every 10."""
+    done = start("run", "tiny.toml", cwd=place, installed=True).wait()
+    assert done.returncode == 0, done
+    return place / "runs" / "tiny", done
+
+
+def tables(text):
+    return tomllib.loads(text)
+
+
+def read_log(run):
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def content(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_run_folder_is_whole(finished):
+    run, _ = finished
+    assert sorted(content(run)) == sorted(
+        [
+            *FILES,
+            *(f"samples/{images:09d}.png" for images in (0, 12, 24)),
+            *(
+                f"checkpoints/{images:09d}/{file}"
+                for images in (20, 24)
+                for file in ("networks.safetensors", "state.json", "training.safetensors")
+            ),
+        ]
+    )
+    assert json.loads((run / "status.json").read_text()) == {"state": "finished", "images": 24, "message": ""}
+
+
+def test_the_log_has_a_line_a_tick(finished):
+    lines = read_log(finished[0])
+    assert [line["images"] for line in lines] == [4, 8, 12, 16, 20, 24]
+    terms = {"G": ["fool", "cycle", "identity"], "D": ["judge"]}
+    for line in lines:
+        assert line.keys() == {"images", "terms", "lr", "seconds", "images_per_s", "memory_gb"}
+        for phase, names in terms.items():
+            assert line["terms"][phase].keys() == {f"{name}_{domain}" for name in names for domain in "AB"}
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    # constant for 12 images, then linear to zero; a line tells the rate that the next step has
+    assert [line["lr"]["G"] for line in lines] == pytest.approx([2e-4 * min(1, (24 - i) / 12) for i in (4, 8, 12, 16, 20, 24)])
+
+
+def test_samples_show_test_pictures_there_and_back(finished):
+    sheets = [Image.open(finished[0] / "samples" / f"{images:09d}.png") for images in (0, 24)]
+    assert sheets[0].size == sheets[1].size
+    assert sheets[0].width > 6 * 32  # picture, translation and way back, in both directions
+    assert sheets[0].height > 3 * 32  # a row for each test picture
+    assert sheets[0].tobytes() != sheets[1].tobytes()
+
+
+def test_the_environment_is_on_the_record(finished):
+    facts = json.loads((finished[0] / "env.json").read_text())
+    assert facts["plugin"] == {"distribution": "ganzoo-cyclegan", "version": "0.1.0"}
+    assert facts["command"] == "ganzoo run tiny.toml"
+    assert facts["libraries"].keys() >= {"torch", "lightning-fabric", "pillow"}
+    assert facts["fallback"] is None
+
+
+def test_the_report_is_one_page_with_everything(finished):
+    page = (finished[0] / "report.html").read_text()
+    for word in ("cyclegan", "fool_A", "cycle_B", "data:image/", "finished"):
+        assert word in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "it must not need other files"
+
+
+def test_it_says_how_to_use_what_was_trained(finished):
+    _, done = finished
+    assert "24/24 images" in done.stdout
+    assert "runs/tiny/report.html" in done.stdout
+    assert "ganzoo translate runs/tiny PICTURES OUTPUT" in done.stdout
+    assert done.stderr == ""
+
+
+def test_figures_are_in_the_folder(finished):
+    figures = json.loads((finished[0] / "metrics.json").read_text())
+    assert figures.keys() == {"A->B", "B->A"}
+    assert all(0 < values["cycle_l1"] < 1 for values in figures.values())
+
+
+def test_a_dry_run_is_a_recipe_that_says_the_same(place, finished, ganzoo):
+    dry = ganzoo("run", "tiny.toml", "--dry-run", "--set", "data.flip=false", "--set", "options.loss=hinge", cwd=place)
+    assert dry.returncode == 0, dry
+    (place / "dry.toml").write_text(dry.stdout)
+    again = ganzoo("run", "dry.toml", "--dry-run", cwd=place)
+    assert tables(again.stdout) == tables(dry.stdout)
+    assert tables(dry.stdout)["data"]["flip"] is False
+    assert tables(dry.stdout)["options"]["loss"] == "hinge"
+    resolved = tables((finished[0] / "recipe.toml").read_text())
+    assert {key for table in resolved.values() if isinstance(table, dict) for key in table} >= {"flip", "betas", "seed"}
+    resolved["data"]["flip"], resolved["options"]["loss"] = False, "hinge"
+    assert tables(dry.stdout) == resolved
+    assert not (place / "runs" / "dry").exists()
+
+
+def test_quick_applies_its_table_and_has_its_own_folder(tmp_path, ganzoo, recipe):
+    text = recipe(tmp_path, {"train.images": 400_000}).read_text()
+    quick = '\n[quick]\ntrain.images = 4\n"data.batch" = 1\n[quick.options]\npool = 0\n'
+    (tmp_path / "tiny.toml").write_text(text + quick)
+    done = ganzoo("run", "tiny.toml", "--quick", "--set", "data.batch=2", cwd=tmp_path)
+    assert done.returncode == 0, done
+    resolved = tables((tmp_path / "runs" / "tiny-quick" / "recipe.toml").read_text())
+    assert (resolved["train"]["images"], resolved["data"]["batch"], resolved["options"]["pool"]) == (4, 2, 0)
+    assert "quick" not in resolved
+    recipe(tmp_path)
+    ganzoo("run", "tiny.toml", "--quick", cwd=tmp_path).mistake("tiny.toml has no [quick] table")
+
+
+def test_a_finished_run_is_never_overwritten(place, finished, ganzoo):
+    run, _ = finished
+    before = content(run)
+    ganzoo("run", "tiny.toml", cwd=place).mistake("runs/tiny exists", "--resume", "--out")
+    ganzoo("run", run, cwd=place).mistake("tiny exists", "--resume")
+    assert content(run) == before
+
+
+@pytest.mark.parametrize(
+    "change", ["data.batch=4", "options.lr=0.1", "train.seed=3", "train.constant=0.9", "data.size=64", "model=other"]
+)
+def test_what_changes_the_mathematics_is_refused(place, finished, ganzoo, change):
+    run, _ = finished
+    before = content(run)
+    words = ["There is no model"] if "model" in change else [f"{change.split('=')[0]} cannot change", "train.images"]
+    ganzoo("run", run, "--resume", "--set", change, cwd=place).mistake(*words)
+    assert content(run) == before
+
+
+def test_a_run_can_be_made_longer(place, finished, ganzoo):
+    run = shutil.copytree(finished[0], place / "longer")
+    before = read_log(run)
+    # as it was begun, with --resume and more images; a change to what it is already is none
+    done = ganzoo(
+        *("run", "tiny.toml", "--out", run, "--resume", "--set", "data.batch=2", "--set", "train.images=30"), cwd=place
+    )
+    assert done.returncode == 0, done
+    assert "Going on from image 24 of 30" in done.stdout
+    assert read_log(run)[:6] == before
+    assert [line["images"] for line in read_log(run)[6:]] == [28, 30]
+    assert checkpoint.latest(run).name == "000000030"
+    assert tables((run / "recipe.toml").read_text())["train"]["images"] == 30
+
+
+def test_a_recipe_that_was_edited_meanwhile_does_not_change_a_run(place, finished, ganzoo, recipe):
+    run = shutil.copytree(finished[0], place / "edited")
+    recipe(place, {"train.keep": 2, "options.lr": 0.5, "train.precision": "64"}, name="edited.toml")
+    done = ganzoo("run", "edited.toml", "--out", "edited", "--resume", "--set", "train.images=26", cwd=place)
+    assert done.returncode == 0, done
+    assert "Not taken from edited.toml: options.lr, train.precision" in done.stdout
+    weights, _ = checkpoint.load_networks(checkpoint.latest(run))
+    assert {str(value.dtype) for value in weights.values()} == {"torch.float32"}
+    assert read_log(run)[-1]["lr"]["G"] <= 2e-4
+
+
+@pytest.mark.parametrize(("number", "code", "workers"), [(signal.SIGTERM, 143, 0), (signal.SIGINT, 130, 2)])
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(place, start, ganzoo, number, code, workers):
+    run = place / f"stopped by {number.name}"
+    endless = ("--set", "train.images=400000", "--set", f"data.workers={workers}")
+    process = start("run", "tiny.toml", "--out", run.name, *endless, cwd=place)
+    process.until(lambda: (run / "log.jsonl").exists() and read_log(run))
+    process.send(number)
+    done = process.wait()
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    said = re.fullmatch(r"Stopped and saved at image ([\d,]+)\. Go on with: ganzoo (run .* --resume)\n", done.stderr)
+    assert said, done.stderr
+    images = int(said[1].replace(",", ""))
+    assert checkpoint.latest(run).name == f"{images:09d}"
+    status = json.loads((run / "status.json").read_text())
+    assert (status["state"], status["images"]) == ("stopped", images)
+    resumed = ganzoo(*shlex.split(said[2]), "--set", f"train.images={images + 4}", cwd=place)
+    assert resumed.returncode == 0, resumed
+    assert f"Going on from image {images} of {images + 4}" in resumed.stdout
+    seen = [line["images"] for line in read_log(run)]
+    assert seen == sorted({*range(4, images + 5, 4), images + 4})
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
