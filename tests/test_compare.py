@@ -1,0 +1,42 @@
+"""Runs side by side: the same pictures through each, one page, figures that are each run's own."""
+
+import json
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def runs(ganzoo, recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    world = {"data.source": "landscapes", "train.images": 4}
+    recipe(folder, world)
+    recipe(folder, world | {"options.cycle": 0.0, "options.identity": 0.0}, name="direct.toml")
+    recipe(folder, world | {"data.size": 48}, name="larger.toml")
+    for name in ("tiny", "direct", "larger"):
+        assert ganzoo("run", f"{name}.toml", "--out", name, cwd=folder).returncode == 0
+    return folder
+
+
+def test_figures_are_those_of_evaluate(ganzoo, runs):
+    found = json.loads(ganzoo("compare", "tiny", "direct", "--json", cwd=runs).stdout)
+    assert list(found) == ["tiny", "direct"]
+    for name, figures in found.items():
+        assert figures == json.loads(ganzoo("evaluate", name, "--json", cwd=runs).stdout)
+    assert found["tiny"]["photo->painting"]["l1"] != found["direct"]["photo->painting"]["l1"]
+
+
+def test_page_stands_alone_and_is_not_overwritten(ganzoo, runs):
+    assert ganzoo("compare", "tiny", "direct", "--out", "page.html", cwd=runs).returncode == 0
+    page = (runs / "page.html").read_text()
+    assert len(re.findall(r'<img src="data:image/webp;base64,', page)) == 2
+    assert not re.findall(r'(?:src|href)="https?:', page)
+    assert "tiny" in page and "direct" in page
+    ganzoo("compare", "tiny", "direct", "--out", "page.html", cwd=runs).mistake(
+        "page.html exists and is not overwritten"
+    )
+
+
+def test_runs_that_cannot_be_set_side_by_side(ganzoo, runs):
+    ganzoo("compare", "tiny", "larger", cwd=runs).mistake("larger was trained at 48 px, tiny at 32 px")
+    ganzoo("compare", "tiny", "nothing", cwd=runs).mistake("There is no run nothing")
