@@ -28,5 +28,5 @@ def wanted(spec: DataSpec, target: str) -> dict[str, bool]:
             raise GanzooError(f'"{word}" says only what a picture should not be. Say which instead: {others}.')
         for label, value in ({other: other == name for other in group} or {name: there}).items():
             if asked.setdefault(label, value) != value:
-                raise GanzooError(f'"{target}" contradicts itself about {label}: {name} cannot be asked for as well.')
+                raise GanzooError(f'"{target}" contradicts itself about {label}. Leave out one of its words.')
     return asked

@@ -34,7 +34,7 @@ def evaluate(
         return evaluate_labels(trainer, source, data, progress)
     tests = held_out(source, data, trainer.spec, trainer.multiple)
     if not trainer.directions():
-        return trainer.figures(tests) | evaluate_generated(trainer, source, data, progress)
+        return trainer.figures(tests) | evaluate_generated(trainer, source, data, tests, progress)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     directions = trainer.directions()
     total = sum(len(tests[here]) for here, _ in directions)
@@ -62,34 +62,53 @@ def evaluate(
 
 
 def evaluate_generated(
-    trainer: Trainer, source: Source, data: DataOptions, progress: Callable[[int, int], None] | None = None
+    trainer: Trainer,
+    source: Source,
+    data: DataOptions,
+    tests: dict[str, list[Tensor]],
+    progress: Callable[[int, int], None] | None = None,
 ) -> Figures:
-    """What a classifier, trained on the real training split, finds in new pictures; nothing where there are no labels.
+    """What a classifier, trained on the real training split, finds in pictures that are made from nothing.
 
     Of a model that knows labels, `asked`: the share of pictures, as many for every target, that are what was asked for.
     Of another, `sure`: the share in which it is sure of all labels, and `covered`: the share of labels that it is sure
-    to have found at all. `classifier_on_real`: how often it is right about real test pictures.
+    to have found at all. `classifier_on_real`: how often it is right about real test pictures. Where the source has no
+    labels only `spread`, the mean L1 between two pictures. `_on_real` are the same of real test pictures.
     """
     spec = trainer.spec
-    if not spec.labels:
+    if spec.domains != ("image",):
         return {}
-    judge = train_classifier(source, data, spec, progress=progress)
     torch.manual_seed(0)
+    if not spec.labels:
+        spread = {
+            "spread": _spread(_generated(trainer, GENERATED)),
+            "spread_on_real": _spread(torch.stack(tests["image"])),
+        }
+        return {"generated": spread}
+    judge = train_classifier(source, data, spec, progress=progress)
     if trainer.kind(trainer.config) == "labelled":
         shares = []
         for target in targets(spec):
             asked = wanted(spec, target)
             found = judge.labels(_generated(trainer, GENERATED // len(targets(spec)), target))
             right = [found[:, spec.labels.index(name)] == there for name, there in asked.items()]
-            shares.append(torch.stack(right).all(dim=0).float().mean().item())
+            shares.append(_share(torch.stack(right).all(dim=0)))
         figures = {"asked": sum(shares) / len(shares)}
     else:
         images = _generated(trainer, GENERATED)
-        sure = judge.sure(images)
-        labels = judge.labels(images)[sure]
-        figures = {"sure": sure.float().mean().item(), "covered": labels.any(dim=0).float().mean().item()}
+        sure, sure_on_real = judge.sure(images), judge.sure(torch.stack(tests["image"]))
+        covered = judge.labels(images)[sure].any(dim=0)
+        figures = {"sure": _share(sure), "sure_on_real": _share(sure_on_real), "covered": _share(covered)}
     known = judge.accuracy.values()
     return {"generated": figures | ({"classifier_on_real": sum(known) / len(known)} if known else {})}
+
+
+def _share(flags: Tensor) -> float:
+    return flags.float().mean().item()
+
+
+def _spread(images: Tensor) -> float:
+    return _l1(images[1:], images[:-1]) if len(images) > 1 else 0.0
 
 
 def _generated(trainer: Trainer, count: int, label: str | None = None) -> Tensor:
@@ -117,7 +136,8 @@ def evaluate_labels(
         for group in spec.groups:
             if sum(own[name] for name in group) != 1:  # such as no hair: no colour to keep or to change
                 own |= dict.fromkeys(group, nan)
-        answers = _answers(source, picture, data, spec, trainer.multiple)
+        unknown = any(isnan(value) for value in own.values())
+        answers = {} if unknown else _answers(source, picture, data, spec, trainer.multiple)
         for target in rows:
             asked = wanted(spec, target)
             if any(isnan(own[name]) for name in asked) or all(own[name] == there for name, there in asked.items()):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -49,8 +50,9 @@ class Result:
         """Its error message, after checking that it is a sentence with these words, told with this exit code."""
         assert self.returncode == code, self
         assert "Traceback" not in self.stdout + self.stderr, self
-        assert self.stderr.count("Error: ") == 1, self
-        message = self.stderr.split("Error: ")[1]
+        _, *messages = re.split(r"^Error: ", self.stderr, flags=re.MULTILINE)
+        assert len(messages) == 1, self
+        message = messages[0]
         for word in words:
             assert word in message, f"{word!r} is not in: {message}"
         return message

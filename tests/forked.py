@@ -3,6 +3,7 @@
 Run through `runpy.run_path` with the globals `args`, `cwd`, `env`, `log` (a path stem) and `largest` (bytes of a file).
 """
 
+import multiprocessing
 import os
 import resource
 import sys
@@ -14,6 +15,7 @@ env: dict[str, str]
 log: Path
 largest: int | None
 
+multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # the usual one, not the server's
 os.setsid()
 os.chdir(cwd)
 os.environ.update(env)

@@ -137,8 +137,18 @@ def _closing(folder: Path) -> str:
         figures = {}
     for direction, values in figures.items():
         if "asked" in values:
-            if direction == "mean":
-                lines.append(f"Asked label there: {values['asked']:.0%}, others kept: {values['kept']:.0%}")
+            if direction in ("mean", "generated"):
+                kept = f", others kept: {values['kept']:.0%}" if "kept" in values else ""
+                lines.append(f"Label that was asked for is there: {values['asked']:.0%}{kept}")
+        elif "sure" in values:
+            lines.append(
+                f"New pictures that show a label beyond doubt: {values['sure']:.0%} "
+                f"(real ones: {values['sure_on_real']:.0%}); labels among them: {values['covered']:.0%}"
+            )
+        elif "spread" in values:
+            lines.append(
+                f"L1 between two new pictures: {values['spread']:.3f} (real ones: {values['spread_on_real']:.3f})"
+            )
         elif "l1_identity" in values:
             lines.append(
                 f"{direction}: L1 to the truth {values['l1']:.3f} (doing nothing: {values['l1_identity']:.3f}), "
@@ -146,6 +156,12 @@ def _closing(folder: Path) -> str:
             )
         elif "cycle_l1" in values:
             lines.append(f"{direction}: L1 of the way there and back {values['cycle_l1']:.3f}")
+        else:
+            both = [(name, values.get(f"{name}_identity")) for name in values]
+            lines += [
+                f"{n}: {values[n]:.3f} (doing nothing: {nothing:.3f})" for n, nothing in both if nothing is not None
+            ]
     lines.append(f"Look at it:   {folder / 'report.html'}")
-    lines.append(f"Use it:       ganzoo translate {folder} PICTURES OUTPUT")
+    use = f"generate {folder}" if "generated" in figures else f"translate {folder} PICTURES"
+    lines.append(f"Use it:       ganzoo {use} OUTPUT")
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """Batches as a function of the clock: image number i of a run is always the same picture, cropped the same way."""
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
@@ -90,11 +91,18 @@ def batches(draws: Draws, clock: Clock, stop: int, pin: bool = False) -> Iterato
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin,
+        worker_init_fn=_deaf,
     )
     for batch in loader:
         if isinstance(batch, GanzooError):
             raise batch
         yield batch
+
+
+def _deaf(worker: int) -> None:
+    """Ctrl-C reaches the workers too, but it is the training that finishes its step and then ends them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Shares:

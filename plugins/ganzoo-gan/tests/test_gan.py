@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from ganzoo import GanzooError, recipe, sheet
 from ganzoo.clock import Clock
+from ganzoo.data.sources import open_source
 from ganzoo.evaluate import evaluate
+from ganzoo.options import DataOptions
 from ganzoo.testing import build, check_model, random_batch
 from ganzoo.trainer import DataSpec
 
@@ -213,9 +215,13 @@ def test_mistakes_are_told():
 
 
 def test_sheets_and_figures_without_labels():
+    """A row for each test picture; how much the pictures differ, where no label says what they should be."""
     trainer = make("gan", IMAGES).trainer
-    assert evaluate(trainer, None, None) == {}
-    picture = sheet.draw(trainer, {}, False, "title")
+    data = DataOptions(source="landscapes", size=32)
+    opened = open_source(data, "images")
+    figures = evaluate(trainer, opened.source, data)["generated"]
+    assert figures.keys() == {"spread", "spread_on_real"} and 0 < figures["spread"] < figures["spread_on_real"] < 1
+    picture = sheet.draw(trainer, {"image": [torch.zeros(3, 32, 32)] * 4}, False, "title")
     assert picture.width > picture.height > 4 * 64
 
 

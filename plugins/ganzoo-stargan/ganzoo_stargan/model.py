@@ -40,6 +40,9 @@ class StarGANOptions(Options):
     """weight of telling the labels: of real pictures for the discriminator, of made ones for the generator"""
     reconstruction: Weight = 10.0
     """weight of the way back to the original picture (L1)"""
+    noise: Weight = 0.0
+    """standard deviation of noise over what the discriminator sees in training, against invisible changes that only its
+    classifier takes for the label; not the paper's"""
     lr: Weight = 1e-4
     """learning rate of Adam"""
     discriminator_lr: Weight | None = None
@@ -93,7 +96,7 @@ class StarGAN(Trainer):
         real, labels = batch["image"], batch["label"]
         carry["mask"], carry["target"] = self.draw_targets(labels)
         fake = self.paint(real, carry["target"], carry["mask"])
-        (on_real, classes), (on_fake, _) = self.D(real), self.D(fake)
+        (on_real, classes), (on_fake, _) = self.seen(real), self.seen(fake)
         terms = {
             "judge": self.config.adversarial * self.gan.discriminator(on_real, on_fake),
             "classify_real": self.config.classification * self.classification(classes, labels),
@@ -107,7 +110,7 @@ class StarGAN(Trainer):
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
         real, mask, target = batch["image"], carry["mask"], carry["target"]
         fake = self.paint(real, target, mask)
-        logits, classes = self.D(fake)
+        logits, classes = self.seen(fake)
         back = self.paint(fake, self.within(batch["label"], mask), mask)
         return {
             "fool": self.config.adversarial * self.gan.generator(logits),
@@ -141,6 +144,12 @@ class StarGAN(Trainer):
         planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
         drawn = self.G(torch.cat([images, planes], dim=1))
         return (images + 2 * drawn).clamp(-1, 1) if self.config.residual else drawn
+
+    def seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What D says of pictures in training."""
+        if self.config.noise:
+            images = images + self.config.noise * self.clock.randn(*images.shape, like=images)
+        return self.D(images)
 
     def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each softmax set, binary cross-entropy summed over other labels; mean over the pictures."""

@@ -49,7 +49,7 @@ def make(spec, batch=4, **options):
     "options",
     [
         {},
-        {"loss": "hinge", "discriminator_steps": 1, "reconstruction": 3.0, "residual": True},
+        {"loss": "hinge", "discriminator_steps": 1, "reconstruction": 3.0, "residual": True, "noise": 0.2},
         {"generator": {"name": "unet", "width": 4}, "discriminator_layers": 5},
     ],
 )

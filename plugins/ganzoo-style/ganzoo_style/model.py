@@ -138,12 +138,6 @@ class Style(Trainer):
         """The picture, `count` times."""
         return (self.start + self.change).clamp(-1, 1).expand(count, -1, -1, -1)
 
-    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        raise GanzooError(
-            "This model was trained for its one picture and translates no other: begin a new run with that picture "
-            "as the content. `ganzoo generate RUN` writes the picture it has made."
-        )
-
     def directions(self) -> list[tuple[str, str]]:
         return []
 
@@ -167,7 +161,7 @@ class Style(Trainer):
                 figures = {"style": _relative(grams[0], grams[2]), "style_identity": _relative(grams[1], grams[2])}
             if layers:
                 figures["content"] = _relative(*([found[layer] for layer in layers] for found in (of_made, of_content)))
-        return {"->".join(self.domains): figures}
+        return {"generated": figures}
 
 
 def gram(features: Tensor) -> Tensor:

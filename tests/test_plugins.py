@@ -1,0 +1,194 @@
+"""Plugins as strangers publish them: installed packages, whole and broken ones, beside each other."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ganzoo.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+HOOK = """
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_{kind}s(register):
+    register("{name}", "{target}", summary="{summary}")
+"""
+CYCLEGAN = "ganzoo_cyclegan.model:CycleGAN"
+
+
+def registering(kind, name, target, summary="from elsewhere"):
+    return HOOK.format(kind=kind, name=name, target=target, summary=summary)
+
+
+BROKEN = {  # plugin -> its __init__, the reason that is told
+    "noimport": ("import there_is_no_such_module", "ModuleNotFoundError: No module named 'there_is_no_such_module'"),
+    "quits": ("raise SystemExit(3)", "SystemExit: 3"),
+    "syntax": ("def (", "SyntaxError"),
+    "numbered": (registering("model", "numbered", "7").replace('"7"', "7"), "the target of model \"numbered\" is 7"),
+    "homeless": (registering("model", "homeless", "ganzoo_homeless"), 'it should be "package.module:Name"'),
+    "failing": (registering("loss", "x", "y:z").replace("losss", "losses").replace('"y:z"', "1 / 0"), "ZeroDivisionError"),
+    "unhooked": (registering("paintbrush", "x", "y:z"), "register_paintbrushs"),
+    "twice": (
+        registering("model", "twin", "a:B") + '    register("twin", "c:D")\n',
+        'ValueError: it registers the model "twin" twice',
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, plugin):
+    """A folder of strangers' packages: all the broken ones, one whole one, one that takes the name cyclegan."""
+    folder = tmp_path_factory.mktemp("site")
+    for name, (text, _) in BROKEN.items():
+        plugin(folder, name, {"__init__": text})
+    plugin(folder, "member", {"__init__": "class Thing: ..."}, entry="ganzoo_member:Thing")
+    plugin(folder, "rival", {"__init__": registering("model", "cyclegan", CYCLEGAN, summary="mine")})
+    plugin(folder, "late", {"__init__": registering("generator", "late", "ganzoo_late.net:Late"), "net": "import no_such"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def env(site):
+    return {"PYTHONPATH": str(site)}
+
+
+def test_broken_plugins_are_lines_and_the_others_work(site, env, start):
+    text = start("list", cwd=site, env=env | {"COLUMNS": "300"}, installed=True).wait()
+    assert text.returncode == 0, text
+    assert "Traceback" not in text.stdout + text.stderr
+    listing = json.loads(start("list", "--json", cwd=site, env=env, installed=True).wait().stdout)
+    reasons = {broken["plugin"]: broken["reason"] for broken in listing["broken"]}
+    assert reasons.keys() == {*BROKEN, "member"}
+    for name, (_, reason) in BROKEN.items():
+        assert reason in reasons[name], name
+        assert f"broken {name} (ganzoo-{name} 0.5) does not load: " in text.stdout
+    assert "it should name a module" in reasons["member"]
+    names = [model["name"] for model in listing["models"]]
+    assert "twin" not in names, "nothing of a broken plugin is left"
+    assert {(m["distribution"], m["version"]) for m in listing["models"] if m["name"] == "cyclegan"} == {
+        ("ganzoo-cyclegan", "0.1.0"),
+        ("ganzoo-rival", "0.5"),
+    }
+    assert {"resnet", "unet", "late"} <= {part["name"] for part in listing["generators"]}
+
+
+def test_a_broken_plugin_does_not_hinder_a_run_and_is_named_beside_an_unknown_name(tmp_path, env, ganzoo, recipe):
+    recipe(tmp_path, {"train.images": 4, "model": "ganzoo-cyclegan/cyclegan"})
+    done = ganzoo("run", "tiny.toml", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done
+    recipe(tmp_path, {"model": "numberd"})
+    ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('no model "numberd"', "Broken plugins", "numbered", "ganzoo list")
+
+
+def test_two_plugins_with_one_name_are_refused_at_use(tmp_path, env, ganzoo, recipe):
+    recipe(tmp_path)
+    for args in (("run", "tiny.toml"), ("show", "cyclegan")):
+        ganzoo(*args, cwd=tmp_path, env=env).mistake('"ganzoo-cyclegan/cyclegan" and "ganzoo-rival/cyclegan"')
+    shown = ganzoo("show", "ganzoo-rival/cyclegan", "--json", cwd=tmp_path, env=env)
+    assert json.loads(shown.stdout)["distribution"] == "ganzoo-rival"
+
+
+def test_what_was_trained_with_a_qualified_name_loads_again(tmp_path, env, ganzoo, recipe, pictures):
+    recipe(tmp_path, {"train.images": 2, "model": "ganzoo-rival/cyclegan"})
+    assert ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env).returncode == 0
+    assert json.loads((tmp_path / "out" / "env.json").read_text())["plugin"]["distribution"] == "ganzoo-rival"
+    done = ganzoo("translate", "out", pictures / "testA", "translated", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done
+
+
+def test_a_plugin_that_is_gone_is_asked_for(tmp_path, env, ganzoo, recipe, plugin, pictures):
+    alone = plugin(tmp_path / "site", "sketch", {"__init__": registering("model", "sketch", CYCLEGAN)})
+    recipe(tmp_path, {"train.images": 2, "model": "sketch"})
+    assert ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=alone).returncode == 0
+    for args in (("translate", "out", pictures / "testA", "translated"), ("evaluate", "out")):
+        ganzoo(*args, cwd=tmp_path).mistake('"sketch" of ganzoo-sketch 0.5', "pip install ganzoo-sketch")
+
+
+def test_a_part_that_does_not_import_is_told_when_it_is_used(tmp_path, env, ganzoo, recipe):
+    recipe(tmp_path, {"model": "ganzoo-cyclegan/cyclegan", "options.generator": "late"})
+    ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake(
+        "options.generator", 'The generator "late" of ganzoo-late 0.5 does not load', "No module named 'no_such'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "models", "broken"),
+    [("", set(), set()), ("rival", {"ganzoo-rival"}, set()), ("ganzoo-cyclegan, quits", {"ganzoo-cyclegan"}, {"quits"})],
+)
+def test_some_plugins_only(site, monkeypatch, chosen, models, broken):
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("GANZOO_LOAD_PLUGINS", chosen)
+    found = Registry()
+    assert {entry.distribution for entry in found.entries if entry.kind == "model"} == models
+    assert {plugin.plugin for plugin in found.broken} == broken
+    assert "resnet" in found.names("generator")
+
+
+@pytest.mark.parametrize("args", [["list"], ["--help"], ["list", "--json"], ["run", "--help"], ["data", "list"], ["--version"]])
+def test_what_only_lists_imports_no_torch(args):
+    code = "import sys, ganzoo.cli\nsys.argv = ['ganzoo', *sys.argv[1:]]\ntry:\n    ganzoo.cli.main()\nexcept SystemExit as end:\n"
+    code += "    assert not end.code\n    assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_show_tells_every_option(tmp_path, ganzoo):
+    facts = json.loads(ganzoo("show", "cyclegan", "--json", cwd=tmp_path).stdout)
+    assert (facts["kind"], facts["data"], facts["package"]) == ("model", "unpaired", "ganzoo-cyclegan 0.1.0")
+    assert "arXiv:1703.10593" in facts["paper"]
+    options = {option["name"]: option for option in facts["options"]}
+    assert options["pool"]["default"] == 50
+    assert {"generator", "cycle", "identity", "loss", "lr"} <= options.keys()
+    for option in facts["options"]:
+        assert option["type"]
+        assert option["meaning"]
+    assert {"paper", "official"} <= facts["presets"].keys()
+    text = ganzoo("show", "cyclegan", cwd=tmp_path, env={"COLUMNS": "200"}).stdout
+    for name, option in options.items():
+        assert name in text
+        assert option["meaning"][:30] in text
+    part = json.loads(ganzoo("show", "resnet", "--json", cwd=tmp_path).stdout)
+    assert part["kind"] == "generator"
+    assert {option["name"]: option["default"] for option in part["options"]}["width"] == 64
+    ganzoo("show", "resnat", cwd=tmp_path).mistake('"resnat"', "ganzoo list")
+
+
+def literals(path):
+    """Every text in a module but its docstrings, and every name that it imports."""
+    tree = ast.parse(path.read_text())
+    docs = {ast.get_docstring(n, clean=False) for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in docs:
+            yield node.lineno, node.value
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, node.module or ""
+
+
+def test_the_core_names_no_plugin():
+    """No import of one, no text equal to a model's name; messages may say what to install."""
+    projects = [tomllib.loads(p.read_text())["project"] for p in sorted((ROOT / "plugins").glob("*/pyproject.toml"))]
+    packages = {package for project in projects for package in project["entry-points"]["ganzoo"].values()}
+    models = {entry.name for entry in Registry().entries if entry.kind == "model"}
+    assert "ganzoo_cyclegan" in packages
+    assert "cyclegan" in models
+    named = re.compile(rf"\b({'|'.join(sorted(packages))})\b")
+    files = sorted((ROOT / "ganzoo").rglob("*.py"))
+    assert len(files) > 30
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for path in files
+        for line, text in literals(path)
+        if named.search(text) or text in models
+    ]
+    assert not found
