@@ -96,7 +96,7 @@ class Translator:
         """(batch, channels, height, width) in [-1, 1], any height and width, to the same in the target domain."""
         parameter = next(self.trainer.parameters())
         height, width = images.shape[-2:]
-        padded = _pad(images.to(parameter), self.trainer.multiple)
+        padded = _pad(images.to(parameter), self.trainer.multiple, self.spec.size)
         with self.trainer.inference():
             return self.trainer.translate(padded, source, target)[..., :height, :width]
 
@@ -229,10 +229,15 @@ def _write(image: Image.Image, path: Path) -> None:
         raise GanzooError(f"{path} cannot be written ({error}).") from error
 
 
-def _pad(images: Tensor, multiple: int) -> Tensor:
-    """Right and below to multiples, mirrored where the picture is large enough for it, else repeating its edge."""
+def _pad(images: Tensor, multiple: int, size: int) -> Tensor:
+    """Right and below to multiples, mirrored where the picture is large enough for it, else repeating its edge.
+
+    To two multiples at least if the networks were trained on that `size`: norms and mirrored borders need more than one
+    position inside.
+    """
     height, width = images.shape[-2:]
-    below, right = -height % multiple, -width % multiple
+    least = 2 * multiple if 2 * multiple <= size else multiple
+    below, right = (max(least - side, -side % multiple) for side in (height, width))
     mode = "reflect" if below < height and right < width else "replicate"
     return F.pad(images, (0, right, 0, below), mode=mode) if below or right else images
 

@@ -192,20 +192,33 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
 def held_out(
     source: Source, data: DataOptions, spec: DataSpec, multiple: int, count: int | None = None
 ) -> dict[str, list[Tensor]]:
-    """The first `count` test pictures of each domain (all by default), each (channels, height, width) in [-1, 1]."""
-    return {
-        domain: [image for _, image in islice(held_out_pictures(source, data, spec, multiple, domain), count)]
-        for domain in spec.domains
-    }
+    """The first `count` test pictures of each domain (all by default), each (channels, height, width) in [-1, 1].
+
+    Where the source knows the truth, one index shows the same thing in all domains, also after broken ones are skipped.
+    """
+    together = [spec.domains] if source.truth else [(domain,) for domain in spec.domains]
+    found = {}
+    for domains in together:
+        rows = list(islice(_rows(source, data, spec, multiple, *domains), count))
+        found |= {domain: [row[place][1] for row in rows] for place, domain in enumerate(domains)}
+    return found
 
 
 def held_out_pictures(
     source: Source, data: DataOptions, spec: DataSpec, multiple: int, domain: str
 ) -> Iterator[tuple[Picture, Tensor]]:
     """The test pictures of a domain as what they are and as the networks see them."""
-    for picture in source.pictures("test", domain):
+    return (row[0] for row in _rows(source, data, spec, multiple, domain))
+
+
+def _rows(
+    source: Source, data: DataOptions, spec: DataSpec, multiple: int, *domains: str
+) -> Iterator[list[tuple[Picture, Tensor]]]:
+    """One test picture of each of these domains at a time, as what it is and as the networks see it."""
+    for pictures in zip(*(source.pictures("test", domain) for domain in domains), strict=True):
         try:
-            yield picture, plain_tensor(picture, data, spec.channels[domain], multiple)
+            channels = (spec.channels[domain] for domain in domains)
+            yield [(p, plain_tensor(p, data, c, multiple)) for p, c in zip(pictures, channels, strict=True)]
         except GanzooError as error:
             if data.broken == "stop":
                 raise

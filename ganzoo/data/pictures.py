@@ -40,21 +40,22 @@ class Picture:
 
 
 def find_pictures(folder: Path, recursive: bool = True) -> list[Path]:
-    """The picture files in a folder, in natural order (2 before 10). Hidden ones are left out."""
+    """The picture files in a folder, in natural order (2 before 10). Hidden ones, and hidden folders, are left out."""
     found = folder.rglob("*") if recursive else folder.glob("*")
-    files = [p for p in found if p.suffix.lower() in EXTENSIONS and p.is_file() and not p.name.startswith(".")]
-    return sorted(files, key=lambda path: natural(str(path.relative_to(folder))))
+    names = {p: p.relative_to(folder) for p in found if p.suffix.lower() in EXTENSIONS and p.is_file()}
+    shown = [path for path, name in names.items() if not any(part.startswith(".") for part in name.parts)]
+    return sorted(shown, key=lambda path: natural(str(names[path])))
 
 
 def natural(text: str) -> list[tuple[int, int | str]]:
     """A key that sorts numbers inside text by value."""
-    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in _pieces(text)]
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in _pieces(text)]
 
 
 def _pieces(text: str) -> Iterator[str]:
     piece = ""
     for character in text:
-        if piece and piece.isdigit() != character.isdigit():
+        if piece and piece.isdecimal() != character.isdecimal():
             yield piece
             piece = ""
         piece += character

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import nn
+
 from ganzoo.data import archives
 from ganzoo.data.pictures import Picture
 from ganzoo.errors import GanzooError
@@ -60,6 +62,12 @@ class Opened:
     @property
     def spec(self) -> DataSpec:
         domains, channels = self.source.domains, self.data.channels
+        for name in domains:
+            if "." in name or hasattr(nn.ModuleDict, name):
+                raise GanzooError(
+                    f'"{name}" cannot be the name of a domain, because networks are kept under it. Rename its folder, '
+                    "or give trainA, trainB ... names with data.domains."
+                )
         if isinstance(channels, dict):
             for name in channels:
                 if name not in domains:

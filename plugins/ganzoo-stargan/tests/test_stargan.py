@@ -49,7 +49,14 @@ def make(spec, batch=4, **options):
     "options",
     [
         {},
-        {"loss": "hinge", "discriminator_steps": 1, "reconstruction": 3.0, "residual": True, "noise": 0.2},
+        {
+            "loss": "hinge",
+            "discriminator_steps": 1,
+            "reconstruction": 3.0,
+            "residual": True,
+            "noise": 0.2,
+            "noise_images": 20,
+        },
         {"generator": {"name": "unet", "width": 4}, "discriminator_layers": 5},
     ],
 )

@@ -1,0 +1,274 @@
+"""`ganzoo translate` and `ganzoo evaluate`: every kind of picture, with its name and size, and nothing overwritten."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ganzoo as package
+from ganzoo import checkpoint, recipe
+from ganzoo.data.pictures import convert, to_tensor
+from ganzoo.translate import Translator
+
+SIZES = {  # name -> (width, height) as seen, after turning
+    "a.jpg": (40, 40),
+    "grey.jpg": (37, 53),
+    "b.PNG": (33, 35),
+    "sub/palette.png": (30, 50),
+    "sub/alpha.png": (31, 29),
+    "sub/deep/sixteen.png": (20, 21),
+    "grey-alpha.png": (36, 36),
+    "see-through.png": (20, 24),
+    "c.webp": (64, 48),
+    "d.bmp": (50, 51),
+    "e.tiff": (41, 17),
+    "sixteen.tif": (23, 22),
+    "f.ppm": (19, 90),
+    "turned.jpg": (24, 60),
+    "one wide.png": (1, 37),
+    "one high.png": (53, 1),
+    "one.png": (1, 1),
+    "x² ½.png": (9, 9),
+}
+
+
+def noise(size, channels=3):
+    width, height = size
+    return (np.random.default_rng(0).random((height, width, channels)) * 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A folder of all kinds of pictures, a file that is none, and a hidden one."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "sub" / "deep").mkdir(parents=True)
+    colour = {name: Image.fromarray(noise(size)) for name, size in SIZES.items()}
+    saved = {
+        "grey.jpg": colour["grey.jpg"].convert("L"),
+        "sub/palette.png": colour["sub/palette.png"].quantize(16),
+        "sub/alpha.png": Image.fromarray(noise(SIZES["sub/alpha.png"], 4)),
+        "grey-alpha.png": Image.fromarray(noise(SIZES["grey-alpha.png"], 2)),
+        "sub/deep/sixteen.png": Image.fromarray(noise((20, 21))[:, :, 0].astype(np.uint16) * 257),
+        "sixteen.tif": Image.fromarray(noise((23, 22))[:, :, 0].astype(np.uint16) * 257),
+        "turned.jpg": colour["turned.jpg"].transpose(Image.Transpose.ROTATE_90),
+    }
+    assert saved["sub/deep/sixteen.png"].mode == "I;16"
+    for name in SIZES:
+        exif = Image.Exif()
+        more = {"exif": exif} if name == "turned.jpg" else {"transparency": (0, 0, 0)} if name == "see-through.png" else {}
+        exif[0x0112] = 6  # to be turned by 90 degrees, so that its height is its width
+        saved.get(name, colour[name]).save(folder / name, **more)
+    (folder / "notes.txt").write_text("no picture")
+    colour["a.jpg"].save(folder / ".hidden.png")
+    (folder / ".thumbs").mkdir()
+    colour["a.jpg"].save(folder / ".thumbs" / "a.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, recipe, ganzoo):
+    """A finished run from A to B, with averaged weights."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe(folder)
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=folder)
+    assert done.returncode == 0, done
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory, run, mixed, ganzoo):
+    folder = tmp_path_factory.mktemp("translated")
+    return folder / "out", ganzoo("translate", run, mixed, folder / "out", "--device", "cpu", cwd=folder)
+
+
+def names(folder):
+    return {str(p.relative_to(folder).as_posix()) for p in folder.rglob("*") if p.is_file()}
+
+
+def pixels(image, channels=3):
+    return np.asarray(convert(image, channels), dtype=np.int16)
+
+
+def test_every_picture_keeps_name_place_and_size(translated):
+    out, done = translated
+    assert done.returncode == 0, done
+    assert f"{len(SIZES)} pictures translated from A to B" in done.stdout
+    assert names(out) == SIZES.keys()
+    for name, size in SIZES.items():
+        with Image.open(out / name) as image:
+            image.load()
+            assert image.size == size, name
+            assert image.getexif().get(0x0112, 1) == 1, "turned already, so it must not say so"
+
+
+def test_the_format_is_what_the_name_says(translated):
+    out, _ = translated
+    formats = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF", "tif": "TIFF", "ppm": "PPM"}
+    for name in SIZES:
+        with Image.open(out / name) as image:
+            assert image.format == formats[name.split(".")[-1].lower()], name
+
+
+def test_nothing_is_overwritten(translated, run, mixed, ganzoo):
+    out, _ = translated
+    before = {name: (out / name).read_bytes() for name in names(out)}
+    ganzoo("translate", run, mixed, out, cwd=out).mistake("exists and is not overwritten", "another output")
+    ganzoo("translate", run, mixed, mixed, cwd=out).mistake("exists and is not overwritten")
+    assert {name: (out / name).read_bytes() for name in names(out)} == before
+
+
+def test_a_broken_picture_is_named_and_the_others_are_done(tmp_path, run, mixed, ganzoo):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.PNG", "c.webp"):
+        shutil.copy(mixed / name, tmp_path / "in")
+    (tmp_path / "in" / "b.PNG").write_bytes((mixed / "b.PNG").read_bytes()[:200])
+    done = ganzoo("translate", run, "in", "out", cwd=tmp_path)
+    done.mistake("in/b.PNG cannot be read as a picture", code=1)
+    assert "2 pictures translated from A to B" in done.stdout
+    assert names(tmp_path / "out") == {"a.jpg", "c.webp"}
+
+
+def test_to_the_other_domain_and_from_file_to_file(tmp_path, run, mixed, translated, ganzoo):
+    (tmp_path / "folder").mkdir()
+    for to, target in (("A", "x.png"), ("B", "y.png"), ("B", "folder")):
+        done = ganzoo("translate", run, mixed / "b.PNG", target, "--to", to, cwd=tmp_path)
+        assert done.returncode == 0, done
+        assert f"1 picture translated from {'A' if to == 'B' else 'B'} to {to}" in done.stdout
+    assert names(tmp_path) == {"x.png", "y.png", "folder/b.PNG"}
+    there = pixels(Image.open(tmp_path / "y.png"))
+    assert (there == pixels(Image.open(translated[0] / "b.PNG"))).all()
+    assert (there != pixels(Image.open(tmp_path / "x.png"))).any()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("a.jpg", "out", "--to", "C"), ['cannot translate to "C"', "It knows: B, A"]),
+        (("nowhere", "out"), ["There is no picture or folder nowhere"]),
+        (("empty", "out"), ["empty holds no pictures"]),
+        (("a.jpg", "x.docx"), ['".docx" is no kind of picture']),
+    ],
+)
+def test_mistakes(tmp_path, run, mixed, ganzoo, args, words):
+    shutil.copy(mixed / "a.jpg", tmp_path)
+    (tmp_path / "empty").mkdir()
+    ganzoo("translate", run, *args, cwd=tmp_path).mistake(*words)
+
+
+def test_from_python(run, mixed, translated):
+    translator = package.load(run)
+    assert translator.directions == [("A", "B"), ("B", "A")]
+    assert translator.images == 24
+    for name in ("b.PNG", "sub/palette.png", "one wide.png"):
+        image = Image.open(mixed / name)
+        made = translator.translate(image)
+        assert made.size == image.size == SIZES[name]
+        assert (pixels(made) == pixels(Image.open(translated[0] / name))).all()
+        assert (pixels(translator.translate(str(mixed / name))) == pixels(made)).all()
+
+
+def test_the_averaged_weights_are_used(run, mixed):
+    weights, _ = checkpoint.load_networks(checkpoint.latest(run))
+    name = "G.B.layers.1.weight"
+    assert not torch.equal(weights[name], weights[f"average.{name}"])
+    assert torch.equal(package.load(run).trainer.state_dict()[name], weights[f"average.{name}"])
+
+
+def test_the_weights_alone_are_enough(tmp_path, run, mixed, translated, ganzoo):
+    shutil.copy(checkpoint.latest(run) / "networks.safetensors", tmp_path / "monet.safetensors")
+    done = ganzoo("translate", "monet.safetensors", mixed / "b.PNG", "b.png", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert (pixels(Image.open(tmp_path / "b.png")) == pixels(Image.open(translated[0] / "b.PNG"))).all()
+
+
+def test_an_older_checkpoint_can_be_chosen(tmp_path, run, mixed):
+    first = package.load(run / "checkpoints" / "000000010")
+    assert first.images == 10
+    picture = mixed / "b.PNG"
+    assert (pixels(first.translate(picture)) != pixels(package.load(run).translate(picture))).any()
+
+
+GENERATORS = [
+    {"name": "resnet", "width": 4, "blocks": 1},
+    {"name": "resnet", "width": 4, "blocks": 1, "upsample": "nearest", "norm": "batch"},
+    {"name": "small", "width": 4},
+    {"name": "unet", "width": 2},
+]
+
+
+@pytest.mark.parametrize("generator", GENERATORS, ids=lambda g: "-".join(map(str, g.values())))
+@pytest.mark.parametrize("size", [(1, 1), (1, 37), (53, 1), (2, 3), (37, 53), (64, 64), (65, 64)])
+def test_any_size_through_any_generator(generator, size):
+    tables = {"model": "cyclegan", "data": {"source": "none", "size": 64}, "options": {"generator": generator}}
+    made_from = recipe.parse(tables | {"train": {"images": 1}})
+    spec = package.DataSpec(("x", "y"), {"x": 3, "y": 3}, 64)
+    translator = Translator(made_from.trainer(made_from.options, spec).eval(), made_from)
+    assert translator.translate(Image.fromarray(noise(size))).size == size
+
+
+def test_padding_leaves_what_needs_none_alone(run):
+    translator = package.load(run)
+    image = torch.rand(1, 3, 64, 48) * 2 - 1
+    with translator.trainer.inference():
+        plain = translator.trainer.translate(image, "A", "B")
+    assert torch.equal(translator.translate_tensor(image, "A", "B"), plain)
+
+
+def test_pictures_become_what_the_networks_take():
+    grey = Image.fromarray(np.array([[0, 65535]], np.uint16))
+    assert to_tensor(convert(grey, 1)).tolist() == [[[-1, 1]]]
+    clear = Image.new("RGBA", (1, 1), (10, 20, 30, 0))
+    assert pixels(clear).tolist() == [[[255, 255, 255]]]
+    assert pixels(clear, 4).tolist() == [[[10, 20, 30, 0]]]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([255, 0, 0])
+    assert pixels(palette).tolist() == [[[255, 0, 0]]]
+    palette.info["transparency"] = 0
+    assert pixels(palette).tolist() == [[[255, 255, 255]]]
+    assert to_tensor(convert(Image.new("L", (2, 1), 255), 3)).shape == (3, 1, 2)
+
+
+def test_channels_for_each_domain(tmp_path, pictures, mixed, recipe, ganzoo):
+    recipe(tmp_path, {"data.channels": {"A": 3, "B": 1}, "options.identity": 0, "train.images": 2})
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done
+    for to, mode in (("A", "RGB"), ("B", "L")):
+        done = ganzoo("translate", "out", mixed, f"to{to}", "--to", to, cwd=tmp_path)
+        assert done.returncode == 0, done
+        assert names(tmp_path / f"to{to}") == SIZES.keys()
+        assert Image.open(tmp_path / f"to{to}" / "b.PNG").mode == mode
+
+
+def test_evaluate_without_truth_tells_the_way_back(run, ganzoo):
+    done = ganzoo("evaluate", run, "--json", cwd=run)
+    assert done.returncode == 0, done
+    figures = json.loads(done.stdout)
+    assert figures.keys() == {"A->B", "B->A"}
+    assert all(values.keys() == {"cycle_l1"} for values in figures.values())
+    assert figures == json.loads((run / "metrics.json").read_text())
+
+
+def test_evaluate_with_truth_stands_beside_doing_nothing(tmp_path, recipe, ganzoo):
+    recipe(tmp_path, {"data.source": "landscapes", "data.root": None, "train.images": 2})
+    assert ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path).returncode == 0
+    figures = json.loads(ganzoo("evaluate", "out", "--json", cwd=tmp_path).stdout)
+    assert figures.keys() == {"photo->painting", "painting->photo"}
+    for values in figures.values():
+        assert values.keys() >= {f"{name}{nothing}" for name in ("l1", "psnr", "ssim") for nothing in ("", "_identity")}
+        assert 0 < values["l1_identity"] < values["l1"] < 1, "after 2 images, doing nothing is still better"
+        assert values["ssim"] < values["ssim_identity"] < 1
+    text = ganzoo("evaluate", "out", cwd=tmp_path, env={"COLUMNS": "120"}).stdout
+    assert f"{figures['photo->painting']['l1']:.4f}" in text
+    assert "doing nothing" in text
+
+
+def test_figures_are_of_pictures_between_0_and_1():
+    from ganzoo.evaluate import compare
+
+    black, grey = -torch.ones(1, 3, 16, 16), torch.zeros(1, 3, 16, 16)
+    assert compare(black, grey)["l1"] == 0.5
+    assert compare(black, grey)["psnr"] == pytest.approx(6.0206, abs=1e-3)
+    assert compare(grey, grey)["ssim"] == pytest.approx(1)
