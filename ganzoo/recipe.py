@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,6 @@ class Recipe:
     def kind(self) -> str:
         """The kind of data that the model needs, one of ganzoo.trainer.KINDS."""
         return self.trainer.kind(self.options)
-
-    def with_data(self, **changes: Any) -> "Recipe":
-        return replace(self, data=DataOptions(**(self.data.model_dump() | changes)))
 
     def tables(self) -> dict[str, Any]:
         """Everything a recipe file would say, as plain values."""

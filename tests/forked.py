@@ -15,7 +15,9 @@ env: dict[str, str]
 log: Path
 largest: int | None
 
-multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # the usual one, not the server's
+multiprocessing.set_start_method(
+    multiprocessing.get_all_start_methods()[0], force=True
+)  # the usual one, not the server's
 os.setsid()
 os.chdir(cwd)
 os.environ.update(env)

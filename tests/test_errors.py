@@ -78,7 +78,9 @@ def test_every_mistyped_key_at_once_with_its_line(tmp_path, ganzoo):
         "[quick]\n"
         "data.bacth = 4\n"
     )
-    message = ganzoo("run", "tiny.toml", "--quick", "--set", "data.flop=true", "--set", "train.keep=0", cwd=tmp_path).mistake(
+    message = ganzoo(
+        "run", "tiny.toml", "--quick", "--set", "data.flop=true", "--set", "train.keep=0", cwd=tmp_path
+    ).mistake(
         "tiny.toml has 11 mistakes",
         'line 5 data.sise: there is no such key. Did you mean "size"?',
         "line 6 data.size: ",
@@ -125,7 +127,9 @@ def test_empty_domain(tmp_path, pictures, fails):
 
 def test_one_domain_only_shows_what_was_expected_and_what_was_found(tmp_path, pictures, fails):
     shutil.copytree(pictures / "trainA", tmp_path / "mine" / "trainA")
-    fails({"data.root": "mine"}, "mine should hold two domains, 1 found: A", "Expected one of", "Found:", "(8 pictures)")
+    fails(
+        {"data.root": "mine"}, "mine should hold two domains, 1 found: A", "Expected one of", "Found:", "(8 pictures)"
+    )
 
 
 def damage(root, way):
@@ -245,7 +249,11 @@ def test_a_checkpoint_of_another_model(tmp_path, trained, ganzoo, recipe):
 def test_what_is_no_run(tmp_path, trained, ganzoo):
     (tmp_path / "empty").mkdir()
     picture = trained / "out" / "samples" / "000000000.png"
-    for run, words in (("nowhere", "There is no run nowhere"), ("empty", "empty is not a run folder"), (picture, "cannot be read")):
+    for run, words in (
+        ("nowhere", "There is no run nowhere"),
+        ("empty", "empty is not a run folder"),
+        (picture, "cannot be read"),
+    ):
         ganzoo("translate", run, picture, "out", cwd=tmp_path).mistake(words)
     ganzoo("evaluate", "nowhere", cwd=tmp_path).mistake("There is no run nowhere")
     ganzoo("report", "empty", cwd=tmp_path).mistake("empty is not a run folder")
@@ -256,10 +264,14 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, trained, ganzoo):
     last = checkpoint.latest(run)
     before = {file.name: file.read_bytes() for file in last.iterdir()}
     networks, training = (len(before[f"{name}.safetensors"]) for name in ("networks", "training"))
-    assert (run / "report.html").stat().st_size < networks < training, "the limit must be met in the middle of a checkpoint"
+    assert (run / "report.html").stat().st_size < networks < training, (
+        "the limit must be met in the middle of a checkpoint"
+    )
     more = ("run", run, "--resume", "--set", "train.images=40")
     full = ganzoo(*more, cwd=tmp_path, largest=(networks + training) // 2)
-    full.mistake("The checkpoint at image 30 cannot be written", "Make room", f"The last good checkpoint is {last}", code=1)
+    full.mistake(
+        "The checkpoint at image 30 cannot be written", "Make room", f"The last good checkpoint is {last}", code=1
+    )
     assert {file.name: file.read_bytes() for file in last.iterdir()} == before
     assert checkpoint.latest(run) == last
     assert not list((run / "checkpoints").glob(".*"))
@@ -280,7 +292,9 @@ def test_a_term_that_is_no_number(tmp_path, ganzoo, recipe, plugin):
     recipe(tmp_path, {"model": "sick", "train.checkpoint_every": 6})
     ill = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env)
     last = checkpoint.latest(tmp_path / "out")
-    ill.mistake('term "cycle_B" of phase "G"', "image 16", "options.lr", f"The last good checkpoint is out{os.sep}", code=1)
+    ill.mistake(
+        'term "cycle_B" of phase "G"', "image 16", "options.lr", f"The last good checkpoint is out{os.sep}", code=1
+    )
     assert last.name == "000000012"
     with safe_open(last / "networks.safetensors", framework="pt") as weights:
         assert all(weights.get_tensor(name).isfinite().all() for name in weights.keys())  # noqa: SIM118
@@ -323,6 +337,11 @@ def test_no_network_but_a_fallback_which_is_said_everywhere(tmp_path, ganzoo, re
 def test_an_archive_that_is_not_the_published_one(tmp_path, pictures, fails):
     with zipfile.ZipFile(tmp_path / "monet2photo.zip", "w") as archive:
         archive.write(pictures / "trainA" / "0.png", "monet2photo/trainA/0.png")
-    data = {"data.source": "monet2photo", "data.fallback": "landscapes", "data.archive": "monet2photo.zip", "data.root": None}
+    data = {
+        "data.source": "monet2photo",
+        "data.fallback": "landscapes",
+        "data.archive": "monet2photo.zip",
+        "data.root": None,
+    }
     env = {"GANZOO_CACHE": str(tmp_path / "cache")}
     fails(data, "monet2photo.zip is not the expected monet2photo", "sha256", "Get it again", env=env)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -124,28 +125,22 @@ def test_two_processes_speak_with_one_voice(one, two):
     assert said.stderr == ""
 
 
-def test_two_processes_go_on_with_what_one_began(place, one, begin):
+def test_torchrun_goes_on_with_what_one_process_began(place, one):
     half = shutil.copytree(one, place / "half")
     shutil.rmtree(half / "checkpoints" / "000000080")
-    done = begin("run", half, "--resume", "--devices", 2).wait()
-    assert done.returncode == 0, done
-    assert done.stdout.count("Going on from image 40 of 80") == 1
-    assert_same_weights(half, one)
-
-
-def test_torchrun_starts_them_too(place, one, start):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-    program = os.path.join(os.path.dirname(sys.executable), "ganzoo")
     done = subprocess.run(
-        [*torchrun, program, "run", "tiny.toml", "--out", "torchrun"],
+        [*torchrun, Path(sys.executable).with_name("ganzoo"), "run", half, "--resume"],
         cwd=place, env=os.environ | {"PYTHONPATH": str(place / "site")}, capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     assert done.returncode == 0, done
+    assert done.stdout.count("Going on from image 40 of 80") == 1
     assert done.stdout.count("report.html") == 1
-    assert_same_weights(place / "torchrun", one)
+    assert json.loads((half / "env.json").read_text())["processes"] == 2
+    assert_same_weights(half, one)
 
 
 def test_a_signal_to_one_stops_and_saves_all(place, begin):
@@ -158,7 +153,7 @@ def test_a_signal_to_one_stops_and_saves_all(place, begin):
     assert checkpoint.load_state(checkpoint.latest(place / "stopped"))["images"] % 4 == 0
 
 
-def test_what_only_the_second_one_meets_is_told_once(place, pictures, begin):
+def test_what_one_of_them_meets_is_told_once(place, pictures, begin):
     broken = shutil.copytree(pictures, place / "broken")
     picture = broken / "trainA" / "0.png"
     picture.write_bytes(picture.read_bytes()[:300])

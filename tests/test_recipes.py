@@ -28,8 +28,9 @@ def test_recipe_says_how_to_run_it(path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_quick_recipe_trains(path):
-    recipe = recipes.read(path, quick=True, changes=["train.device=cpu", "train.precision=32"])
+def test_quick_recipe_trains(path, pictures):
+    here = ["train.device=cpu", "train.precision=32", f"data.root={pictures}"]
+    recipe = recipes.read(path, quick=True, changes=here)
     opened = open_source(recipe.data, recipe.kind)
     torch.manual_seed(0)
     trainer = recipe.trainer(recipe.options, opened.spec)

@@ -1,5 +1,6 @@
 """Nothing is lost: a run that was killed again and again ends as one that never was."""
 
+import contextlib
 import json
 import random
 import shutil
@@ -40,7 +41,8 @@ def content(run):
         name = str(file.relative_to(run))
         if file.suffix == ".safetensors":
             with safe_open(file, framework="np") as tensors:
-                facts = {key: (a.dtype, a.shape, a.tobytes()) for key in tensors.keys() for a in [tensors.get_tensor(key)]}
+                arrays = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+                facts = {key: (array.dtype, array.shape, array.tobytes()) for key, array in arrays.items()}
                 found[name] = (facts, tensors.metadata())
         elif file.is_file():
             found[name] = without_timings(json.loads(file.read_text()))
@@ -87,13 +89,14 @@ def test_the_comparison_sees_what_it_should(straight):
 
 def test_killed_at_random_moments_and_gone_on_with(place, straight, start):
     run = place / "killed"
-    moments = sorted(random.sample(range(4, 56), 4))
+    moments = sorted(random.sample(range(4, 46), 4))
     print(f"killed after images {moments}")  # shown where the test fails
     process = start("run", "tiny.toml", "--out", run, cwd=place)
     for moment in moments:
         process.until(lambda moment=moment: seen(run) >= moment)
-        process.send(signal.SIGKILL)
-        assert process.wait().returncode == -signal.SIGKILL
+        with contextlib.suppress(ProcessLookupError):  # it may have come to its end just now
+            process.send(signal.SIGKILL)
+        assert process.wait().returncode in (-signal.SIGKILL, 0)
         process = start("run", run, "--resume", cwd=place)
     done = process.wait()
     assert done.returncode == 0, done
@@ -124,8 +127,8 @@ def test_a_damaged_checkpoint_is_named_and_can_be_removed(place, straight, ganzo
     shutil.copytree(straight, run)
     last = run / "checkpoints" / "000000060"
     (last / name).write_bytes((last / name).read_bytes()[:-100])
-    message = ganzoo("run", run, "--resume", cwd=place).mistake(str(last / name), "remove its folder", "checkpoint before")
-    assert len(message) < 500
+    refused = ganzoo("run", run, "--resume", cwd=place)
+    refused.mistake(str(last / name), "remove its folder", "checkpoint before")
     shutil.rmtree(last)
     done = ganzoo("run", run, "--resume", cwd=place)
     assert "Going on from image 54 of 60" in done.stdout

@@ -69,7 +69,9 @@ def test_the_log_has_a_line_a_tick(finished):
     seconds = [line["seconds"] for line in lines]
     assert seconds == sorted(seconds)
     # constant for 12 images, then linear to zero; a line tells the rate that the next step has
-    assert [line["lr"]["G"] for line in lines] == pytest.approx([2e-4 * min(1, (24 - i) / 12) for i in (4, 8, 12, 16, 20, 24)])
+    assert [line["lr"]["G"] for line in lines] == pytest.approx(
+        [2e-4 * min(1, (24 - i) / 12) for i in (4, 8, 12, 16, 20, 24)]
+    )
 
 
 def test_samples_show_test_pictures_there_and_back(finished):

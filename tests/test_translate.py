@@ -58,7 +58,9 @@ def mixed(tmp_path_factory):
     assert saved["sub/deep/sixteen.png"].mode == "I;16"
     for name in SIZES:
         exif = Image.Exif()
-        more = {"exif": exif} if name == "turned.jpg" else {"transparency": (0, 0, 0)} if name == "see-through.png" else {}
+        more = (
+            {"exif": exif} if name == "turned.jpg" else {"transparency": (0, 0, 0)} if name == "see-through.png" else {}
+        )
         exif[0x0112] = 6  # to be turned by 90 degrees, so that its height is its width
         saved.get(name, colour[name]).save(folder / name, **more)
     (folder / "notes.txt").write_text("no picture")

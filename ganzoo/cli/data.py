@@ -91,7 +91,9 @@ def check(what: Path) -> None:
             + "\n".join(f"  {p}" for p in problems[:50])
             + "\nRemove or replace these files."
         )
-    click.echo("Everything can be read, and no test picture is among the training pictures.")
+    if findings.untested:
+        click.echo(f"Without test pictures, so tested on those for training: {', '.join(findings.untested)}.")
+    click.echo("Everything can be read, and no picture of a test folder is among the training pictures.")
 
 
 def _sizes(sizes: dict[tuple[int, int], int]) -> str:

@@ -32,7 +32,8 @@ class PatchDiscriminator(Discriminator):
         if size < 3 * 2**layers:  # less would leave one position, which no norm and no last convolution can take
             raise GanzooError(
                 f"A patch discriminator with {layers} layers needs pictures of {3 * 2**layers} px or more, and "
-                f'data.size is {size}: enlarge it, or take fewer layers, e.g. discriminator = {{ name = "patch", layers = 1 }}.'
+                f"data.size is {size}: enlarge it, or take fewer layers, such as "
+                'discriminator = { name = "patch", layers = 1 }.'
             )
         stack: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
         channels = width

@@ -1,0 +1,315 @@
+"""Your own pictures: layouts, order, what a training picture looks like, and that the clock alone decides which."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganzoo import GanzooError
+from ganzoo.clock import Clock
+from ganzoo.data.batches import Draws, batches, held_out, plain_view, train_view
+from ganzoo.data.pictures import find_pictures
+from ganzoo.data.sources import open_source
+from ganzoo.options import DataOptions
+
+DAY2NIGHT = Path(__file__).parents[2] / "shared" / "data" / "day2night"
+
+
+def fill(folder: Path, count: int, first: int = 0):
+    """Pictures 0.png, 1.png, ... of one grey each, `first`, first + 1, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        Image.new("L", (12, 10), first + i).save(folder / f"{i}.png")
+
+
+def opened(root, **options):
+    return open_source(DataOptions(source="folders", root=str(root), **options), "unpaired")
+
+
+def counts(source):
+    return {(split, d): len(source.pictures(split, d)) for d in source.domains for split in ("train", "test")}
+
+
+def layout(root: Path, names: str):
+    for name in names.split():
+        folder, _, count = name.partition(":")
+        fill(root / folder, int(count))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        ("trainA:3 trainB:4 testA:1 testB:2", {"A": (3, 1), "B": (4, 2)}),
+        ("trainA:3 trainB:4 valA:1", {"A": (3, 1), "B": (4, 4)}),
+        ("train/cat:3 train/dog:4 test/cat:1 test/dog:2", {"cat": (3, 1), "dog": (4, 2)}),
+        ("train/cat:3 train/dog:4 val/cat:1", {"cat": (3, 1), "dog": (4, 4)}),
+        ("cat/train:3 cat/test:1 dog/train:4", {"cat": (3, 1), "dog": (4, 4)}),
+        ("cat:3 dog:4 .hidden:2 __MACOSX:2", {"cat": (3, 3), "dog": (4, 4)}),
+        ("cat:100 dog:39", {"cat": (95, 5), "dog": (39, 39)}),
+        ("cat:40 dog/one:2 dog/two:3", {"cat": (38, 2), "dog": (5, 5)}),
+    ],
+)
+def test_layouts(tmp_path, folders, expected):
+    source = opened(layout(tmp_path, folders)).source
+    assert source.domains == tuple(expected)
+    assert counts(source) == {
+        (split, d): n for d, pair in expected.items() for split, n in zip(("train", "test"), pair, strict=True)
+    }
+
+
+def test_held_out_pictures_are_not_trained_on(tmp_path):
+    source = opened(layout(tmp_path, "cat:100 dog:45")).source
+    for domain in source.domains:
+        train, test = (set(source.pictures(split, domain)) for split in ("train", "test"))
+        assert not train & test
+        assert {p.path.stem for p in test} == {str(i) for i in range(0, 100 if domain == "cat" else 45, 20)}
+
+
+@pytest.mark.parametrize(
+    ("folders", "names", "expected"),
+    [
+        ("trainA:1 trainB:1", ("monet", "photo"), ("monet", "photo")),
+        ("cat:1 dog:1 emu:1", ("emu", "cat"), ("emu", "cat")),
+        ("train/cat:1 train/dog:1", ("dog", "cat"), ("dog", "cat")),
+    ],
+)
+def test_names_of_domains(tmp_path, folders, names, expected):
+    assert opened(layout(tmp_path, folders), domains=names).source.domains == expected
+
+
+@pytest.mark.parametrize(
+    ("folders", "names", "words"),
+    [
+        ("cat:1 dog:1 emu:1", (), ["3 found: cat, dog, emu", "Name the two with data.domains"]),
+        ("cat:1 dog:1", ("cat", "wolf"), ['data.domains names "wolf"', "has: cat, dog", "Found:"]),
+        ("trainA:1 trainB:1", ("a", "b", "c"), ["names 3 domains", "trainA, trainB"]),
+        ("trainA:1 trainB:0", (), ['"B" is empty']),
+    ],
+)
+def test_layouts_that_do_not_fit(tmp_path, folders, names, words):
+    with pytest.raises(GanzooError) as error:
+        opened(layout(tmp_path, folders), domains=names)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_natural_order_and_only_pictures(tmp_path):
+    for name in ("b10.png", "b2.PNG", "B1.jpeg", "a.webp", "x²3.png", "x²20.png", "sub/0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for name in ("notes.txt", ".b3.png", "b.gif.part", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"")
+    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
+    assert found == ["a.webp", "B1.jpeg", "b2.PNG", "b10.png", "sub/0.png", "x²3.png", "x²20.png"]
+
+
+def draws(root, seed=0, batch=2, workers=0, **options):
+    found = opened(root, size=8, batch=batch, workers=workers, **options)
+    return Draws(found.source, found.data, found.spec, "unpaired", seed, 1)
+
+
+def taken(made, start=0, stop=20, rank=0, world=1):
+    """The batches between two times of the clock."""
+    clock = Clock(made.seed, made.data.batch, rank, world)
+    clock.set(start)
+    return list(batches(made, clock, stop))
+
+
+def equal(ours, theirs):
+    return len(ours) == len(theirs) and all(
+        one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+        for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def greys(tmp_path_factory):
+    """Domains A and B of 7 and 5 pictures, each of its own grey."""
+    root = tmp_path_factory.mktemp("greys")
+    fill(root / "trainA", 7)
+    fill(root / "trainB", 5, first=100)
+    return root
+
+
+def test_draws_are_a_function_of_the_clock(greys, pictures):
+    for root in (greys, pictures):
+        all_of_them = taken(draws(root))
+        assert len(all_of_them) == 10
+        assert all(batch["A"].shape == (2, 3, 8, 8) for batch in all_of_them)
+        assert equal(taken(draws(root)), all_of_them)
+        assert equal(taken(draws(root, workers=2)), all_of_them)
+        assert equal(taken(draws(root), start=6), all_of_them[3:])
+        assert not equal(taken(draws(root, seed=1)), all_of_them)
+
+
+def test_processes_share_a_batch(pictures):
+    whole = taken(draws(pictures, batch=4))
+    parts = [taken(draws(pictures, batch=4), rank=rank, world=2) for rank in (0, 1)]
+    joined = [{d: torch.cat([a[d], b[d]]) for d in a} for a, b in zip(*parts, strict=True)]
+    assert equal(joined, whole)
+
+
+def shades(made, domain, stop):
+    """Which pictures were drawn, known by their grey."""
+    return [
+        round((value.item() + 1) * 127.5) for batch in taken(made, stop=stop) for value in batch[domain][:, 0, 0, 0]
+    ]
+
+
+def test_every_picture_comes_once_an_epoch_in_a_new_order(greys):
+    seen = shades(draws(greys), "A", 70)
+    epochs = [seen[i : i + 7] for i in range(0, 70, 7)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 5
+
+
+def test_the_domains_are_drawn_independently(tmp_path):
+    """Pictures with one number come together as often as chance has it, not more."""
+    fill(tmp_path / "trainA", 10)
+    fill(tmp_path / "trainB", 10)
+    made = draws(tmp_path)
+    together = sum(a == b for a, b in zip(shades(made, "A", 600), shades(made, "B", 600), strict=True))
+    assert 30 < together < 90  # 60 is expected
+
+
+def test_crops_and_mirrors_differ_between_draws_and_domains(pictures):
+    first = pictures / "trainA" / "0.png"
+    root = pictures.parent / "same"
+    for letter in "AB":
+        (root / f"train{letter}").mkdir(parents=True)
+        shutil.copy(first, root / f"train{letter}")
+    batch = taken(draws(root, batch=8), stop=8)[0]
+    assert len({tuple(picture.flatten().tolist()) for picture in batch["A"]}) > 4
+    assert not torch.equal(batch["A"], batch["B"])
+    still = draws(root, batch=8, flip=False, load=8)
+    batch = taken(still, stop=8)[0]
+    assert all(torch.equal(picture, batch["A"][0]) for picture in batch["A"])
+    assert torch.equal(batch["A"], batch["B"])
+
+
+def ramp(width, height):
+    """A picture whose red is x and whose green is y."""
+    y, x = np.mgrid[0:height, 0:width]
+    return Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "size", "expected"),
+    [
+        ("resize-and-crop", (100, 60), (32, 32)),
+        ("crop", (100, 60), (32, 32)),
+        ("crop", (20, 60), (32, 32)),
+        ("scale-width", (100, 60), (32, 20)),
+        ("scale-width", (60, 100), (32, 52)),
+        ("none", (101, 59), (100, 60)),
+        ("none", (1, 59), (4, 60)),
+    ],
+)
+def test_preprocess(preprocess, size, expected):
+    data = DataOptions(source="none", size=32, preprocess=preprocess, flip=False)
+    for view in (train_view(ramp(*size), data, 4, np.random.default_rng(0)), plain_view(ramp(*size), data, 4)):
+        assert view.size == expected
+    if size == (100, 60) and preprocess == "crop":
+        crops = [np.asarray(train_view(ramp(*size), data, 4, np.random.default_rng(i))) for i in range(400)]
+        lefts, tops = ({int(crop[0, 0, c]) for crop in crops} for c in (0, 1))
+        assert (min(lefts), max(lefts)) == (0, 68)
+        assert (min(tops), max(tops)) == (0, 28)
+        assert all((crop[:, :, 0] - crop[0, 0, 0] == np.arange(32)).all() for crop in crops)
+        middle = np.asarray(plain_view(ramp(*size), data, 4))
+        assert middle[0, 0].tolist() == [34, 14, 0]
+
+
+def test_half_of_the_pictures_are_mirrored():
+    data = DataOptions(source="none", size=32, preprocess="none")
+    views = [np.asarray(train_view(ramp(32, 32), data, 4, np.random.default_rng(i))) for i in range(400)]
+    mirrored = [view[0, 0, 0] == 31 for view in views]
+    assert 160 < sum(mirrored) < 240
+    assert all((view[:, ::-1] if flip else view).tobytes() == views[mirrored.index(False)].tobytes()
+               for view, flip in zip(views, mirrored, strict=True))  # fmt: skip
+
+
+def test_channels_of_each_domain(pictures):
+    found = opened(pictures, size=8, channels={"A": 3, "B": 1})
+    made = Draws(found.source, found.data, found.spec, "unpaired", 0, 1)
+    assert {d: tuple(picture.shape) for d, picture in made[0].items()} == {"A": (3, 8, 8), "B": (1, 8, 8)}
+    tests = held_out(found.source, found.data, found.spec, 1)
+    assert {d: (len(t), tuple(t[0].shape)) for d, t in tests.items()} == {"A": (3, (3, 8, 8)), "B": (3, (1, 8, 8))}
+    assert all(picture.abs().max() <= 1 for domain in tests.values() for picture in domain)
+
+
+def test_data_check_of_good_pictures(tmp_path, pictures, recipe, ganzoo):
+    for what in (pictures, recipe(tmp_path)):
+        done = ganzoo("data", "check", what, cwd=tmp_path, env={"COLUMNS": "150"})
+        assert done.returncode == 0, done
+        rows = [line.split() for line in done.stdout.splitlines()]
+        for split, domain, count in (("train", "A", "8"), ("train", "B", "8"), ("test", "A", "3"), ("test", "B", "3")):
+            assert [split, domain, count, "36x36", "RGB"] in rows
+        assert "Everything can be read" in done.stdout
+
+
+def test_data_check_finds_what_is_wrong(tmp_path, pictures, ganzoo):
+    root = shutil.copytree(pictures, tmp_path / "mine")
+    Image.open(root / "trainA" / "2.png").convert("RGBA").save(root / "testA" / "again.webp", lossless=True)
+    (root / "trainB" / "3.png").write_bytes((root / "trainB" / "3.png").read_bytes()[:300])
+    (root / "testB" / "0.png").write_text("no picture")
+    for i, value in enumerate((300, 60_000)):  # both would be white if 16 bits were cut to 8
+        Image.fromarray(np.full((9, 9), value, np.uint16)).save(root / ("trainB", "testB")[i] / "sixteen.png")
+    done = ganzoo("data", "check", "mine", cwd=tmp_path, env={"COLUMNS": "150"})
+    message = done.mistake(
+        "3 problems", "broken: mine/trainB/3.png", "broken: mine/testB/0.png",
+        "in train and in test: mine/trainA/2.png is mine/testA/again.webp", "Remove or replace",
+    )  # fmt: skip
+    assert "sixteen" not in message
+    assert "9x9 to 36x36" in done.stdout
+
+
+def test_data_check_without_test_pictures(tmp_path, pictures, ganzoo):
+    for letter in "AB":
+        shutil.copytree(pictures / f"train{letter}", tmp_path / "mine" / letter)
+    done = ganzoo("data", "check", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert "tested on those for training: A, B" in done.stdout
+
+
+def test_data_check_shows_what_was_expected(tmp_path, pictures, ganzoo):
+    shutil.copytree(pictures / "trainA", tmp_path / "mine" / "photos")
+    ganzoo("data", "check", "mine", cwd=tmp_path).mistake(
+        "1 found: photos", "Expected one of:", "mine/trainA  trainB", "Found:", "mine/photos  (8 pictures)"
+    )
+    ganzoo("data", "check", "nowhere", cwd=tmp_path).mistake("there is no folder nowhere")
+
+
+needs_day2night = pytest.mark.skipif(not DAY2NIGHT.exists(), reason=f"{DAY2NIGHT} is not on this machine")
+
+
+@needs_day2night
+def test_real_pictures_are_all_there(ganzoo, tmp_path):
+    done = ganzoo("data", "check", DAY2NIGHT, cwd=tmp_path, env={"COLUMNS": "150"})
+    rows = [line.split()[:3] for line in done.stdout.splitlines()]
+    for row in (["train", "A", "120"], ["train", "B", "120"], ["test", "A", "80"], ["test", "B", "80"]):
+        assert row in rows
+    twice = "A/20151102_224922.jpg"  # the one picture that its publishers have in both
+    done.mistake("1 problem:", f"in train and in test: {DAY2NIGHT}/train{twice} is {DAY2NIGHT}/test{twice}")
+
+
+@needs_day2night
+def test_real_pictures_train_and_translate(ganzoo, recipe, tmp_path):
+    changes = {"data.root": str(DAY2NIGHT), "data.size": 128, "data.domains": ["day", "night"], "train.images": 6}
+    recipe(tmp_path, changes)
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "finished"
+    for letter, to in (("A", "night"), ("B", "day")):
+        done = ganzoo("translate", "out", DAY2NIGHT / f"test{letter}", to, "--to", to, cwd=tmp_path)
+        assert done.returncode == 0, done
+        originals = {path.name: path for path in (DAY2NIGHT / f"test{letter}").iterdir()}
+        made = {path.name: path for path in (tmp_path / to).iterdir()}
+        assert originals.keys() == made.keys()
+        assert len(made) == 80
+        for name, path in made.items():
+            assert Image.open(path).size == Image.open(originals[name]).size
