@@ -38,10 +38,11 @@ def main() -> None:
         "`python docs/results.py`, which trains what is missing.",
         "",
         "L1 is the error to the truth beside the error of doing nothing, pictures taken as 0 to 1; below 1",
-        "the ratio is better than leaving the picture alone.",
+        "the ratio is better than leaving the picture alone. Minutes are of the training alone, on the threads shown;",
+        "other runs may have shared the machine.",
         "",
-        "| model | command | figure | images | minutes |",
-        "| --- | --- | --- | ---: | ---: |",
+        "| model | command | figure | images | minutes | threads |",
+        "| --- | --- | --- | ---: | ---: | ---: |",
     ]
     rows = []
     for recipe in sorted((ROOT / "recipes").glob("*.toml")):
@@ -52,7 +53,9 @@ def main() -> None:
         last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
         figure = headline(_read(run / "metrics.json"))
         command = f"`ganzoo run recipes/{recipe.name} --quick`"
-        lines.append(f"| {model} | {command} | {figure} | {last['images']:,} | {last['seconds'] / 60:.1f} |")
+        threads = _read(run / "env.json")["threads"]
+        cells = (model, command, figure, f"{last['images']:,}", f"{last['seconds'] / 60:.1f}", str(threads))
+        lines.append(f"| {' | '.join(cells)} |")
         picture = _row(run, recipe.stem)
         rows += [f"## {recipe.stem}", "", f"![Test pictures of {recipe.stem}]({picture.relative_to(DOCS)})", ""]
     (DOCS / "results.md").write_text("\n".join([*lines, "", *rows]).rstrip() + "\n", encoding="utf-8")
