@@ -52,6 +52,8 @@ def save(
         save_file(unique, beside / NETWORKS, {**about, "images": str(images), "aliases": json.dumps(aliases)})
         save_file(tensors, beside / TRAINING)
         (beside / STATE).write_text(json.dumps(layout), encoding="utf-8")
+        for file in (NETWORKS, TRAINING):  # safetensors lets nobody else read them
+            shutil.copymode(beside / STATE, beside / file)
         for file in (*beside.iterdir(), beside):
             _sync(file)
         beside.rename(final)

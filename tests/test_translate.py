@@ -33,6 +33,8 @@ SIZES = {  # name -> (width, height) as seen, after turning
     "one.png": (1, 1),
     "x² ½.png": (9, 9),
 }
+TURN = Image.Exif()
+TURN[0x0112] = 6  # shown after a turn by 90 degrees to the right
 
 
 def noise(size, channels=3):
@@ -56,13 +58,9 @@ def mixed(tmp_path_factory):
         "turned.jpg": colour["turned.jpg"].transpose(Image.Transpose.ROTATE_90),
     }
     assert saved["sub/deep/sixteen.png"].mode == "I;16"
+    more = {"turned.jpg": {"exif": TURN}, "see-through.png": {"transparency": (0, 0, 0)}}
     for name in SIZES:
-        exif = Image.Exif()
-        more = (
-            {"exif": exif} if name == "turned.jpg" else {"transparency": (0, 0, 0)} if name == "see-through.png" else {}
-        )
-        exif[0x0112] = 6  # to be turned by 90 degrees, so that its height is its width
-        saved.get(name, colour[name]).save(folder / name, **more)
+        saved.get(name, colour[name]).save(folder / name, **more.get(name, {}))
     (folder / "notes.txt").write_text("no picture")
     colour["a.jpg"].save(folder / ".hidden.png")
     (folder / ".thumbs").mkdir()
@@ -219,9 +217,12 @@ def test_padding_leaves_what_needs_none_alone(run):
     assert torch.equal(translator.translate_tensor(image, "A", "B"), plain)
 
 
-def test_pictures_become_what_the_networks_take():
+def test_pictures_become_what_the_networks_take(tmp_path):
     grey = Image.fromarray(np.array([[0, 65535]], np.uint16))
     assert to_tensor(convert(grey, 1)).tolist() == [[[-1, 1]]]
+    upright = Image.fromarray(noise((5, 3)))
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=TURN)
+    assert (pixels(package.Picture(tmp_path / "turned.png").open()) == pixels(upright)).all()
     clear = Image.new("RGBA", (1, 1), (10, 20, 30, 0))
     assert pixels(clear).tolist() == [[[255, 255, 255]]]
     assert pixels(clear, 4).tolist() == [[[10, 20, 30, 0]]]

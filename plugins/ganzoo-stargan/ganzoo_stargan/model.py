@@ -43,8 +43,6 @@ class StarGANOptions(Options):
     noise: Weight = 0.0
     """standard deviation of noise over what the discriminator sees in training, against invisible changes that only its
     classifier takes for the label; not the paper's"""
-    noise_images: Count | None = None
-    """images seen until that noise has faded away, evenly; default: it stays"""
     lr: Weight = 1e-4
     """learning rate of Adam"""
     discriminator_lr: Weight | None = None
@@ -149,9 +147,8 @@ class StarGAN(Trainer):
 
     def seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What D says of pictures in training."""
-        fade = self.clock.images / self.config.noise_images if self.config.noise_images else 0.0
-        if self.config.noise and fade < 1:
-            images = images + self.config.noise * (1 - fade) * self.clock.randn(*images.shape, like=images)
+        if self.config.noise:
+            images = images + self.config.noise * self.clock.randn(*images.shape, like=images)
         return self.D(images)
 
     def classification(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -55,7 +55,6 @@ def make(spec, batch=4, **options):
             "reconstruction": 3.0,
             "residual": True,
             "noise": 0.2,
-            "noise_images": 20,
         },
         {"generator": {"name": "unet", "width": 4}, "discriminator_layers": 5},
     ],
