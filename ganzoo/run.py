@@ -95,6 +95,7 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
             if ask and runtime.any(bool(asked)):
                 books.stop(asked[0] if asked else signal.SIGTERM)
         books.finish()
+    runtime.close()
     return out
 
 

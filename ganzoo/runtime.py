@@ -76,11 +76,18 @@ class Runtime:
                 told = store.get("failure").decode() if store.check(["failure"]) else ""
             except RuntimeError:
                 told = "the first process has ended"
+            if isinstance(error, Stopped):
+                self.close()
             if self.rank > 0 and (told or isinstance(error, Stopped)):
                 sys.exit(0)
             if told and isinstance(error, RuntimeError):  # the connection to the one that failed is lost
                 raise GanzooError(told) from error
             raise
+
+    def close(self) -> None:
+        """Takes leave of the other processes; threads that still listen to them can abort the end of the program."""
+        if self.world > 1:
+            dist.destroy_process_group()
 
     @property
     def device(self) -> torch.device:
