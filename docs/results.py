@@ -63,6 +63,9 @@ def main() -> None:
 
 def headline(metrics: dict[str, dict[str, float]]) -> str:
     """The figures that say whether a model learned, in words."""
+    if "mean" in metrics:  # labels: shares of pictures, the mean over all changes
+        shares = {k: v for k, v in metrics["mean"].items() if k.startswith(("asked", "kept")) and "identity" not in k}
+        return ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
     parts = []
     for direction, values in metrics.items():
         if "l1_identity" in values:
