@@ -56,7 +56,7 @@ def test_the_run_folder_is_whole(finished):
         ]
     )
     assert json.loads((run / "status.json").read_text()) == {"state": "finished", "images": 24, "message": ""}
-    assert len({file.stat().st_mode for file in run.rglob("*") if file.is_file()}) == 1, "who may read one, may read all"
+    assert len({file.stat().st_mode for file in run.rglob("*") if file.is_file()}) == 1, "all may be read by the same"
 
 
 def test_the_log_has_a_line_a_tick(finished):
