@@ -88,12 +88,13 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
         if going_on:
             books.restore()
     draws = Draws(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
-    with books.open(), runtime.one_voice(), _signals() as asked:
-        for tick in train(engine, batches(draws, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
-            books.enter(tick)
-            ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
-            if ask and runtime.any(bool(asked)):
-                books.stop(asked[0] if asked else signal.SIGTERM)
+    with books.open():
+        with runtime.one_voice(), _signals() as asked:
+            for tick in train(engine, batches(draws, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
+                books.enter(tick)
+                ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
+                if ask and runtime.any(bool(asked)):
+                    books.stop(asked[0] if asked else signal.SIGTERM)
         books.finish()
     runtime.close()
     return out
@@ -191,6 +192,9 @@ class Books:
             failure.exit_code = 1
             self._record("failed", str(failure))
             raise failure from error
+        except KeyboardInterrupt:
+            self._record("stopped", f"Stopped. {self._go_on()}")
+            raise
         except BaseException as error:
             if not isinstance(error, Stopped):
                 self._record("failed", f"{type(error).__name__}: {error}")
@@ -215,10 +219,12 @@ class Books:
 
     def stop(self, signal_number: int) -> None:
         self._save()
-        where = f"Stopped and saved at image {self.clock.images:,}."
-        message = f"{where} Go on with: ganzoo run {shlex.quote(str(self.out))} --resume"
+        message = f"Stopped and saved at image {self.clock.images:,}. {self._go_on()}"
         self._record("stopped", message)
         raise Stopped(signal_number, message)
+
+    def _go_on(self) -> str:
+        return f"Go on with: ganzoo run {shlex.quote(str(self.out))} --resume"
 
     def finish(self) -> None:
         if self.screen:

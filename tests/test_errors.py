@@ -115,6 +115,12 @@ def test_a_recipe_that_is_not_there(tmp_path, ganzoo, recipe):
     ganzoo("run", "tyni.toml", cwd=tmp_path).mistake("There is no recipe tyni.toml.", 'Did you mean "tiny.toml"?')
 
 
+def test_unknown_source(fails):
+    fails(
+        {"data.source": "monet2foto"}, 'There is no data source "monet2foto"', 'Did you mean "monet2photo"?', "folders"
+    )
+
+
 def test_missing_folder(fails):
     fails({"data.root": "no/such/place"}, "data.root: there is no folder no/such/place")
 

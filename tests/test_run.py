@@ -207,3 +207,19 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(place, start, ga
     seen = [line["images"] for line in read_log(run)]
     assert seen == sorted({*range(4, images + 5, 4), images + 4})
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
+
+
+def test_ctrl_c_while_measuring_ends_at_once_and_nothing_is_lost(tmp_path, start, ganzoo, recipe):
+    recipe(tmp_path, {"data.source": "landscapes", "data.root": None, "data.size": 64, "train.images": 2})
+    process = start("run", "tiny.toml", "--out", "out", cwd=tmp_path)
+    process.until(lambda: "Measuring" in process.so_far.stdout)
+    process.send(signal.SIGINT)
+    done = process.wait()
+    assert (done.returncode, done.stderr.strip()) == (130, "Aborted.")
+    status = json.loads((tmp_path / "out" / "status.json").read_text())
+    assert (status["state"], status["message"]) == ("stopped", "Stopped. Go on with: ganzoo run out --resume")
+    assert not (tmp_path / "out" / "metrics.json").exists()
+    done = ganzoo("run", "out", "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert "SSIM" in done.stdout
+    assert (tmp_path / "out" / "metrics.json").exists()
