@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
+from string import ascii_lowercase
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,9 @@ Terms = dict[str, Tensor]
 """Name -> weighted scalar. Their sum is minimised, their names are the log."""
 
 
+GENERATED = 10  # new pictures in a row of a sample sheet
+
+
 class Generator(nn.Module, ABC):
     """Pictures, and perhaps a condition, to pictures.
 
@@ -33,13 +37,15 @@ class Generator(nn.Module, ABC):
     """
 
     multiple: int = 1
+    """height and width must be multiples of this, in pixels; the engine pads pictures that are not"""
 
     def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
 
     @abstractmethod
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor: ...
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(batch, in_channels, height, width) in [-1, 1] to (batch, out_channels, height, width) in [-1, 1]."""
 
 
 class Discriminator(nn.Module, ABC):
@@ -54,24 +60,30 @@ class Discriminator(nn.Module, ABC):
         self.in_channels = in_channels
 
     @abstractmethod
-    def forward(self, image: Tensor) -> Any: ...
+    def forward(self, image: Tensor) -> Any:
+        """(batch, in_channels, height, width) in [-1, 1] to logits of any shape that begins with the batch."""
 
 
 class Loss(ABC):
     """An adversarial loss without state: scalars from logits of any shape, averaged over all of them."""
 
     penalty_weight: float = 0.0
+    """what `penalty` is multiplied by; 0: the loss has none, and it is not asked for"""
 
     @abstractmethod
     def generator(self, fake: Tensor) -> Tensor:
-        """How far the logits of fakes are from being taken for real."""
+        """How far the logits of fakes are from being taken for real: a scalar, with gradient."""
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The two mistakes, on reals and on fakes, added."""
+        """The two mistakes, on the logits of reals and of fakes, added: a scalar, with gradient."""
 
     def penalty(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
-        """A weighted penalty on the critic, asked for when `penalty_weight` is not 0. `alpha`: (batch, 1, 1, 1)."""
+        """A weighted penalty on the critic, a scalar with gradient, asked for when `penalty_weight` is not 0.
+
+        `real` and `fake`: pictures (batch, channels, height, width) in [-1, 1]. `alpha`: (batch, 1, 1, 1) in [0, 1),
+        where between the two a point may be taken. Raises TypeError where a loss has a weight but no penalty.
+        """
         raise TypeError(f"{type(self).__name__} sets penalty_weight but has no penalty")
 
 
@@ -84,21 +96,31 @@ class Phase:
     """One of the alternating updates: this optimizer's parameters go down this loss."""
 
     name: str
+    """the phase's own name, which is how the log and messages call it"""
     optimizer: Optimizer
+    """its parameters are those that the phase trains; the engine scales its learning rate"""
     loss: Callable[[Batch, Carry], Terms]
-    when: Callable[[int], bool] = always  # steps taken so far -> whether this step has the phase
+    """gives the terms to add up and go down; called under autocast, once a step (L-BFGS: as often as it asks)"""
+    when: Callable[[int], bool] = always
+    """steps taken so far -> whether this step has the phase; for critics that learn more often than generators"""
 
 
 @dataclass(frozen=True)
 class DataSpec:
     """What a model must know of its data to be built."""
 
-    domains: tuple[str, ...]  # ("image",) for labelled pictures and for pictures alone
-    channels: dict[str, int] = field(default_factory=dict)  # by domain
-    size: int = 256  # side of the training pictures, pixels
-    labels: tuple[str, ...] = ()  # names of the columns of batch["label"]
-    groups: tuple[tuple[str, ...], ...] = ()  # labels of which at most one holds, such as hair colours
-    label_sets: tuple[tuple[str, ...], ...] = ()  # labels that come from different data sets; empty: from one
+    domains: tuple[str, ...]
+    """names, as the recipe orders them; `("image",)` for labelled pictures and for pictures alone"""
+    channels: dict[str, int] = field(default_factory=dict)
+    """by domain: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha"""
+    size: int = 256
+    """side of the training pictures, pixels"""
+    labels: tuple[str, ...] = ()
+    """names of the columns of `batch["label"]`"""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """labels of which at most one holds, such as hair colours"""
+    label_sets: tuple[tuple[str, ...], ...] = ()
+    """labels that come from different data sets; empty: from one"""
 
 
 KINDS = {
@@ -117,12 +139,20 @@ class Trainer(nn.Module, ABC):
 
     Subclasses set `Config` (what a recipe may set), `data` (the kind of data), build networks and optimizers in
     `__init__`, and give `phases` and `translate`. The engine owns gradients, precision, processes, resume and the rest.
+
+    `__init__(config, spec)` of this class keeps what it is given as `self.config` and `self.spec`, and `spec.domains`
+    as `self.domains`. `self.clock` is the run's `ganzoo.clock.Clock`. An attribute or a method that would hide one of
+    `torch.nn.Module` (`to`, `train`, `half`) raises TypeError.
     """
 
     Config: ClassVar[type[Options]] = Options
-    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> options, where paper and code differ
-    data: ClassVar[str] = "unpaired"  # one of KINDS
-    inference_mode: ClassVar[str] = "eval"  # or "train-stats": dropout on and batch statistics, as pix2pix is published
+    """the table of options that a recipe may set, with the defaults of the paper"""
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    """name -> options, where paper and code differ; a recipe chooses one with `preset`"""
+    data: ClassVar[str] = "unpaired"
+    """the kind of data that its batches come from: unpaired, paired, domains, labelled, images or still"""
+    inference_mode: ClassVar[str] = "eval"
+    """or "train-stats": dropout on and batch statistics when it is used, as pix2pix is published"""
 
     def __init__(self, config: Options, spec: DataSpec) -> None:
         super().__init__()
@@ -166,8 +196,10 @@ class Trainer(nn.Module, ABC):
         """What a sample sheet shows of test pictures: groups of columns, title -> (count, channels, height, width).
 
         By default a group for each source: the picture and all it is translated to; between two domains the way back
-        as well.
+        as well. A model that translates nothing shows a row of new pictures.
         """
+        if not self.directions():
+            return [dict(zip(ascii_lowercase, self.generate(GENERATED).split(1), strict=False))]
         groups: dict[str, dict[str, Tensor]] = {}
         directions = self.directions()
         for source, target in directions:

@@ -249,5 +249,5 @@ def test_what_is_meant_to_overlap_may():
 
 
 def test_a_package_that_imports_torch_is_refused():
-    with pytest.raises(ConformanceError, match="package ganzoo_heavy: expected an __init__.py that imports no torch"):
+    with pytest.raises(ConformanceError, match=r"package ganzoo_heavy: .* imports no torch"):
         check_model("heavy")

@@ -7,7 +7,7 @@ from ganzoo.errors import GanzooError
 from ganzoo.nets.layers import Norm, needs_bias, norm_layer
 from ganzoo.trainer import Generator
 
-SHALLOWEST = 4  # halvings; with fewer there is no bottleneck to speak of
+SHALLOWEST = 4  # halvings, unless a recipe asks for fewer; with fewer there is no bottleneck to speak of
 
 
 class UnetGenerator(Generator):
@@ -30,13 +30,15 @@ class UnetGenerator(Generator):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(in_channels, out_channels, size)
+        chosen = depth is not None
         if depth is None:
             depth = min(8, (size & -size).bit_length() - 1)
-        if depth < SHALLOWEST or size % 2**depth:
-            step = 2 ** max(depth, SHALLOWEST)
+        if depth < (1 if chosen else SHALLOWEST) or size % 2**depth:
+            halvings = max(depth, 1 if chosen else SHALLOWEST)
+            step = 2**halvings
             below, above = size // step * step, -(-size // step) * step
             raise GanzooError(
-                f"A U-Net halves the picture {max(depth, SHALLOWEST)} times, so pictures of {size} px do not fit: "
+                f"A U-Net halves the picture {halvings} times, so pictures of {size} px do not fit: "
                 f"set data.size to a multiple of {step}, such as {above if not below else f'{below} or {above}'}."
             )
         self.multiple = 2**depth

@@ -1,6 +1,5 @@
 """Pictures from noise: GAN (Goodfellow et al. 2014, arXiv:1406.2661) and conditional GAN (Mirza and Osindero 2014)."""
 
-from string import ascii_lowercase
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -141,10 +140,6 @@ class GAN(Trainer):
 
     def directions(self) -> list[tuple[str, str]]:
         return []
-
-    def panels(self, pictures: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-        """A row of new pictures, of the same noise whenever torch's dice are the same."""
-        return [dict(zip(ascii_lowercase, self.generate(COLUMNS).split(1), strict=False))]
 
     def check_size(self, images: Tensor) -> None:
         size = self.spec.size

@@ -1,0 +1,67 @@
+"""Many domains, one generator: planes beside the picture tell it which domain to draw."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
+from torch.optim import Adam
+
+from ganzoo import (
+    Batch,
+    Carry,
+    DataSpec,
+    DiscriminatorPart,
+    GeneratorPart,
+    LossPart,
+    Options,
+    Phase,
+    Terms,
+    Trainer,
+    Weight,
+)
+
+
+class RosettaOptions(Options):
+    generator: GeneratorPart = "resnet"
+    """the generator of all domains"""
+    discriminator: DiscriminatorPart = "patch"
+    """the discriminator of each domain"""
+    loss: LossPart = "lsgan"
+    """adversarial loss"""
+    cycle: Weight = 10.0
+    """weight of the way there and back (L1)"""
+    lr: Weight = 2e-4
+    """learning rate of Adam"""
+
+
+class Rosetta(Trainer):
+    Config = RosettaOptions
+    data = "domains"
+
+    def __init__(self, config: RosettaOptions, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        self.G = config.generator.build(3 + len(spec.domains), 3, spec.size)
+        self.D = nn.ModuleDict({domain: config.discriminator.build(3, spec.size) for domain in spec.domains})
+        self.gan = config.loss.build()
+
+    def phases(self) -> list[Phase]:
+        c = self.config
+        return [
+            Phase("G", Adam(self.G.parameters(), c.lr, (0.5, 0.999)), self.generator_loss),
+            Phase("D", Adam(self.D.parameters(), c.lr, (0.5, 0.999)), self.discriminator_loss),
+        ]
+
+    def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
+        terms = {}
+        for here, there in (tuple(batch), tuple(batch)[::-1]):
+            fake = carry[there] = self.translate(batch[here], here, there)
+            terms[f"fool_{there}"] = self.gan.generator(self.D[there](fake))
+            terms[f"cycle_{here}"] = self.config.cycle * l1_loss(self.translate(fake, there, here), batch[here])
+        return terms
+
+    def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
+        return {f"judge_{d}": self.gan.discriminator(self.D[d](batch[d]), self.D[d](carry[d])) for d in batch}
+
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        planes = images.new_zeros(len(images), len(self.domains), *images.shape[2:])
+        planes[:, self.domains.index(target)] = 1
+        return self.G(torch.cat([images, planes], dim=1))

@@ -1,0 +1,11 @@
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_models(register):
+    register(
+        "vaegan",
+        "ganzoo_vaegan.model:VAEGAN",
+        summary="an auto-encoder judged by a discriminator, in three phases",
+        data="images",
+    )

@@ -1,0 +1,89 @@
+"""Models of another shape than ours, as outside packages: many domains, no discriminator, three phases at three rates."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganzoo.clock import Clock
+from ganzoo.registry import registry
+from ganzoo.testing import check_model
+from ganzoo.trainer import DataSpec
+
+OUTSIDE = Path(__file__).with_name("outside")
+SMALL = {
+    "rosetta": {
+        "generator": {"name": "resnet", "width": 4, "blocks": 1},
+        "discriminator": {"name": "patch", "width": 4, "layers": 1},
+    },
+    "plain": {"generator": {"name": "unet", "width": 4, "depth": 3}},
+    "vaegan": {"width": 4, "latent": 8, "discriminator": {"name": "patch", "width": 4, "layers": 1}},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def site(tmp_path_factory):
+    """A folder that all of them are installed into, by pip."""
+    root = tmp_path_factory.mktemp("outside")
+    shutil.copytree(OUTSIDE, root / "source")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    subprocess.run([*pip, root / "site", *(root / "source").iterdir()], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(root / "site"))
+        registry.cache_clear()
+        yield root / "site"
+    registry.cache_clear()
+
+
+def test_these_are_all():
+    assert {folder.name for folder in OUTSIDE.iterdir()} == {f"ganzoo-{name}" for name in SMALL}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_passes_the_kit(name):
+    check_model(name, **SMALL[name])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_is_at_most_sixty_lines(name):
+    lines = (OUTSIDE / f"ganzoo-{name}" / f"ganzoo_{name}" / "model.py").read_text().splitlines()
+    assert len([line for line in lines if line.strip() and not line.strip().startswith('"""')]) <= 60
+
+
+def test_three_phases_keep_their_rates():
+    spec = DataSpec(("image",), {"image": 3}, 16)
+    model = registry().load("model", "vaegan")
+    trainer = model(model.Config(**SMALL["vaegan"]), spec)
+    trainer.clock = Clock()
+    taken = {phase.name: [step for step in range(7) if phase.when(step)] for phase in trainer.phases()}
+    assert taken == {"E": [0, 1, 2, 3, 4, 5, 6], "G": [0, 2, 4, 6], "D": [2, 5]}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "use"),
+    [
+        ("rosetta", {"domains": ["summer", "autumn", "winter"]}, ("translate", "out", "picture.png", "x.png")),
+        ("plain", {"domains": ["edges", "photo"]}, ("translate", "out", "picture.png", "x.png")),
+        ("vaegan", {}, ("generate", "out", "made", "--count", "2")),
+    ],
+)
+def test_it_gets_everything_from_the_engine(tmp_path, site, ganzoo, recipe, pictures, name, data, use):
+    changes = {f"data.{key}": value for key, value in data.items()} | {
+        f"options.{k}": v for k, v in SMALL[name].items()
+    }
+    mine = {"generator", "discriminator"} & SMALL[name].keys()
+    changes |= {f"options.{key}": None for key in ("generator", "discriminator", "pool") if key not in mine}
+    recipe(tmp_path, changes | {"model": name, "data.source": "landscapes", "data.root": None, "train.images": 12})
+    env = {"PYTHONPATH": os.fspath(site)}
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done
+    assert (tmp_path / "out" / "report.html").exists() and list((tmp_path / "out" / "samples").glob("*.png"))
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())
+    shutil.copy(pictures / "testA" / "0.png", tmp_path / "picture.png")
+    done = ganzoo(*use, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done
+    assert (tmp_path / "x.png").exists() or len(list((tmp_path / "made").glob("*.png"))) == 2
