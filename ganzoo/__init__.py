@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from ganzoo.hooks import hookimpl as hookimpl
 
 __version__ = "0.1.0"
+"""The version of ganzoo that is installed."""
+
+API = 1
+"""The version of the plugin contract, of all that the reference lists. A plugin may say `GANZOO_API = 1` in its
+`__init__.py`; made for another version, it is not loaded, and `ganzoo list` says so."""
 
 _HOME = {
     "GanzooError": "ganzoo.errors",
@@ -31,12 +36,13 @@ _HOME = {
     "Terms": "ganzoo.trainer",
     "Trainer": "ganzoo.trainer",
     "ImagePool": "ganzoo.pool",
+    "Metric": "ganzoo.metrics",
     "Picture": "ganzoo.data.pictures",
     "Source": "ganzoo.data.sources",
     "Translator": "ganzoo.translate",
     "load": "ganzoo.translate",
 }
-__all__ = [*_HOME, "__version__"]
+__all__ = [*_HOME, "API", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,3 +32,14 @@ def register_sources(register: Register) -> None:
     )
     register("faces", "ganzoo.data.worlds:Faces", summary="drawn faces", data=everything)
     register("digits", "ganzoo.data.digits:Digits", summary="8x8 digits of scikit-learn", data="labelled images")
+
+
+@hookimpl
+def register_metrics(register: Register) -> None:
+    register("l1", "ganzoo.metrics:L1", summary="mean absolute error to the truth", better="lower")
+    register("psnr", "ganzoo.metrics:PSNR", summary="peak signal-to-noise ratio to the truth, dB", better="higher")
+    register("ssim", "ganzoo.metrics:SSIM", summary="structural similarity to the truth", better="higher")
+    fid = "Frechet distance of Inception features to real pictures; needs ganzoo[eval]"
+    register("fid", "ganzoo.metrics:FID", summary=fid, better="lower")
+    kid = "kernel distance of Inception features to real pictures; needs ganzoo[eval]"
+    register("kid", "ganzoo.metrics:KID", summary=kid, better="lower")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganzoo import sheet
 from ganzoo.data.batches import held_out
+from ganzoo.data.pictures import to_tensor
 from ganzoo.data.sources import open_source
 from ganzoo.errors import GanzooError
 from ganzoo.evaluate import Figures, evaluate
@@ -30,12 +31,16 @@ class Comparison:
 
 
 def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
-    """Puts the first run's test pictures through every run. GanzooError where they have no direction in common."""
+    """Puts the first run's test pictures through every run; of runs that make new pictures, shows some.
+
+    GanzooError where they have no direction in common.
+    """
     names = _names(paths)
     runs = dict(zip(names, (load(path, device) for path in paths), strict=True))
     first = runs[names[0]]
     shared = [d for d in first.directions if all(d in run.directions for run in runs.values())]
-    if not shared:
+    making = not any(run.directions for run in runs.values())  # all make new pictures
+    if not shared and not making:
         known = "; ".join(f"{n}: {', '.join('->'.join(d) for d in run.directions)}" for n, run in runs.items())
         raise GanzooError(f"These runs have no direction in common, so nothing can be set side by side ({known}).")
     for name, run in runs.items():
@@ -43,12 +48,20 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
             raise GanzooError(
                 f"{name} was trained at {run.spec.size} px, {names[0]} at {first.spec.size} px: compare one size."
             )
-    opened = open_source(first.recipe.data, first.recipe.kind)
-    data = first.recipe.data
-    figures = {name: evaluate(run.trainer, opened.source, data) for name, run in runs.items()}
-    multiple = max(run.trainer.multiple for run in runs.values())
-    tests = held_out(opened.source, data, first.spec, multiple, SHOWN)
-    sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), opened.source.truth) for s, t in shared}
+    data, metrics = first.recipe.data, first.recipe.train.measures()
+    sources = {run.recipe.kind: open_source(data, run.recipe.kind).source for run in runs.values()}
+    source = sources[first.recipe.kind]
+    figures = {}
+    for name, run in runs.items():
+        figures[name] = evaluate(run.trainer, sources[run.recipe.kind] if making else source, data, metrics)
+    if making:
+        made = {name: list(run.generate(SHOWN)) for name, run in runs.items()}
+        rows = [[{name: to_tensor(pictures[i])[None] for name, pictures in made.items()}] for i in range(SHOWN)]
+        sheets = {"new pictures": sheet.compose(rows, "new pictures")}
+    else:
+        multiple = max(run.trainer.multiple for run in runs.values())
+        tests = held_out(source, data, first.spec, multiple, SHOWN)
+        sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), source.truth) for s, t in shared}
     summaries = {}
     for name, run in runs.items():
         parameters = sum(p.numel() for p in run.trainer.parameters())

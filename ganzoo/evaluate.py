@@ -1,46 +1,51 @@
 """How right a run is: by the truth where the data has one, by the way back, or by what a classifier finds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from math import isnan, nan
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from ganzoo.attributes import targets, wanted
 from ganzoo.classifier import train as train_classifier
 from ganzoo.data.batches import held_out, held_out_pictures, plain_tensor
 from ganzoo.data.pictures import Picture
 from ganzoo.data.sources import Source
+from ganzoo.metrics import STANDARD, Metric
 from ganzoo.options import DataOptions
 from ganzoo.trainer import DataSpec, Trainer
 
 Figures = dict[str, dict[str, float]]
+Progress = Callable[[int, int], None]
 GENERATED = 200  # new pictures that are judged
 
 
 def evaluate(
-    trainer: Trainer, source: Source, data: DataOptions, progress: Callable[[int, int], None] | None = None
+    trainer: Trainer,
+    source: Source,
+    data: DataOptions,
+    metrics: Mapping[str, Metric] = STANDARD,
+    progress: Progress | None = None,
 ) -> Figures:
-    """Means over the test pictures, for each direction "source->target". Pictures are taken as 0 to 1.
+    """Means over the test pictures, for each direction "source->target", of the metrics by their names.
 
-    With truth: `l1`, `psnr` (dB) and `ssim` of the translation to the truth, and the same with `_identity` for the
-    untouched source picture: doing nothing. `cycle_l1`, where the model knows the way back, is the error of going there
-    and back. What a model measures of itself comes first (`Trainer.figures`).
-    Models with labels and models that translate nothing have figures of their own.
+    Metrics against the truth are there where the source knows it. `NAME_identity` is the same of the untouched source
+    picture: doing nothing. `cycle_l1`, where the model knows the way back, is the error of going there and back, of
+    pictures in [0, 1]. What a model measures of itself comes first (`Trainer.figures`). Models with labels and models
+    that translate nothing have figures of their own beside the metrics.
     """
     if trainer.directions() and trainer.spec.labels:
-        return evaluate_labels(trainer, source, data, progress)
+        return evaluate_labels(trainer, source, data, metrics, progress)
     tests = held_out(source, data, trainer.spec, trainer.multiple)
     if not trainer.directions():
-        return trainer.figures(tests) | evaluate_generated(trainer, source, data, tests, progress)
+        return trainer.figures(tests) | evaluate_generated(trainer, source, data, tests, metrics, progress)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     directions = trainer.directions()
     total = sum(len(tests[here]) for here, _ in directions)
     done, figures = 0, trainer.figures(tests)
     for here, there in directions:
-        rows = []
+        rows, results = [], []
         for index, picture in enumerate(tests[here]):
             torch.manual_seed(index)  # a model that draws at test time draws the same every time
             real = picture[None].to(device, dtype)
@@ -48,16 +53,14 @@ def evaluate(
                 made = trainer.translate(real, here, there)
                 back = trainer.translate(made, there, here) if (there, here) in directions else None
             row = {} if back is None else {"cycle_l1": _l1(back, real)}
+            results.append(made[0].float().cpu())
             if source.truth:
-                truth = tests[there][index][None].to(device, dtype)
-                row |= compare(made, truth)
-                if real.shape == truth.shape:
-                    row |= {f"{name}_identity": value for name, value in compare(real, truth).items()}
+                row |= against_truth(metrics, results[-1], picture, tests[there][index])
             rows.append(row)
             done += 1
             if progress:
                 progress(done, total)
-        figures[f"{here}->{there}"] = _means(rows)
+        figures[f"{here}->{there}"] = _means(rows) | against_real(metrics, results, tests[here], tests[there])
     return figures
 
 
@@ -66,7 +69,8 @@ def evaluate_generated(
     source: Source,
     data: DataOptions,
     tests: dict[str, list[Tensor]],
-    progress: Callable[[int, int], None] | None = None,
+    metrics: Mapping[str, Metric] = STANDARD,
+    progress: Progress | None = None,
 ) -> Figures:
     """What a classifier, trained on the real training split, finds in pictures that are made from nothing.
 
@@ -80,27 +84,27 @@ def evaluate_generated(
         return {}
     torch.manual_seed(0)
     if not spec.labels:
-        spread = {
-            "spread": _spread(_generated(trainer, GENERATED)),
-            "spread_on_real": _spread(torch.stack(tests["image"])),
-        }
-        return {"generated": spread}
+        images = _generated(trainer, GENERATED)
+        spread = {"spread": _spread(images), "spread_on_real": _spread(torch.stack(tests["image"]))}
+        return {"generated": spread | against_real(metrics, list(images), (), tests["image"])}
     judge = train_classifier(source, data, spec, progress=progress)
     if trainer.kind(trainer.config) == "labelled":
-        shares = []
+        shares, parts = [], []
         for target in targets(spec):
             asked = wanted(spec, target)
-            found = judge.labels(_generated(trainer, GENERATED // len(targets(spec)), target))
+            parts.append(_generated(trainer, GENERATED // len(targets(spec)), target))
+            found = judge.labels(parts[-1])
             right = [found[:, spec.labels.index(name)] == there for name, there in asked.items()]
             shares.append(_share(torch.stack(right).all(dim=0)))
-        figures = {"asked": sum(shares) / len(shares)}
+        figures, images = {"asked": sum(shares) / len(shares)}, torch.cat(parts)
     else:
         images = _generated(trainer, GENERATED)
         sure, sure_on_real = judge.sure(images), judge.sure(torch.stack(tests["image"]))
         covered = judge.labels(images)[sure].any(dim=0)
         figures = {"sure": _share(sure), "sure_on_real": _share(sure_on_real), "covered": _share(covered)}
     known = judge.accuracy.values()
-    return {"generated": figures | ({"classifier_on_real": sum(known) / len(known)} if known else {})}
+    figures |= {"classifier_on_real": sum(known) / len(known)} if known else {}
+    return {"generated": figures | against_real(metrics, list(images), (), tests["image"])}
 
 
 def _share(flags: Tensor) -> float:
@@ -113,24 +117,31 @@ def _spread(images: Tensor) -> float:
 
 def _generated(trainer: Trainer, count: int, label: str | None = None) -> Tensor:
     with trainer.inference():
-        return trainer.generate(max(1, count), label)
+        return trainer.generate(max(1, count), label).float().cpu()
 
 
 def evaluate_labels(
-    trainer: Trainer, source: Source, data: DataOptions, progress: Callable[[int, int], None] | None = None
+    trainer: Trainer,
+    source: Source,
+    data: DataOptions,
+    metrics: Mapping[str, Metric] = STANDARD,
+    progress: Progress | None = None,
 ) -> Figures:
     """For each change of one label, over the test pictures that do not have it yet: is it there, are the others kept?
 
     `asked` and `kept` are the shares of pictures by a classifier trained on the real training split. Where the source
     knows the answer, `asked_truth` and `kept_truth` are those by the nearest (L1) of the picture's true renderings with
-    all combinations of labels, and `l1` is the error to the right one. `_identity` is doing nothing, and "mean" the
-    mean over all changes.
+    all combinations of labels, and metrics against the truth compare with the right one. `_identity` is doing nothing,
+    and "mean" the mean over all changes.
     """
     spec = trainer.spec
     judge = train_classifier(source, data, spec)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     tests = list(held_out_pictures(source, data, spec, trainer.multiple, "image"))
     rows: dict[str, list[dict[str, float]]] = {target: [] for target in targets(spec)}
+    befores: dict[str, list[Tensor]] = {target: [] for target in rows}
+    results: dict[str, list[Tensor]] = {target: [] for target in rows}
+    reals: dict[str, list[Tensor]] = {target: [] for target in rows}
     for index, (picture, image) in enumerate(tests):
         own = dict(zip(spec.labels, picture.labels, strict=True))
         for group in spec.groups:
@@ -140,11 +151,16 @@ def evaluate_labels(
         answers = {} if unknown else _answers(source, picture, data, spec, trainer.multiple)
         for target in rows:
             asked = wanted(spec, target)
-            if any(isnan(own[name]) for name in asked) or all(own[name] == there for name, there in asked.items()):
+            if any(isnan(own[name]) for name in asked):
+                continue
+            if all(own[name] == there for name, there in asked.items()):
+                reals[target].append(image)
                 continue
             torch.manual_seed(index)  # a model that draws at test time draws the same every time
             with trainer.inference():
                 made = trainer.translate(image[None].to(device, dtype), "image", target)[0].float().cpu()
+            befores[target].append(image)
+            results[target].append(made)
             rows[target].append(row := {})
             for name, result in (("", made), ("_identity", image)):
                 found = dict(zip(spec.labels, judge.labels(result[None])[0].tolist(), strict=True))
@@ -152,10 +168,16 @@ def evaluate_labels(
                 if answers:
                     found = dict(zip(spec.labels, min(answers, key=lambda a: _l1(answers[a], result)), strict=True))
                     row[f"asked_truth{name}"], row[f"kept_truth{name}"] = _as_asked(found, own, asked)
-                    row[f"l1{name}"] = _l1(result, answers[tuple(bool((own | asked)[label]) for label in spec.labels)])
+            if answers:
+                right = answers[tuple(bool((own | asked)[label]) for label in spec.labels)]
+                row |= against_truth(metrics, made, image, right)
         if progress:
             progress(index + 1, len(tests))
-    figures = {f"image->{target}": _means(found) for target, found in rows.items() if found}
+    figures = {
+        f"image->{target}": _means(found) | against_real(metrics, results[target], befores[target], reals[target])
+        for target, found in rows.items()
+        if found
+    }
     return figures | ({"mean": _means(list(figures.values()))} if figures else {})
 
 
@@ -187,17 +209,32 @@ def _as_asked(found: dict[str, bool], own: dict[str, float], asked: dict[str, bo
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    """Over those rows that have the figure, in the order of the first that has all."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: sum(found) / len(found) for name in names if (found := [row[name] for row in rows if name in row])}
 
 
-def compare(made: Tensor, truth: Tensor) -> dict[str, float]:
-    """L1, PSNR in dB and SSIM of two pictures in [-1, 1], taken as 0 to 1."""
-    a, b = (made.float() + 1) / 2, (truth.float() + 1) / 2
-    return {
-        "l1": _l1(made, truth),
-        "psnr": peak_signal_noise_ratio(a, b, data_range=1.0).item(),
-        "ssim": structural_similarity_index_measure(a, b, data_range=1.0).item(),
-    }
+def against_truth(metrics: Mapping[str, Metric], made: Tensor, before: Tensor, truth: Tensor) -> dict[str, float]:
+    """The metrics of one made picture, and of doing nothing; pictures (channels, height, width) in [-1, 1]."""
+    figures = {}
+    for result, suffix in ((made, ""), (before, "_identity")):
+        if result.shape == truth.shape:
+            for name, metric in metrics.items():
+                if metric.against == "truth":
+                    figures[f"{name}{suffix}"] = metric((result + 1) / 2, (truth.to(result) + 1) / 2)
+    return figures
+
+
+def against_real(
+    metrics: Mapping[str, Metric], made: Sequence[Tensor], before: Sequence[Tensor], real: Sequence[Tensor]
+) -> dict[str, float]:
+    """The metrics of all made pictures of a direction, and of doing nothing; pictures in [-1, 1]."""
+    figures = {}
+    for result, suffix in ((made, ""), (before, "_identity")):
+        for name, metric in metrics.items():
+            if metric.against == "real" and min(len(result), len(real)) > 1:
+                figures[f"{name}{suffix}"] = metric([(p + 1) / 2 for p in result], [(p + 1) / 2 for p in real])
+    return figures
 
 
 def _l1(a: Tensor, b: Tensor) -> float:

@@ -11,8 +11,10 @@ import pluggy
 
 hookspec = pluggy.HookspecMarker("ganzoo")
 hookimpl = pluggy.HookimplMarker("ganzoo")
+"""Marks a function of a plugin as what the plugin does for the hook of that name."""
 
 Register = Callable[..., None]
+"""What a hook is given: `register(name, target, summary="", **facts)`. A fact is text that `ganzoo list` can show."""
 
 
 @hookspec
@@ -38,3 +40,13 @@ def register_losses(register: Register) -> None:
 @hookspec
 def register_sources(register: Register) -> None:
     """Data sources: `ganzoo.Source` subclasses. Fact: `data` (the kinds of data they can give)."""
+
+
+@hookspec
+def register_metrics(register: Register) -> None:
+    """Metrics: `ganzoo.Metric` subclasses, built with (**own options). Fact: `better` ("lower" or "higher")."""
+
+
+@hookspec
+def register_commands(register: Register) -> None:
+    """Commands: `click.Command` objects; `ganzoo NAME` runs them. The names of ganzoo's own commands are taken."""

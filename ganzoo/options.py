@@ -11,7 +11,11 @@ from ganzoo.registry import nearest, registry
 
 
 class Options(BaseModel):
-    """A frozen table of options. Fields carry a default; the string under a field is its description."""
+    """A frozen table of options. Fields carry a default; the string under a field is its description.
+
+    A field's type is what a recipe may write: an unknown key or a wrong value is refused, with its line and the nearest
+    right spelling, before anything starts. `ganzoo show MODEL` prints the table.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -21,6 +25,7 @@ class Options(BaseModel):
         protected_namespaces=(),
         allow_inf_nan=False,
     )
+    """how pydantic reads the table; every table of ganzoo is read in this way"""
 
 
 class Part(BaseModel):
@@ -72,11 +77,23 @@ def _part(kind: str) -> Any:
 
 
 GeneratorPart = _part("generator")
+"""The type of an option that chooses a generator: `"unet"`, or `{ name = "unet", width = 32 }` with options of its own.
+
+The value has `.build(in_channels, out_channels, size)`, which gives a new `ganzoo.Generator`; `size` is in pixels.
+"""
 DiscriminatorPart = _part("discriminator")
+"""The type of an option that chooses a discriminator, by name or with options of its own.
+
+The value has `.build(in_channels, size)`, which gives a new `ganzoo.Discriminator`; `size` is in pixels.
+"""
 LossPart = _part("loss")
+"""The type of an option that chooses an adversarial loss. The value has `.build()`, which gives a `ganzoo.Loss`."""
+MetricPart = _part("metric")
 
 Count = Annotated[int, Field(ge=1)]
+"""The type of an option that counts something: a whole number, 1 or more."""
 Weight = Annotated[float, Field(ge=0)]
+"""The type of an option that is multiplied by: a number, 0 or more."""
 
 
 def _text(value: Any) -> Any:
@@ -151,9 +168,15 @@ class TrainOptions(Options):
     """arithmetic of the training"""
     compile: bool = False
     """compile generators and discriminators with torch.compile"""
+    metrics: tuple[MetricPart, ...] = ("l1", "psnr", "ssim")
+    """what is measured on the test pictures in the end (`ganzoo list` shows what there is)"""
     device: str = "auto"
     """auto, cpu, cuda or mps"""
     devices: Count = 1
     """processes on this machine, one a device"""
     nodes: Count = 1
     """machines"""
+
+    def measures(self) -> dict[str, Any]:
+        """The metrics by their names, built."""
+        return {part.name: part.build() for part in self.metrics}

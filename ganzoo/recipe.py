@@ -233,8 +233,13 @@ def _keys(dotted: str) -> tuple[str, ...]:
 
 def _plain(options: Options) -> dict[str, Any]:
     """Options as TOML values; parts without options of their own as just their name."""
-    values = options.model_dump(mode="json", exclude_none=True)
-    return {k: v["name"] if isinstance(v, dict) and v.keys() == {"name"} else v for k, v in values.items()}
+
+    def short(value: Any) -> Any:
+        if isinstance(value, list):
+            return [short(item) for item in value]
+        return value["name"] if isinstance(value, dict) and value.keys() == {"name"} else value
+
+    return {key: short(value) for key, value in options.model_dump(mode="json", exclude_none=True).items()}
 
 
 def _near_file(path: Path) -> str:

@@ -16,12 +16,11 @@ from typing import Any
 
 import pluggy
 
-from ganzoo import builtin, hooks
+from ganzoo import API, builtin, hooks
 from ganzoo.errors import GanzooError
 
-KINDS = ("model", "generator", "discriminator", "loss", "source")
+KINDS = ("model", "generator", "discriminator", "loss", "source", "metric", "command")
 GROUP = "ganzoo"
-API = 1  # what plugins are written against; one that says GANZOO_API = something else is refused
 FILES: list[Path] = []  # plugins that are one file, not installed (`ganzoo --plugin FILE.py`)
 
 
@@ -179,6 +178,8 @@ def _registrar(found: list[Entry], kind: str, distribution: str, version: str) -
     def register(name: str, target: str, summary: str = "", **facts: str) -> None:
         if not isinstance(target, str) or target.count(":") != 1:
             raise TypeError(f'the target of {kind} "{name}" is {target!r}, it should be "package.module:Name"')
+        if kind == "command" and Path(__file__).with_name("cli").joinpath(f"{name}.py").exists():
+            raise ValueError(f'it registers the command "{name}", which is ganzoo\'s own')
         if any(entry.name == name and entry.kind == kind for entry in found):
             raise ValueError(f'it registers the {kind} "{name}" twice')
         found.append(Entry(kind, name, target, distribution, version, summary, facts))

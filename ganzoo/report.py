@@ -16,6 +16,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from ganzoo.registry import registry
+
 SHEETS, SHEET_SIZE, POINTS = 24, (1600, 2400), 400
 
 
@@ -54,6 +56,7 @@ def _context(run: Path) -> dict[str, Any]:
             _chart("Speed", "images/s", log, lambda r: {"images/s": r.get("images_per_s")}),
         ],
         "columns": _columns(files["metrics"]),
+        "better": _better(),
         "written": datetime.now().astimezone(),
     }
 
@@ -141,6 +144,13 @@ def _columns(metrics: Mapping[str, Any]) -> dict[str, bool]:
     """The metrics of all directions, each with whether it was also taken of doing nothing."""
     keys = {key: None for table in metrics.values() for key in _table(table)}
     return {(name := key.removesuffix("_identity")): f"{name}_identity" in keys for key in keys}
+
+
+def _better() -> dict[str, int]:
+    """Name of a figure -> 1 where higher is better, -1 where lower is."""
+    signs = {"higher": 1, "lower": -1}
+    found = {e.name: signs.get(e.facts.get("better", ""), 0) for e in registry().entries if e.kind == "metric"}
+    return found | dict.fromkeys(("asked", "kept", "asked_truth", "kept_truth"), 1)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

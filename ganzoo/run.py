@@ -230,7 +230,8 @@ class Books:
         if self.screen:
             self.screen.say("Measuring on the test pictures ...")
             with self.engine.average.used():
-                figures = evaluate(self.trainer, self.opened.source, self.recipe.data)
+                metrics = self.recipe.train.measures()
+                figures = evaluate(self.trainer, self.opened.source, self.recipe.data, metrics)
             _write(self.out / "metrics.json", json.dumps(figures, indent=1))
             self._record("finished", "")
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ganzoo import recipe as recipes
 from ganzoo.attributes import targets
 from ganzoo.clock import Clock
+from ganzoo.export import exported, steady
 from ganzoo.loop import Engine, Tick
 from ganzoo.recipe import Recipe
 from ganzoo.registry import FILES, registry
@@ -64,6 +65,7 @@ def check_model(
     _check_resume(name, recipe, spec)
     _check_bf16(name, recipe, spec)
     _check_processes(name, recipe, spec)
+    _check_export(name, recipe, spec)
 
 
 def build(recipe: Recipe, spec: DataSpec) -> Engine:
@@ -330,6 +332,26 @@ def _check_processes(name: str, recipe: Recipe, spec: DataSpec) -> None:
                 "self.clock.rand and randn, compute statistics over the batch with ganzoo.clock.everywhere, shuffle "
                 "self.clock.gather(rows), use ganzoo's BatchNorm, and let losses be means over the pictures",
             )
+
+
+def _check_export(name: str, recipe: Recipe, spec: DataSpec) -> None:
+    """`translate` is exported by torch.export, to a program that makes the same pictures of any number of them."""
+    trainer = build(recipe, spec).trainer
+    for source, target in trainer.directions()[:1]:
+        where, pictures = f"export({source} to {target})", random_batch(spec, 0, 3)[source]
+        try:
+            program = exported(trainer, source, target, pictures[:2])
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            expected = (
+                "a translate that torch.export can follow, so one that does the same whatever the pictures show and "
+                "however many there are (images.shape[0], not len(images))"
+            )
+            raise _wrong(name, where, f"{expected}; it gives {type(error).__name__}: {reason}") from error
+        with steady(trainer):
+            apart = (program.module()(pictures) - trainer.translate(pictures, source, target)).abs().max().item()
+        if not apart <= 1e-4:
+            raise _wrong(name, where, f"the pictures of translate; they are {apart:.2g} apart")
 
 
 def _part(name: str, toml: str, spec: DataSpec, files: list[Path], rank: int, port: int, folder: Path) -> None:

@@ -40,3 +40,18 @@ def test_page_stands_alone_and_is_not_overwritten(ganzoo, runs):
 def test_runs_that_cannot_be_set_side_by_side(ganzoo, runs):
     ganzoo("compare", "tiny", "larger", cwd=runs).mistake("larger was trained at 48 px, tiny at 32 px")
     ganzoo("compare", "tiny", "nothing", cwd=runs).mistake("There is no run nothing")
+
+
+def test_runs_that_make_new_pictures(ganzoo, recipe, tmp_path):
+    digits = {"data.source": "digits", "data.root": None, "data.channels": 1, "data.size": 16, "train.images": 2}
+    own = {"options.generator": None, "options.discriminator": None, "options.pool": None, "options.generator_width": 8}
+    for model in ("gan", "cgan"):
+        recipe(tmp_path, digits | own | {"model": model}, name=f"{model}.toml")
+        done = ganzoo("run", f"{model}.toml", "--out", model, cwd=tmp_path)
+        assert done.returncode == 0, done
+    done = ganzoo("compare", "gan", "cgan", "--out", "page.html", cwd=tmp_path)
+    assert done.returncode == 0, done
+    page = (tmp_path / "page.html").read_text()
+    assert len(re.findall(r'<img src="data:image/webp;base64,', page)) == 1 and "new pictures" in page
+    found = json.loads(ganzoo("compare", "gan", "cgan", "--json", cwd=tmp_path).stdout)
+    assert {"sure", "covered"} <= found["gan"]["generated"].keys() and "asked" in found["cgan"]["generated"]

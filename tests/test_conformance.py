@@ -211,6 +211,7 @@ SPOILED = {
     "Mute": ("Config.strength", "a string under the field"),
     "Rounded": ("Config.lengths", "survives being written as TOML", "{1, 2} became [1, 2]"),
     "Twins": ("phases()", "each with its own name", "['G', 'G']"),
+    "Branching": ("export(left to right)", "a translate that torch.export can follow"),
     "Idle": ("phases()", "at least one phase"),
 }
 

@@ -11,6 +11,7 @@ from ganzoo.cli.compare import compare
 from ganzoo.cli.data import data
 from ganzoo.cli.doctor import doctor
 from ganzoo.cli.evaluate import evaluate
+from ganzoo.cli.export import export
 from ganzoo.cli.generate import generate
 from ganzoo.cli.list import list_
 from ganzoo.cli.new import new
@@ -22,10 +23,41 @@ from ganzoo.cli.translate import translate
 from ganzoo.errors import GanzooError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Program(click.Group):
+    """ganzoo's own commands, and those of plugins, which are imported when they are used."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        own = super().get_command(ctx, name)
+        if own or name not in registry.registry().names("command"):
+            return own
+        command = registry.registry().load("command", name)
+        if not isinstance(command, click.Command):
+            raise GanzooError(f'The command "{name}" is {command!r}: its author should make it with @click.command().')
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_commands(ctx, formatter)
+        if rows := [(entry.name, entry.summary) for entry in registry.registry().entries if entry.kind == "command"]:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(sorted(rows))
+
+
+def _use_files(ctx: click.Context, param: click.Parameter, files: tuple[str, ...]) -> None:
+    registry.FILES.extend(Path(file) for file in files)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ganzoo")
-@click.option("--plugin", "files", multiple=True, metavar="FILE.py", help="A plugin that is not installed: one file.")
-def cli(files: tuple[str, ...]) -> None:
+@click.option(
+    "--plugin",
+    multiple=True,
+    metavar="FILE.py",
+    callback=_use_files,
+    expose_value=False,
+    is_eager=True,
+    help="A plugin that is not installed: one file.",
+)
+def cli() -> None:
     """A zoo of adversarial image models behind one engine.
 
     \b
@@ -33,10 +65,10 @@ def cli(files: tuple[str, ...]) -> None:
     ganzoo run recipes/cyclegan_monet.toml    train
     ganzoo translate runs/x photos/ out/      use
     """
-    registry.FILES.extend(Path(file) for file in files)
 
 
-for command in (run, translate, generate, evaluate, compare, report, list_, show, data, bench, new, schema, doctor):
+commands = (run, translate, generate, export, evaluate, compare, report, list_, show, data, bench, new, schema, doctor)
+for command in commands:
     cli.add_command(command)
 
 

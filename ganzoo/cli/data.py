@@ -24,7 +24,8 @@ def list_() -> None:
         sources.add_column(column, style="cyan" if column == "name" else "")
     for e in registry().entries:
         if e.kind == "source":
-            sources.add_row(e.name, e.facts.get("data", ""), e.summary, f"{e.distribution} {e.version}")
+            kinds = e.facts.get("data", "").replace("unpaired", "unpaired still")  # still: the first two of them
+            sources.add_row(e.name, kinds, e.summary, f"{e.distribution} {e.version}")
     published = Table(
         title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim"
     )

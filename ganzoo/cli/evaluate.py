@@ -8,24 +8,29 @@ import click
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Instead of the recipe's; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def evaluate(run: Path, as_json: bool, device: str) -> None:
+def evaluate(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> None:
     """Measure a trained RUN on its test pictures.
 
     Error to the truth where the data has one, beside the error of doing nothing; else the error of the way back.
-    With labels: how often a classifier, trained on the real pictures, finds what was asked for.
+    With labels: how often a classifier, trained on the real pictures, finds what was asked for. `ganzoo list` shows the
+    metrics; fid and kid compare with the real pictures of the target and need no truth.
     """
     from ganzoo import translate as translation
     from ganzoo.cli.progress import bar
     from ganzoo.data.sources import open_source
     from ganzoo.evaluate import evaluate as measure
+    from ganzoo.registry import registry
 
     translator = translation.load(run, device)
     recipe = translator.recipe
+    found = registry()
+    chosen = {name: found.load("metric", name)() for name in metrics} or recipe.train.measures()
     opened = open_source(recipe.data, recipe.kind, say=lambda text: click.echo(text, err=True))
     with bar("evaluating") as update:
-        figures = measure(translator.trainer, opened.source, recipe.data, update)
+        figures = measure(translator.trainer, opened.source, recipe.data, chosen, update)
     if as_json:
         click.echo(json.dumps(figures, indent=1))
         return

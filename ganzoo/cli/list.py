@@ -45,8 +45,10 @@ def list_(as_json: bool) -> None:
             table.add_row(e.name, *map(escape, facts), f"{e.distribution} {e.version}")
         if kind == "model" and not table.row_count:
             console.print("[bold]models[/]\n none yet: [cyan]pip install ganzoo-cyclegan[/]")
-        else:
+        elif table.row_count:
             console.print(table)
+        else:
+            continue
         console.print()
     for broken in found.broken:
         line = f"{broken.plugin} ({broken.distribution} {broken.version}) does not load: {broken.reason}"

@@ -150,10 +150,9 @@ def _closing(folder: Path) -> str:
                 f"L1 between two new pictures: {values['spread']:.3f} (real ones: {values['spread_on_real']:.3f})"
             )
         elif "l1_identity" in values:
-            lines.append(
-                f"{direction}: L1 to the truth {values['l1']:.3f} (doing nothing: {values['l1_identity']:.3f}), "
-                f"SSIM {values['ssim']:.2f} ({values['ssim_identity']:.2f})"
-            )
+            ssim = f", SSIM {values['ssim']:.2f} ({values['ssim_identity']:.2f})" if "ssim" in values else ""
+            nothing = f"(doing nothing: {values['l1_identity']:.3f})"
+            lines.append(f"{direction}: L1 to the truth {values['l1']:.3f} {nothing}{ssim}")
         elif "cycle_l1" in values:
             lines.append(f"{direction}: L1 of the way there and back {values['cycle_l1']:.3f}")
         else:

@@ -63,6 +63,8 @@ def describe(name: str) -> dict[str, Any]:
     if entry.kind == "model":
         facts["presets"] = target.presets
         facts["options"] = _model_options(target.Config)
+    elif entry.kind == "command":
+        facts["options"] = _command_options(target)
     else:
         facts["options"] = _part_options(target)
     return facts
@@ -76,6 +78,13 @@ def _model_options(config: Any) -> list[dict[str, Any]]:
         meaning = schema.get("description", "")
         options.append({"name": name, "type": type_name(schema), "default": default, "meaning": meaning})
     return options
+
+
+def _command_options(command: click.Command) -> list[dict[str, Any]]:
+    return [
+        {"name": p.opts[0], "type": p.type.name, "default": None, "meaning": getattr(p, "help", None) or ""}
+        for p in command.params
+    ]
 
 
 def type_name(schema: dict[str, Any]) -> str:

@@ -62,6 +62,6 @@ class Rosetta(Trainer):
         return {f"judge_{d}": self.gan.discriminator(self.D[d](batch[d]), self.D[d](carry[d])) for d in batch}
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        planes = images.new_zeros(len(images), len(self.domains), *images.shape[2:])
+        planes = torch.zeros_like(images[:, :1]).repeat(1, len(self.domains), 1, 1)
         planes[:, self.domains.index(target)] = 1
         return self.G(torch.cat([images, planes], dim=1))

@@ -1,0 +1,24 @@
+"""ganzoo export"""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUTPUT.onnx", type=click.Path(path_type=Path))
+@click.option("--to", metavar="TARGET", help="Domain, or labels: blond,no-glasses.  [default: the run's first target]")
+@click.option("--from", "source", metavar="DOMAIN", help="Domain of the pictures.  [default: the first that fits]")
+def export(run: Path, output: Path, to: str | None, source: str | None) -> None:
+    """Write one translation of a trained RUN as an ONNX file, and check it with onnxruntime.
+
+    Its input "image" and its output "translation" are (batch, channels, height, width) with values from -1 to 1. The
+    file's metadata says which sizes it takes. Dropout is off in it, even if the model translates with dropout.
+
+    Needs pip install "ganzoo[export]".
+    """
+    from ganzoo import export as exporting
+    from ganzoo import translate as translation
+
+    exporting.write(translation.load(run), output, to, source, click.echo)

@@ -1,0 +1,187 @@
+"""What is measured: our own metrics, a stranger's, and those that need the Inception network; and a stranger's command."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch_fidelity import feature_extractor_inceptionv3 as inception
+
+from ganzoo import GanzooError
+from ganzoo.evaluate import against_real, against_truth
+from ganzoo.metrics import FID, KID, STANDARD
+from ganzoo.registry import registry
+
+STRANGER = """
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_metrics(register):
+    register("worst", "ganzoo_ruler.metrics:Worst", summary="largest error", better="lower")
+    register("count", "ganzoo_ruler.metrics:Count", summary="how many there are", better="higher")
+
+
+@hookimpl
+def register_commands(register):
+    register("ruler", "ganzoo_ruler.command:ruler", summary="say how long a thing is")
+    register("crooked", "ganzoo_ruler.metrics:Worst", summary="no command at all")
+"""
+METRICS = """
+from ganzoo import Metric
+
+
+class Worst(Metric):
+    def __init__(self, *, times: float = 1.0) -> None:
+        self.times = times
+
+    def __call__(self, made, real):
+        assert made.shape == real.shape == (3, 32, 32) and made.min() >= 0 and made.max() <= 1
+        return self.times * (made - real).abs().max().item()
+
+
+class Count(Metric):
+    against = "real"
+
+    def __call__(self, made, real):
+        return 100.0 * len(made) + len(real)
+"""
+COMMAND = """
+import click
+
+from ganzoo import GanzooError
+
+
+@click.command()
+@click.argument("thing")
+@click.option("--unit", default="px", help="Of the answer.")
+def ruler(thing, unit):
+    if thing == "nothing":
+        raise GanzooError("Nothing has no length.")
+    click.echo(f"{thing} is {len(thing)} {unit} long")
+"""
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory, plugin):
+    modules = {"__init__": STRANGER, "metrics": METRICS, "command": COMMAND}
+    return plugin(tmp_path_factory.mktemp("site"), "ruler", modules)
+
+
+def test_figures_are_of_pictures_between_0_and_1():
+    black, grey = -torch.ones(3, 16, 16), torch.zeros(3, 16, 16)
+    figures = against_truth(STANDARD, black, grey, grey)
+    assert figures["l1"] == 0.5 and figures["l1_identity"] == 0
+    assert figures["psnr"] == pytest.approx(6.0206, abs=1e-3)
+    assert figures["ssim"] < 0.01 and figures["ssim_identity"] == pytest.approx(1)
+
+
+def test_a_strangers_metrics_in_a_recipe_and_on_the_command_line(tmp_path, env, ganzoo, recipe):
+    recipe(
+        tmp_path,
+        {
+            "data.source": "landscapes",
+            "data.root": None,
+            "train.images": 2,
+            "train.metrics": ["l1", "count", {"name": "worst", "times": 10.0}],
+        },
+    )
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done
+    measured = json.loads((tmp_path / "out" / "metrics.json").read_text())["photo->painting"]
+    assert measured.keys() == {"cycle_l1", "l1", "l1_identity", "worst", "worst_identity", "count", "count_identity"}
+    assert measured["count"] == measured["count_identity"] > 101
+    assert 1 < measured["worst"] <= 10
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "worst <small>lower is better</small>" in page and "count <small>higher is better</small>" in page
+    done = ganzoo("evaluate", "out", "--metric", "worst", "--json", cwd=tmp_path, env=env)
+    again = json.loads(done.stdout)["photo->painting"]
+    assert again.keys() == {"cycle_l1", "worst", "worst_identity"}
+    assert again["worst"] == pytest.approx(measured["worst"] / 10)
+    ganzoo("evaluate", "out", "--metric", "wurst", cwd=tmp_path, env=env).mistake(
+        'no metric "wurst"', 'Did you mean "worst"?'
+    )
+    recipe(tmp_path, {"train.metrics": [{"name": "worst", "time": 1}]})
+    ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('"worst" has no option "time"', 'Did you mean "times"?')
+
+
+def test_a_strangers_command(tmp_path, env, ganzoo):
+    assert ganzoo("ruler", "rope", "--unit", "m", cwd=tmp_path, env=env).stdout == "rope is 4 m long\n"
+    assert "Of the answer." in ganzoo("ruler", "--help", cwd=tmp_path, env=env).stdout
+    ganzoo("ruler", "nothing", cwd=tmp_path, env=env).mistake("Nothing has no length.")
+    ganzoo("crooked", cwd=tmp_path, env=env).mistake("@click.command()")
+    program = ganzoo("--help", cwd=tmp_path, env=env).stdout
+    assert "Commands of plugins" in program and "say how long a thing is" in program
+    listing = json.loads(ganzoo("list", "--json", cwd=tmp_path, env=env).stdout)
+    assert {"ruler", "crooked"} == {command["name"] for command in listing["commands"]}
+    shown = json.loads(ganzoo("show", "ruler", "--json", cwd=tmp_path, env=env).stdout)
+    assert {"name": "--unit", "type": "text", "default": None, "meaning": "Of the answer."} in shown["options"]
+
+
+def test_a_command_in_one_file(tmp_path, ganzoo):
+    (tmp_path / "short.py").write_text(
+        COMMAND
+        + "\n\nfrom ganzoo import hookimpl\n\n\n@hookimpl\ndef register_commands(register):\n"
+        + '    register("ruler", "short:ruler")\n'
+    )
+    assert ganzoo("--plugin", "short.py", "ruler", "rope", cwd=tmp_path).stdout == "rope is 4 px long\n"
+
+
+def test_our_own_commands_are_not_replaced(tmp_path, ganzoo, plugin):
+    text = STRANGER.replace('"ruler", "ganzoo_ruler.command:ruler"', '"run", "ganzoo_ruler.command:ruler"')
+    env = plugin(tmp_path, "ruler", {"__init__": text, "metrics": METRICS, "command": COMMAND})
+    listing = json.loads(ganzoo("list", "--json", cwd=tmp_path, env=env).stdout)
+    assert 'the command "run", which is ganzoo\'s own' in listing["broken"][0]["reason"]
+    assert "What RECIPE says" in ganzoo("run", "--help", cwd=tmp_path, env=env).stdout.replace("what", "What")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A folder for torch's downloads that holds an Inception network that has learned nothing."""
+    home = tmp_path_factory.mktemp("torch")
+    (home / "hub" / "checkpoints").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inception, "load_state_dict_from_url", lambda *args, **kwargs: {})
+        patch.setattr(inception.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        torch.manual_seed(0)
+        network = inception.FeatureExtractorInceptionV3("untrained", ["2048"])
+        for weight in (p for p in network.parameters() if p.ndim == 4):
+            torch.nn.init.kaiming_normal_(weight)
+    torch.save(network.state_dict(), home / "hub" / "checkpoints" / inception.URL_INCEPTION_V3.rsplit("/", 1)[1])
+    return home
+
+
+def test_distances_to_the_real_pictures(weights, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(weights))
+    dark, bright = ([low + 0.4 * torch.rand(3, 20, 24) - 1 for _ in range(3)] for low in (0.0, 1.6))
+    metrics = {"fid": FID(), "kid": KID(subsets=2, subset=3)}
+    far = against_real(metrics, bright, dark, dark)
+    assert far.keys() == {"fid", "kid", "fid_identity", "kid_identity"}
+    assert far["fid"] > 10 * abs(far["fid_identity"])
+    assert far["kid"] > 10 * abs(far["kid_identity"])
+    grey = [picture[:1] for picture in bright[:2]]
+    assert against_real({"kid": KID(subset=2)}, grey, (), grey).keys() == {"kid"}
+    assert against_real(metrics, bright[:1], (), dark) == {}, "one picture has no distribution"
+
+
+def test_without_a_network_the_weights_are_asked_for(tmp_path):
+    code = "from ganzoo.metrics import FID; import torch; p = torch.zeros(3, 32, 32); FID()([p, p], [p, p])"
+    proxy = {"https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=proxy, capture_output=True, text=True)
+    assert "GanzooError: The weights of the Inception network, which FID and KID need" in done.stderr
+    assert str(tmp_path / "hub" / "checkpoints") in done.stderr
+
+
+@pytest.mark.parametrize("metric", [FID(), KID()])
+def test_without_the_library_the_extra_is_named(monkeypatch, metric):
+    for module in ("fid", "kid"):
+        monkeypatch.setattr(f"torchmetrics.image.{module}._TORCH_FIDELITY_AVAILABLE", False)
+    with pytest.raises(GanzooError, match=r'pip install "ganzoo\[eval\]"'):
+        metric([torch.zeros(3, 8, 8)] * 2, [torch.zeros(3, 8, 8)] * 2)
+
+
+def test_every_metric_says_which_way_is_better():
+    for entry in registry().entries:
+        if entry.kind == "metric":
+            assert entry.facts["better"] in ("lower", "higher")
