@@ -1,16 +1,15 @@
 """New plugins and new recipes, written from templates that the tests install and run."""
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ganzoo import __version__, registry
+from ganzoo import API, __version__, registry
 from ganzoo.errors import GanzooError
-
-LICENCES = ("MIT", "BSD-3-Clause", "Apache-2.0")
 
 
 def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[Path]:
@@ -26,12 +25,14 @@ def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[
         "title": "".join(word.capitalize() for word in name.split("-")),
         "kind": kind,
         "licence": licence,
+        "year": date.today().year,
         "version": ".".join(__version__.split(".")[:2]),
-        "api": registry.API,
+        "api": API,
     }
     files = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
+        "LICENSE": f"licences/{licence}",
         f"{package}/__init__.py": "__init__.py",
         f"{package}/model.py": f"{kind}.py",
         f"recipes/{name}.toml": "recipe.toml",

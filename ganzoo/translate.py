@@ -41,7 +41,10 @@ def about(made_from: recipe.Recipe, spec: DataSpec) -> dict[str, str]:
 
 
 class Translator:
-    """A trained model. `translate` takes and gives PIL pictures of any size."""
+    """A trained model, as `ganzoo.load` gives it. `translate` takes and gives PIL pictures of any size.
+
+    `recipe` is what it was trained with, `images` how many pictures of each domain it had seen, `trainer` the networks.
+    """
 
     def __init__(self, trainer: Trainer, made_from: recipe.Recipe, images: int = 0) -> None:
         self.trainer, self.recipe, self.images = trainer, made_from, images
@@ -49,12 +52,14 @@ class Translator:
 
     @property
     def directions(self) -> list[tuple[str, str]]:
+        """The (source, target) pairs that `translate` serves; empty for a model that only makes new pictures."""
         return self.trainer.directions()
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
         """The (source, target) that leads `to` a domain, or to labels such as "blond,smiling".
 
-        What is not given is the first that fits, as the recipe orders its domains.
+        What is not given is the first that fits, as the recipe orders its domains. Raises GanzooError for a domain or
+        a label that the run does not know.
         """
         if not self.directions:
             raise GanzooError("This model translates no pictures. `ganzoo generate RUN` makes new ones.")
@@ -81,7 +86,10 @@ class Translator:
     def translate(
         self, picture: "Image.Image | str | Path", to: str | None = None, source: str | None = None
     ) -> Image.Image:
-        """The picture (PIL, or a path), of the domain `source`, in the domain `to`, in the size it had."""
+        """The picture (PIL, or a path), of the domain `source`, in the domain `to`, in the size it had.
+
+        Raises GanzooError where the picture cannot be read, or there is no such direction.
+        """
         source, target = self.direction(to, source)
         tensor = to_tensor(convert(_opened(picture), self.spec.channels[source]))
         return to_image(self.translate_tensor(tensor[None], source, target)[0])
@@ -103,7 +111,8 @@ class Translator:
     def generate(self, count: int, label: str | None = None, seed: int = 0) -> Iterator[Image.Image]:
         """New pictures, of a label such as "7" or "blond,smiling" if the model knows labels.
 
-        The picture at a place depends on the seed alone, not on how many are asked for.
+        They have the size of the training pictures. The picture at a place depends on the seed alone, not on how many
+        are asked for. Raises GanzooError for a model that makes none from nothing.
         """
         with self.trainer.inference():
             for place in range(count):
@@ -114,7 +123,8 @@ class Translator:
 def load(path: "str | Path", device: str = "cpu") -> Translator:
     """A trained model from a run folder, one of its checkpoints, or a networks.safetensors file.
 
-    Averaged weights are used where the run kept them.
+    Averaged weights are used where the run kept them. `device`: auto, cpu, cuda or mps. Raises GanzooError where there
+    is no such run, the file is not ganzoo's, or the plugin that it needs is not installed.
     """
     path = Path(path)
     if (path / "checkpoints").is_dir():
@@ -243,9 +253,10 @@ def _pad(images: Tensor, multiple: int, size: int) -> Tensor:
 
 
 def _require_plugin(facts: dict[str, Any]) -> None:
-    found = [e for e in registry().entries if e.kind == "model" and e.name == facts["model"]]
-    if not found:
-        raise GanzooError(
-            f'This was trained with the model "{facts["model"]}" of {facts["distribution"]} {facts["version"]}, which '
-            f"is not installed here: pip install {facts['distribution']}"
-        )
+    if any(e.kind == "model" and facts["model"] in (e.name, e.qualified) for e in registry().entries):
+        return
+    package = facts["distribution"]
+    trained = f'This was trained with the model "{facts["model"]}" of {package}'
+    if package.endswith(".py"):
+        raise GanzooError(f"{trained}, a file that is not installed: ganzoo --plugin path/to/{package} ...")
+    raise GanzooError(f"{trained} {facts['version']}, which is not installed here: pip install {package}")

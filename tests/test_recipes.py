@@ -1,12 +1,15 @@
 """Every recipe in the repository is found, read, and taken for two real steps on its quick settings."""
 
 import math
+import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
 
 from ganzoo import recipe as recipes
+from ganzoo import scaffold
 from ganzoo.clock import Clock
 from ganzoo.data.batches import Draws, batches
 from ganzoo.data.sources import open_source
@@ -25,6 +28,25 @@ def test_recipe_says_how_to_run_it(path):
     first_lines = path.read_text(encoding="utf-8").split("\nmodel")[0]
     assert f"ganzoo run recipes/{path.name}" in first_lines
     recipes.read(path)
+
+
+@pytest.fixture(scope="module")
+def schema():
+    """What `ganzoo schema` gives to editors."""
+    found = scaffold.schema()
+    jsonschema.Draft202012Validator.check_schema(found)
+    return jsonschema.Draft202012Validator(found)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipe_fits_the_json_schema(path, schema):
+    written = tomllib.loads(path.read_text(encoding="utf-8"))
+    resolved = tomllib.loads(recipes.read(path, quick=True).to_toml())
+    schema.validate(written)
+    schema.validate(resolved)
+    for table, key, value in (("options", "ltr", 1.0), ("train", "images", "many"), ("data", "size", -3)):
+        with pytest.raises(jsonschema.ValidationError):
+            schema.validate(resolved | {table: resolved[table] | {key: value}})
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

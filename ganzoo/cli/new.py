@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+LICENCES = ("MIT", "BSD-3-Clause", "Apache-2.0")
 KINDS = ("unpaired", "paired", "labelled", "images", "domains")
 
 
@@ -16,7 +17,7 @@ def new() -> None:
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), default="unpaired", show_default=True, help="Kind of data.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: ganzoo-NAME]")
-@click.option("--licence", default="MIT", show_default=True, help="SPDX name of its licence.")
+@click.option("--licence", type=click.Choice(LICENCES), default="MIT", show_default=True, help="Written as LICENSE.")
 def plugin(name: str, kind: str, out: Path | None, licence: str) -> None:
     """Write a complete package with a model NAME that trains at once: model, recipe, tests, README."""
     from ganzoo.scaffold import write_plugin

@@ -184,7 +184,7 @@ class XGAN(Trainer):
                 )
         code = self.shared_encoder(torch.cat([self.E[d](pictures) for d, pictures in images.items()]))
         code = _unit(code) if self.config.normalise else code
-        return dict(zip(images, code.chunk(len(images)), strict=True))
+        return dict(zip(images, code.split([p.shape[0] for p in images.values()]), strict=True))
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
         config, terms, (first, second) = self.config, {}, self.domains
@@ -233,10 +233,9 @@ class XGAN(Trainer):
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         """The embedding has one size, so other pictures are brought to the training size and back."""
         shape, square = images.shape[-2:], (self.spec.size, self.spec.size)
-        if shape != square:
-            images = F.interpolate(images, square, mode="bilinear", antialias=True)
+        images = F.interpolate(images, square, mode="bilinear", antialias=True)  # of equal sizes: to the bit the same
         made = self.G[target](self.shared_decoder(self.encode({source: images})[source]))
-        return made if shape == square else F.interpolate(made, shape, mode="bilinear", antialias=True)
+        return F.interpolate(made, shape, mode="bilinear", antialias=True)
 
 
 def _unit(code: Tensor) -> Tensor:
