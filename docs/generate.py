@@ -1,4 +1,4 @@
-"""Writes what the docs take from the program: docs/cli.md, and the tables between "generated" marks.
+"""Writes what the docs take from the program: docs/cli.md, and the tables and files between "generated" marks.
 
 python docs/generate.py            rewrites them
 python docs/generate.py --check    fails if one is stale; a test runs this
@@ -7,6 +7,7 @@ python docs/generate.py --check    fails if one is stale; a test runs this
 import inspect
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ganzoo import hooks, testing
 from ganzoo.cli import cli
 from ganzoo.cli.show import type_name
 from ganzoo.options import DataOptions, TrainOptions
+from ganzoo.scaffold import write_plugin
 from ganzoo.trainer import KINDS
 
 DOCS = Path(__file__).parent
@@ -63,17 +65,27 @@ def checks() -> str:
     return "\n".join(f"- {' '.join(inspect.getdoc(f).split())}" for f in found)
 
 
+def plugin_files() -> dict[str, str]:
+    """The files of the tutorial's plugin, as `ganzoo new plugin` writes them, by their paths."""
+    with tempfile.TemporaryDirectory() as folder:
+        written = write_plugin("sketchgan", "unpaired", Path(folder))
+        texts = {path.relative_to(folder): path.read_text(encoding="utf-8").rstrip() for path in written}
+    languages = {".py": "python", ".toml": "toml"}
+    return {path.as_posix(): f"```{languages.get(path.suffix, 'text')}\n{text}\n```" for path, text in texts.items()}
+
+
 def pages() -> dict[Path, str]:
     """Every generated page as it should be."""
     blocks = {
         "recipes.md": {"tables": option_tables()},
         "plugins.md": {"kinds": kinds(), "hooks": hook_table(), "checks": checks()},
+        "tutorial.md": plugin_files(),
     }
     result = {DOCS / "cli.md": command_reference()}
     for page, parts in blocks.items():
         text = (DOCS / page).read_text(encoding="utf-8")
         for name, content in parts.items():
-            pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- /generated -->)"
+            pattern = rf"(<!-- generated: {re.escape(name)} -->\n).*?(<!-- /generated -->)"
             text = re.sub(pattern, lambda m, c=content: f"{m[1]}\n{c}\n\n{m[2]}", text, flags=re.DOTALL)
         result[DOCS / page] = text
     return result

@@ -8,6 +8,7 @@ class GanzooError(Exception):
     """
 
     exit_code = 2
+    """what the program ends with when it prints this mistake"""
 
 
 class Stopped(Exception):

@@ -20,7 +20,10 @@ class ImagePool:
         self.images: list[Tensor] = []
 
     def __call__(self, images: Tensor, clock: Clock) -> Tensor:
-        """As many pictures as given, (batch, channels, height, width), new or old; without gradient."""
+        """As many pictures as given, (batch, channels, height, width) in [-1, 1], new or old; without gradient.
+
+        `clock`: the model's own, whose dice decide.
+        """
         if self.size == 0:
             return images.detach()
         return clock.own(torch.stack([self._swap(image, clock) for image in clock.gather(images.detach())]))
@@ -37,7 +40,9 @@ class ImagePool:
         return old
 
     def state_dict(self) -> dict[str, Any]:
+        """The fakes that it holds, oldest place first, for a checkpoint."""
         return {"images": list(self.images)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Holds what `state_dict` gave, and goes on from there."""
         self.images = list(state["images"])

@@ -2,17 +2,24 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import zipfile
+from datetime import date
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from ganzoo import recipe as recipes
 
+ROOT = Path(__file__).parents[1]
 KINDS = ("unpaired", "paired", "labelled", "images", "domains")
 PROGRAM = Path(sys.executable).with_name("ganzoo")
+PIP = (sys.executable, "-m", "pip", "--quiet")
 
 
 def call(*command, cwd=None, **environment):
@@ -48,6 +55,20 @@ def test_the_model_is_short(plugins, kind):
     assert len(code) <= 60
 
 
+@pytest.mark.parametrize("licence", ["MIT", "BSD-3-Clause", "Apache-2.0"])
+def test_the_chosen_licence_is_in_the_wheel(tmp_path, licence):
+    call(PROGRAM, "new", "plugin", "sketchy", "--licence", licence, cwd=tmp_path)
+    call(*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", "dist", tmp_path / "ganzoo-sketchy", cwd=tmp_path)
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as parts:
+        names = {name.split("/", 1)[1]: name for name in parts.namelist()}
+        text = parts.read(names["licenses/LICENSE"]).decode()
+        facts = parts.read(names["METADATA"]).decode()
+    assert f"License-Expression: {licence}" in facts
+    assert text == (tmp_path / "ganzoo-sketchy" / "LICENSE").read_text()
+    assert "Apache License" in text or (f"{date.today().year}" in text and "ganzoo-sketchy" in text)
+
+
 def test_all_are_listed_with_their_options(plugins):
     site = {"PYTHONPATH": str(plugins / "site")}
     listing = json.loads(call(PROGRAM, "list", "--json", **site))
@@ -65,37 +86,87 @@ def test_all_are_listed_with_their_options(plugins):
     assert "sketchy-paired" in schema["properties"]["model"]["enum"]
 
 
-def test_wheel_installs_elsewhere_trains_resumes_and_translates(plugins, tmp_path):
-    """Another virtual environment, which borrows torch and ganzoo from this one but gets the plugin as a wheel."""
-    source = plugins / "ganzoo-sketchy-unpaired"
-    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, source)
-    [wheel] = tmp_path.glob("*.whl")
-    call(sys.executable, "-m", "venv", tmp_path / "venv")
-    python = tmp_path / "venv" / "bin" / "python"
-    purelib = call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
-    Path(purelib, "borrowed.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    call(python, "-m", "pip", "install", "--quiet", "--no-deps", wheel)
-    ganzoo = (python, "-c", "from ganzoo.cli import main; main()")
-    recipe = source / "recipes" / "sketchy-unpaired.toml"
-    small = ("--set", "data.size=32", "--set", "train.ema=4", "--set", "train.precision=32", "--set", "train.images=4")
-    small += ("--set", 'options.generator={name="resnet",width=4,blocks=1}', "--set", "options.discriminator.layers=1")
-    small = tuple(
-        s.replace("options.discriminator.layers=1", 'options.discriminator={name="patch",layers=1}') for s in small
-    )
-    call(*ganzoo, "run", recipe, "--quick", "--out", "run", *small, cwd=tmp_path)
-    call(*ganzoo, "run", "run", "--resume", "--set", "train.images=8", cwd=tmp_path)
-    assert (tmp_path / "run" / "checkpoints" / "000000008" / "networks.safetensors").exists()
-    figures = json.loads(call(*ganzoo, "evaluate", "run", "--json", cwd=tmp_path))
-    assert set(figures) == {"photo->painting", "painting->photo"}
-    call(*ganzoo, "report", "run", cwd=tmp_path)
-    call(*ganzoo, "translate", "run", tmp_path / "run" / "samples", "translated", "--to", "painting", cwd=tmp_path)
-    assert len(list((tmp_path / "translated").glob("*.png"))) == len(list((tmp_path / "run" / "samples").glob("*.png")))
-    without = subprocess.run([PROGRAM, "evaluate", tmp_path / "run"], capture_output=True, text=True)
-    assert without.returncode == 2
-    assert "pip install ganzoo-sketchy-unpaired" in without.stderr
+# What the tutorial's commands find here. A new environment borrows torch and ganzoo from this one, so that nothing is
+# downloaded, but gets the plugin by pip.
+PRELUDE = f"""
+borrow() {{
+    own=$(echo $1/lib/python*/site-packages)
+    rm -rf $own/*setuptools* $own/_distutils_hack $own/distutils*  # Python 3.11 brings one that is too old
+    echo 'import site; site.addsitedir("{sysconfig.get_path("purelib")}")' > $own/borrowed.pth
+    printf '#!%s\\nfrom ganzoo.cli import main; main()' "$PWD/$1/bin/python" > $1/bin/ganzoo
+    chmod +x $1/bin/ganzoo
+}}
+interrupted() {{
+    set -m
+    "$@" & until grep -q images sketches/log.jsonl 2> /dev/null; do sleep 0.1; done
+    kill -INT %1; wait %1 || test $? = 130
+    set +m
+}}
+refused() {{ "$@" 2> refused.txt && exit 1; test $? = 2; }}
+"""
+STAGED = (
+    (r"(python3 -m venv (\S+))", r"\1; borrow \2"),
+    (r"(ganzoo .*)# press Ctrl-C.*", r"interrupted \1"),
+    (r"(ganzoo .*)# refused", r"refused \1"),
+)
+SMALL = {
+    "data.size": "32",
+    "options.generator": '{ name = "resnet", width = 4, blocks = 1 }',
+    "options.discriminator": '{ name = "patch", width = 4, layers = 1 }',
+    "train.images": "80",
+    "train.ema": "4",
+    "train.sample_every": "40",
+    "train.checkpoint_every": "40\ntrain.log_every = 2",
+}
 
 
-def test_one_file_is_a_plugin(plugins, tmp_path):
+def change(diff, folder):
+    """Does what a diff without line numbers says, or fails."""
+    file, *hunks = re.split(r"^@@\n", diff, flags=re.MULTILINE)
+    path = folder / file.split()[-1]
+    for hunk in hunks:
+        old, new = ("".join(line[1:] for line in hunk.splitlines(True) if line[0] in marks) for marks in (" -", " +"))
+        text = path.read_text()
+        assert text.count(old) == 1, f"the tutorial changes what is not in {path.name}:\n{old}"
+        path.write_text(text.replace(old, new))
+
+
+def test_the_tutorial_does_what_it_says(tmp_path):
+    """Its commands, its changes and its message, in their order, from an empty folder to a wheel used elsewhere."""
+    tutorial = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    sketch = tmp_path / "sketch"
+    package = sketch / "ganzoo-sketchgan"
+    state = tmp_path / "state.sh"  # where a block leaves the shell's folder and variables for the next
+    state.write_text(f"cd {tmp_path}\n")
+    keep = f"declare -px | grep -v PWD= > {state}; echo cd $PWD >> {state}"
+    pip = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # 0: no isolation
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for language, text in re.findall(r"^```(bash|diff)\n(.*?)^```", tutorial, flags=re.MULTILINE | re.DOTALL):
+        if language == "diff":
+            change(text, package)
+            continue
+        for command, staged in STAGED:
+            text = re.sub(command, staged, text)
+        call("bash", "-c", f"set -eo pipefail\n{PRELUDE}\n. {state}\n{text}\n{keep}", PATH=path, **pip)
+        if "ganzoo new plugin" in text:
+            recipe = package / "recipes" / "sketchgan.toml"
+            for key, value in SMALL.items():
+                recipe.write_text(re.sub(rf"^{key} .*", f"{key} = {value}", recipe.read_text(), flags=re.MULTILINE))
+
+    runs = (package / "runs" / "sketchgan-quick", sketch / "sketches")  # the second was interrupted
+    for run in runs:
+        assert json.loads((run / "status.json").read_text())["state"] == "finished"
+        assert set(json.loads((run / "metrics.json").read_text())) == {"photo->painting", "painting->photo"}
+        assert "identity_photo" in (run / "log.jsonl").read_text() and (run / "report.html").exists()
+    one, other = (load_file(run / "checkpoints" / "000000080" / "networks.safetensors") for run in runs)
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert len(list((sketch / "translated").iterdir())) == len(list((runs[1] / "samples").iterdir()))
+    assert (sketch / "sketches.onnx").stat().st_size > 0
+    [message] = re.findall(r"^```text\n(Error: .*?)^```", tutorial, flags=re.MULTILINE | re.DOTALL)
+    assert (sketch / "refused.txt").read_text() == message
+
+
+def test_one_file_is_a_plugin(plugins, tmp_path, ganzoo, recipe, pictures):
     model = (plugins / "ganzoo-sketchy-unpaired" / "ganzoo_sketchy_unpaired" / "model.py").read_text()
     hook = """
 from ganzoo import hookimpl
@@ -106,8 +177,14 @@ def register_models(register):
     register("lone", "lone_model:SketchyUnpaired", data="unpaired")
 """
     (tmp_path / "lone_model.py").write_text(model + hook)
-    listing = json.loads(call(PROGRAM, "--plugin", tmp_path / "lone_model.py", "list", "--json"))
+    listing = json.loads(ganzoo("--plugin", "lone_model.py", "list", "--json", cwd=tmp_path).stdout)
     assert "lone" in [m["name"] for m in listing["models"]]
+    recipe(tmp_path, {"model": "lone", "train.images": 2, "options.pool": None})
+    done = ganzoo("--plugin", "lone_model.py", "run", "tiny.toml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done
+    use = ("translate", "out", pictures / "testA", "translated")
+    assert ganzoo("--plugin", "lone_model.py", *use, cwd=tmp_path).returncode == 0
+    ganzoo(*use, cwd=tmp_path).mistake("of lone_model.py, a file", "ganzoo --plugin path/to/lone_model.py")
 
 
 def test_new_recipe_is_a_recipe(tmp_path):

@@ -20,10 +20,13 @@ class Picture:
     """A picture in a file. Subclasses draw theirs instead; all are small, so that they travel to worker processes."""
 
     path: Path
-    labels: tuple[float, ...] = field(default=(), kw_only=True)  # 1, 0, or nan where it is not known
+    """the file that it is in"""
+    labels: tuple[float, ...] = field(default=(), kw_only=True)
+    """one number for each of the source's `labels`: 1, 0, or nan where it is not known"""
 
     @property
     def name(self) -> str:
+        """How messages call this picture."""
         return str(self.path)
 
     def open(self) -> Image.Image:

@@ -24,17 +24,25 @@ class Source(ABC):
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
+    """the kinds of data that it can give"""
     domains: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()  # with kind "labelled": what the columns of `Picture.labels` mean
-    groups: tuple[tuple[str, ...], ...] = ()  # labels of which at most one holds
+    """names of the domains, in order"""
+    labels: tuple[str, ...] = ()
+    """with kind "labelled": what the columns of `Picture.labels` mean"""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """labels of which at most one holds, such as hair colours"""
     truth: bool = False
+    """whether the test pictures of all domains at one index show the same thing"""
 
     @abstractmethod
     def __init__(self, data: DataOptions, kind: str) -> None: ...
 
     @abstractmethod
     def pictures(self, split: str, domain: str) -> Sequence[Picture]:
-        """The pictures of a domain in the split "train" or "test"; never empty for "train"."""
+        """The pictures of a domain in the split "train" or "test"; never empty for "train".
+
+        Raises GanzooError where there are none to train on.
+        """
 
     def answer(self, picture: Picture, labels: dict[str, bool]) -> Picture | None:
         """The same picture with these labels, where the source knows it (built-in worlds do)."""

@@ -10,7 +10,9 @@ from ganzoo.clock import everywhere
 from ganzoo.errors import GanzooError
 
 Norm = Literal["instance", "batch", "none"]
+"""The type of an option that names a norm."""
 Init = Literal["normal", "xavier", "kaiming"]
+"""The type of an option that names initial weights."""
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -24,6 +26,7 @@ class BatchNorm(nn.BatchNorm2d):
     """Batch norm with the statistics of the whole batch, however many processes share it."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same. Raises GanzooError in training if a channel is one number."""
         collecting, alone = self.training and self.track_running_stats, not dist.is_initialized()
         if collecting and alone and x.numel() == x.shape[1]:
             raise GanzooError("Batch norm of a single pixel needs more pictures: set data.batch to 2 or more.")

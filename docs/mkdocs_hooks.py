@@ -1,0 +1,106 @@
+"""What the site needs beside mkdocs.yml: pages from files outside docs/, and the public API, without importing it.
+
+A public name, hook or method that is on no page of docs/reference, or has no docstring, is a warning: with --strict the
+build fails.
+"""
+
+import ast
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+log = logging.getLogger("mkdocs.hooks.ganzoo")
+shown: set[str] = set()  # what docs/reference documents, as the reader sees its name
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """The section "Models" gets a page for each plugin."""
+    shown.clear()
+    models = [{name: f"models/{name}.md"} for name in _plugins(_root(config))]
+    config.nav = [{"Models": models} if entry == {"Models": []} else entry for entry in config.nav]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """README.md is the home page, from its place at the root; its links lead into docs/ there, to pages here."""
+    root = _root(config)
+    home = re.sub(r"(\]\()docs/", r"\1", (root / "README.md").read_text(encoding="utf-8"))
+    pages = {"index.md": home, "changelog.md": (root / "CHANGELOG.md").read_text(encoding="utf-8")}
+    for name, folder in _plugins(root).items():
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        pages[f"models/{name}.md"] = re.sub(r"\[ganzoo\]\(https://[^)]*\)", "[ganzoo](../index.md)", text)
+    for name, content in pages.items():
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> None:
+    if page.parent is None:  # alone in its section: its place in the margin is left to long lines of code
+        page.meta["hide"] = ["navigation"]
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> None:
+    if page.file.src_uri.startswith("reference/"):
+        shown.update(re.findall(r'id="(ganzoo\.[^"]+)"', html))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """The promise of docs/reference: it lists the whole public API, and each name says what it is."""
+    for name, thing in public_api(_root(config)):
+        if not thing.has_docstring:
+            log.warning("%s is public and has no docstring (%s:%s)", name, thing.relative_filepath, thing.lineno)
+        if name not in shown:
+            log.warning("%s is public and on no page of docs/reference", name)
+
+
+def public_api(root: Path) -> Iterator[tuple[str, griffe.Object]]:
+    """The names of `ganzoo.__all__`, hooks, testing kit and helpers, and what the classes among them have, by name."""
+    package = griffe.load("ganzoo", search_paths=[root])
+    homes = lazy_names(package)
+    things = {name: package[f"{home.removeprefix('ganzoo.')}.{name}"] for name, home in homes.items()}
+    things |= {name: package[name] for name in re.findall(r"['\"](\w+)['\"]", str(package["__all__"].value))}
+    for module in ("hooks", "testing", "attributes", "nets.layers"):
+        for name, thing in package[module].members.items():
+            if _is_public(thing) and not name.isupper() and name not in ("hookspec", "hookimpl"):
+                things[f"{module}.{name}"] = thing
+    for name, thing in things.items():
+        yield f"ganzoo.{name}", thing
+        for part in thing.members.values() if thing.is_class else ():
+            if _is_public(part):
+                yield f"ganzoo.{name}.{part.name}", part
+
+
+def lazy_names(package: griffe.Module) -> dict[str, str]:
+    """What `ganzoo.__getattr__` serves: name -> its home module."""
+    return ast.literal_eval(str(package["_HOME"].value))
+
+
+class LazyNames(griffe.Extension):
+    """Shows the names that `ganzoo` loads on first use as its own: pages say `::: ganzoo.Trainer`."""
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        for name, home in lazy_names(pkg).items() if pkg.name == "ganzoo" else ():
+            pkg.set_member(name, griffe.Alias(name, f"{home}.{name}"))
+
+
+def _is_public(thing: griffe.Object | griffe.Alias) -> bool:
+    """Whether a member has to be documented: it is defined here, and not only set in a method."""
+    if (thing.name.startswith("_") and thing.name != "__call__") or thing.is_alias:
+        return False
+    methods = [other for other in thing.parent.members.values() if not other.is_alias and other.is_function]
+    return thing.is_function or not any(method.lineno <= thing.lineno <= method.endlineno for method in methods)
+
+
+def _plugins(root: Path) -> dict[str, Path]:
+    return {folder.name.removeprefix("ganzoo-"): folder for folder in sorted((root / "plugins").glob("ganzoo-*"))}
+
+
+def _root(config: MkDocsConfig) -> Path:
+    return Path(config.config_file_path).parent
