@@ -92,6 +92,30 @@ def test_a_broken_plugin_does_not_hinder_a_run_and_is_named_beside_an_unknown_na
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("--help",), 0),
+        (("show", "ganzoo-cyclegan/cyclegan"), 0),
+        (("schema",), 0),
+        (("data", "list"), 0),
+        (("new", "recipe", "discogan"), 0),
+        (("new", "plugin", "mine"), 0),
+        (("run", "tiny.toml", "--dry-run"), 0),
+        (("bench", "tiny.toml", "--steps", "2"), 0),
+        (("doctor",), 1),
+    ],
+)
+def test_beside_all_broken_plugins_every_command_works(tmp_path, env, ganzoo, recipe, command, code):
+    recipe(tmp_path, {"model": "ganzoo-cyclegan/cyclegan"})
+    done = ganzoo(*command, cwd=tmp_path, env=env)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stdout + done.stderr
+    if command == ("doctor",):
+        for name, (_, reason) in BROKEN.items():
+            assert re.search(rf"problem: {name} \(ganzoo-{name} 0.5\) does not load: .*{re.escape(reason)}", done.stdout)
+
+
 def test_two_plugins_with_one_name_are_refused_at_use(tmp_path, env, ganzoo, recipe):
     recipe(tmp_path)
     for args in (("run", "tiny.toml"), ("show", "cyclegan")):

@@ -102,11 +102,18 @@ interrupted() {{
     kill -INT %1; wait %1 || test $? = 130
     set +m
 }}
+killed() {{
+    set -m
+    "$@" & until test -d sketches/checkpoints/000000040; do sleep 0.1; done
+    kill -KILL %1; wait %1 || test $? = 137
+    set +m
+}}
 refused() {{ "$@" 2> refused.txt && exit 1; test $? = 2; }}
 """
 STAGED = (
     (r"(python3 -m venv (\S+))", r"\1; borrow \2"),
     (r"(ganzoo .*)# press Ctrl-C.*", r"interrupted \1"),
+    (r"(ganzoo .*)# kill -9.*", r"killed \1"),
     (r"(ganzoo .*)# refused", r"refused \1"),
 )
 SMALL = {
