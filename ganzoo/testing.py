@@ -220,11 +220,12 @@ def _check_all_learn(name: str, recipe: Recipe, spec: DataSpec) -> None:
 
 
 def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
-    """`translate` keeps the pictures' shape and range, and changes nothing."""
+    """`translate` keeps the pictures' shape and range, changes nothing, and gives each domain pictures of its own."""
     engine = build(recipe, spec)
     trainer = engine.trainer
     before = copy.deepcopy(trainer.state_dict())
     batch = random_batch(spec, 0)
+    found: dict[str, dict[str, Tensor]] = {}
     for source, target in trainer.directions():
         where = f"translate({source} to {target})"
         with trainer.inference():
@@ -237,6 +238,15 @@ def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
                 raise _wrong(name, where, f"no lasting change, but {key} changed")
         expected = (len(batch[source]), spec.channels.get(target, spec.channels[source]), *batch[source].shape[2:])
         _check_pictures(name, where, made, again, expected)
+        for other, pictures in found.setdefault(source, {}).items():
+            if torch.allclose(made, pictures, atol=1e-5) and not spec.labels:
+                raise _wrong(
+                    name,
+                    where,
+                    f"other pictures than {source} to {other} gives; they are the same, so nothing tells the networks "
+                    "where to go (a constant plane beside the picture does not survive an instance norm)",
+                )
+        found[source][target] = made
 
 
 def _check_generate(name: str, recipe: Recipe, spec: DataSpec) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from ganzoo.clock import Clock
 from ganzoo.registry import registry
-from ganzoo.testing import check_model
+from ganzoo.testing import ConformanceError, check_model
 from ganzoo.trainer import DataSpec
 
 OUTSIDE = Path(__file__).with_name("outside")
 SMALL = {
     "rosetta": {
-        "generator": {"name": "resnet", "width": 4, "blocks": 1},
+        "generator": {"name": "unet", "width": 4, "depth": 3},
         "discriminator": {"name": "patch", "width": 4, "layers": 1},
     },
     "plain": {"generator": {"name": "unet", "width": 4, "depth": 3}},
@@ -66,7 +66,11 @@ def test_three_phases_keep_their_rates():
 @pytest.mark.parametrize(
     ("name", "data", "use"),
     [
-        ("rosetta", {"domains": ["summer", "autumn", "winter"]}, ("translate", "out", "picture.png", "x.png")),
+        (
+            "rosetta",
+            {"domains": ["summer", "autumn", "winter"]},
+            ("translate", "out", "picture.png", "x.png", "--from", "winter"),
+        ),
         ("plain", {"domains": ["edges", "photo"]}, ("translate", "out", "picture.png", "x.png")),
         ("vaegan", {}, ("generate", "out", "made", "--count", "2")),
     ],
@@ -87,3 +91,20 @@ def test_it_gets_everything_from_the_engine(tmp_path, site, ganzoo, recipe, pict
     done = ganzoo(*use, cwd=tmp_path, env=env)
     assert done.returncode == 0, done
     assert (tmp_path / "x.png").exists() or len(list((tmp_path / "made").glob("*.png"))) == 2
+    if name == "rosetta":  # of many domains, --from and --to choose
+        assert "from winter to summer" in done.stdout
+        done = ganzoo(
+            "translate", "out", "picture.png", "y.png", "--to", "autumn", "--from", "winter", cwd=tmp_path, env=env
+        )
+        assert "from winter to autumn" in done.stdout
+        assert (tmp_path / "x.png").read_bytes() != (tmp_path / "y.png").read_bytes()
+        same = ("--from", "winter", "--to", "winter")
+        ganzoo("translate", "out", "picture.png", "z.png", *same, cwd=tmp_path, env=env).mistake(
+            'cannot translate from winter to "winter"', "It knows: summer, autumn."
+        )
+
+
+def test_the_kit_notices_that_a_generator_is_not_told_where_to_go():
+    deaf = SMALL["rosetta"] | {"generator": {"name": "resnet", "width": 4, "blocks": 1}}
+    with pytest.raises(ConformanceError, match=r"other pictures than left to right gives.*instance norm"):
+        check_model("rosetta", **deaf)

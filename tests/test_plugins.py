@@ -113,7 +113,9 @@ def test_beside_all_broken_plugins_every_command_works(tmp_path, env, ganzoo, re
     assert "Traceback" not in done.stdout + done.stderr
     if command == ("doctor",):
         for name, (_, reason) in BROKEN.items():
-            assert re.search(rf"problem: {name} \(ganzoo-{name} 0.5\) does not load: .*{re.escape(reason)}", done.stdout)
+            assert re.search(
+                rf"problem: {name} \(ganzoo-{name} 0.5\) does not load: .*{re.escape(reason)}", done.stdout
+            )
 
 
 def test_two_plugins_with_one_name_are_refused_at_use(tmp_path, env, ganzoo, recipe):

@@ -21,8 +21,8 @@ from ganzoo import (
 
 
 class RosettaOptions(Options):
-    generator: GeneratorPart = "resnet"
-    """the generator of all domains"""
+    generator: GeneratorPart = "unet"
+    """the generator of all domains; an instance norm right behind the first layer would take constant planes away"""
     discriminator: DiscriminatorPart = "patch"
     """the discriminator of each domain"""
     loss: LossPart = "lsgan"
