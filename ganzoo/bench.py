@@ -46,7 +46,7 @@ def bench(
     for done in range(total):
         first_bare = done % 2 == 1  # whoever goes first finds another cache
         b = _clock(lambda: bare.step(kept), runtime) if first_bare else 0.0
-        e = _clock(lambda: means.add(next(ticks).terms), runtime)
+        e = _clock(lambda: means.add(next(ticks)), runtime)
         pairs.append((e, b or _clock(lambda: bare.step(kept), runtime)))
         if progress:
             progress(done + 1, total)

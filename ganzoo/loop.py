@@ -123,40 +123,50 @@ class Means:
     """Means of the terms since they were last cleared; kept on the device, so that no step waits for them."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, dict[str, Tensor]] = {}
-        self.counts: dict[str, dict[str, int]] = {}  # a term may be missing in some steps
+        self.clear()
 
-    def add(self, terms: dict[str, Terms]) -> None:
-        for phase, values in terms.items():
-            sums, counts = self.sums.setdefault(phase, {}), self.counts.setdefault(phase, {})
-            for name, value in values.items():
-                sums[name] = sums[name] + value.double() if name in sums else value.double()
+    def add(self, tick: Tick) -> None:
+        for phase, values in tick.terms.items():
+            sums, counts, sound = (kept.setdefault(phase, {}) for kept in (self.sums, self.counts, self.sound))
+            for name, value in values.items():  # a term may be missing in some steps
+                before = sums.get(name, torch.zeros_like(value, dtype=torch.float64))
+                sums[name] = before + value.double()
                 counts[name] = counts.get(name, 0) + 1
+                fine = sums[name].isfinite().double() * tick.images
+                sound[name] = torch.maximum(sound[name], fine) if name in sound else fine
 
     def read(self, runtime: Runtime, images: int) -> dict[str, dict[str, float]]:
-        """phase -> term -> mean over the steps and processes. Raises GanzooError if one is not finite."""
+        """phase -> term -> mean over the steps and processes. GanzooError names the first that was not finite."""
         names = [(phase, name) for phase, sums in self.sums.items() for name in sums]
         if not names:
             return {}
         means = torch.stack([self.sums[phase][name] / self.counts[phase][name] for phase, name in names])
+        values = runtime.mean(means).tolist()
+        if not all(map(math.isfinite, values)):
+            sound = runtime.mean(torch.stack([self.sound[phase][name] for phase, name in names])).tolist()
+            ill = [i for i, value in enumerate(values) if not math.isfinite(value)]
+            first = min(ill, key=lambda i: sound[i])
+            phase, name = names[first]
+            raise GanzooError(
+                f'The term "{name}" of phase "{phase}" is no longer a finite number ({values[first]}), in a step that '
+                f"ended between image {sound[first]:,.0f} and image {images:,}. Lower options.lr, set train.clip, or use "
+                'train.precision = "32".'
+            )
         found: dict[str, dict[str, float]] = {}
-        for (phase, name), value in zip(names, runtime.mean(means).tolist(), strict=True):
+        for (phase, name), value in zip(names, values, strict=True):
             found.setdefault(phase, {})[name] = value
-            if not math.isfinite(value):
-                raise GanzooError(
-                    f'The term "{name}" of phase "{phase}" is no longer a finite number ({value}), shortly before '
-                    f'image {images:,}. Lower options.lr, set train.clip, or use train.precision = "32".'
-                )
         return found
 
     def clear(self) -> None:
-        self.sums, self.counts = {}, {}
+        self.sums: dict[str, dict[str, Tensor]] = {}
+        self.counts: dict[str, dict[str, int]] = {}
+        self.sound: dict[str, dict[str, Tensor]] = {}  # images seen when the sum was last finite
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sums": self.sums, "counts": self.counts}
+        return {"sums": self.sums, "counts": self.counts, "sound": self.sound}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        self.sums, self.counts = _moved(state["sums"], device), _moved(state["counts"], device)
+        self.sums, self.counts, self.sound = (_moved(state[name], device) for name in ("sums", "counts", "sound"))
 
 
 def _moved(state: Any, device: torch.device) -> Any:

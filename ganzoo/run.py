@@ -206,7 +206,7 @@ class Books:
     def enter(self, tick: Tick) -> None:
         """What is due after a step."""
         options, batch = self.recipe.train, self.clock.batch
-        self.means.add(tick.terms)
+        self.means.add(tick)
         last = tick.images >= options.images
         if last or due(tick.images, batch, options.log_every):
             self._log(tick.images)

@@ -310,6 +310,15 @@ def test_a_term_that_is_no_number(tmp_path, ganzoo, recipe, plugin):
     assert "cycle_B" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_the_first_term_that_is_no_number_is_named_and_others_are_not(tmp_path, ganzoo, recipe, plugin):
+    """Noticed six steps late, when every term is ill and cycle_B is neither the first phase's first nor its last."""
+    env = plugin(tmp_path / "site", "sick", {"__init__": REGISTER, "model": SICK})
+    recipe(tmp_path, {"model": "sick", "train.log_every": 1000, "train.checkpoint_every": 1000})
+    ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env).mistake(
+        'term "cycle_B" of phase "G"', "between image 14 and image 24", code=1
+    )
+
+
 def test_no_network(tmp_path, fails):
     env = UNREACHABLE | {"GANZOO_CACHE": str(tmp_path / "cache"), "GANZOO_MIRROR": "http://127.0.0.1:9"}
     fails(

@@ -61,7 +61,7 @@ def test_quick_recipe_trains(path, pictures):
     draws = Draws(opened.source, recipe.data, opened.spec, recipe.kind, 0, trainer.multiple)
     means = Means()
     for tick in train(engine, batches(draws, engine.clock, 2 * recipe.data.batch)):
-        means.add(tick.terms)
+        means.add(tick)
     terms = [value for values in means.read(runtime, engine.clock.images).values() for value in values.values()]
     assert engine.clock.step == 2
     assert terms and all(math.isfinite(value) for value in terms)
