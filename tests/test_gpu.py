@@ -1,0 +1,62 @@
+"""What only a GPU can show: `pytest -m gpu`. Speed and memory there: `ganzoo bench RECIPE`."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+def weights(run, images):
+    return load_file(run / "checkpoints" / f"{images:09d}" / "networks.safetensors")
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {},
+        {"precision": "bf16-mixed"},
+        {"precision": "16-mixed"},
+        {"compile": True},
+        {"compile": True, "precision": "bf16-mixed"},
+    ],
+    ids=str,
+)
+def test_a_run_trains_resumes_and_is_used(tmp_path, ganzoo, recipe, pictures, train):
+    changes = {f"train.{key}": value for key, value in train.items()}
+    recipe(tmp_path, changes | {"train.device": "cuda", "data.workers": 2})
+    done = ganzoo("run", "tiny.toml", "--out", "out", "--set", "train.images=12", cwd=tmp_path)
+    assert done.returncode == 0, done
+    done = ganzoo("run", "out", "--resume", "--set", "train.images=24", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert all(value.isfinite().all() for value in weights(tmp_path / "out", 24).values())
+    assert json.loads((tmp_path / "out" / "env.json").read_text())["device"] == torch.cuda.get_device_name()
+    lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert [line["images"] for line in lines] == [4, 8, 12, 16, 20, 24]
+    assert lines[-1]["memory_gb"] > 0
+    done = ganzoo("translate", "out", pictures / "testA", "made", "--device", "cuda", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert len(list((tmp_path / "made").glob("*.png"))) == 3
+
+
+def test_the_gpu_computes_what_the_processor_does(tmp_path, ganzoo, recipe):
+    """Three steps in float64, after which rounding has not grown beyond 1e-9."""
+    for device in ("cpu", "cuda"):
+        recipe(tmp_path, {"train.device": device, "train.precision": "64", "train.images": 6, "train.ema": 0.0})
+        done = ganzoo("run", "tiny.toml", "--out", device, cwd=tmp_path)
+        assert done.returncode == 0, done
+    ours, theirs = (weights(tmp_path / device, 6) for device in ("cpu", "cuda"))
+    for name, value in ours.items():
+        assert (value - theirs[name]).abs().max() < 1e-9, name
+
+
+def test_bench_measures_it(tmp_path, ganzoo, recipe):
+    recipe(tmp_path)
+    done = ganzoo("bench", "tiny.toml", "--device", "cuda", "--steps", "4", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout)
