@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ganzoo.clock import Clock
 from ganzoo.registry import registry
@@ -23,6 +24,83 @@ SMALL = {
     "plain": {"generator": {"name": "unet", "width": 4, "depth": 3}},
     "vaegan": {"width": 4, "latent": 8, "discriminator": {"name": "patch", "width": 4, "layers": 1}},
 }
+
+PARTS = """
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from ganzoo import Discriminator, Generator, Loss, Picture, Source
+
+
+class Tint(Generator):
+    def __init__(self, in_channels, out_channels, size, *, kernel: int = 1):
+        super().__init__(in_channels, out_channels, size)
+        self.layers = nn.Sequential(nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2), nn.Tanh())
+
+    def forward(self, image, condition=None):
+        return self.layers(image)
+
+
+class Glance(Discriminator):
+    def __init__(self, in_channels, size, *, stride: int = 4):
+        super().__init__(in_channels, size)
+        self.layer = nn.Conv2d(in_channels, 1, stride, stride)
+
+    def forward(self, image):
+        return self.layer(image)
+
+
+class Steep(Loss):
+    def __init__(self, *, slope: float = 1.0):
+        self.slope = slope
+
+    def generator(self, fake):
+        return nn.functional.softplus(-self.slope * fake).mean()
+
+    def discriminator(self, real, fake):
+        return nn.functional.softplus(-self.slope * real).mean() + nn.functional.softplus(self.slope * fake).mean()
+
+
+class Flat(Picture):
+    def open(self):
+        return Image.new("RGB", (40, 40), self.path.stem)
+
+
+class Colours(Source):
+    domains = ("warm", "cold")
+
+    def __init__(self, data, kind):
+        self.colours = {"warm": ("red", "orange", "gold"), "cold": ("blue", "cyan", "navy")}
+
+    def pictures(self, split, domain):
+        return [Flat(Path(f"{colour}.png")) for colour in self.colours[domain]]
+"""
+REGISTER = """
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_generators(register):
+    register("tint", "ganzoo_parts.parts:Tint")
+
+
+@hookimpl
+def register_discriminators(register):
+    register("glance", "ganzoo_parts.parts:Glance")
+
+
+@hookimpl
+def register_losses(register):
+    register("steep", "ganzoo_parts.parts:Steep")
+
+
+@hookimpl
+def register_sources(register):
+    register("colours", "ganzoo_parts.parts:Colours", data="unpaired")
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,3 +186,25 @@ def test_the_kit_notices_that_a_generator_is_not_told_where_to_go():
     deaf = SMALL["rosetta"] | {"generator": {"name": "resnet", "width": 4, "blocks": 1}}
     with pytest.raises(ConformanceError, match=r"other pictures than left to right gives.*instance norm"):
         check_model("rosetta", **deaf)
+
+
+def test_parts_are_published_without_a_model(tmp_path, ganzoo, recipe, plugin):
+    """A generator, a discriminator, a loss and a data source, with options, under a model of ours."""
+    env = plugin(tmp_path / "site", "parts", {"__init__": REGISTER, "parts": PARTS})
+    options = {
+        "generator": {"name": "tint", "kernel": 3},
+        "discriminator": "glance",
+        "loss": {"name": "steep", "slope": 2.0},
+    }
+    changes = {f"options.{key}": value for key, value in options.items()}
+    recipe(tmp_path, changes | {"data.source": "colours", "data.root": None, "train.images": 6})
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done
+    assert "cold->warm" in json.loads((tmp_path / "out" / "metrics.json").read_text())
+    Image.new("RGB", (50, 30), "teal").save(tmp_path / "teal.png")
+    done = ganzoo("translate", "out", "teal.png", "warm.png", "--to", "warm", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done
+    shown = json.loads(ganzoo("show", "glance", "--json", cwd=tmp_path, env=env).stdout)
+    assert shown["kind"] == "discriminator" and shown["options"][0]["name"] == "stride"
+    recipe(tmp_path, {"options.loss": {"name": "steep", "slop": 2.0}})
+    ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('"steep" has no option "slop"', 'Did you mean "slope"?')
