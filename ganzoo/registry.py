@@ -67,6 +67,14 @@ class Registry:
                     self._add(point.name, point.load, distribution.name, distribution.version)
         for file in FILES:
             self._add(file.stem, partial(_load_file, file), file.name, "not installed")
+        owners: dict[tuple[str, str], list[str]] = {}
+        for entry in self.entries:
+            owners.setdefault((entry.kind, entry.name), []).append(entry.qualified)
+        self.warnings += [
+            f'{" and ".join(names)} are both called "{name}": a recipe must write the whole name of the one it means.'
+            for (_, name), names in owners.items()
+            if len(names) > 1
+        ]
 
     def _add(self, plugin: str, load: Callable[[], Any], distribution: str, version: str) -> None:
         found: list[Entry] = []

@@ -73,6 +73,7 @@ def test_broken_plugins_are_lines_and_the_others_work(site, env, start):
         assert reason in reasons[name], name
         assert f"broken {name} (ganzoo-{name} 0.5) does not load: " in text.stdout
     assert "it should name a module" in reasons["member"]
+    assert 'note ganzoo-cyclegan/cyclegan and ganzoo-rival/cyclegan are both called "cyclegan"' in text.stdout
     names = [model["name"] for model in listing["models"]]
     assert "twin" not in names, "nothing of a broken plugin is left"
     assert {(m["distribution"], m["version"]) for m in listing["models"] if m["name"] == "cyclegan"} == {
@@ -112,6 +113,7 @@ def test_beside_all_broken_plugins_every_command_works(tmp_path, env, ganzoo, re
     assert done.returncode == code, done
     assert "Traceback" not in done.stdout + done.stderr
     if command == ("doctor",):
+        assert 'problem: ganzoo-cyclegan/cyclegan and ganzoo-rival/cyclegan are both called "cyclegan"' in done.stdout
         for name, (_, reason) in BROKEN.items():
             assert re.search(
                 rf"problem: {name} \(ganzoo-{name} 0.5\) does not load: .*{re.escape(reason)}", done.stdout

@@ -54,4 +54,4 @@ def list_(as_json: bool) -> None:
         line = f"{broken.plugin} ({broken.distribution} {broken.version}) does not load: {broken.reason}"
         console.print(f"[red]broken[/] {escape(line)}", highlight=False)
     for warning in found.warnings:
-        console.print(f"[yellow]slow[/] {escape(warning)}", highlight=False)
+        console.print(f"[yellow]note[/] {escape(warning)}", highlight=False)
