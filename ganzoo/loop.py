@@ -148,8 +148,8 @@ class Means:
             first = min(ill, key=lambda i: sound[i])
             phase, name = names[first]
             raise GanzooError(
-                f'The term "{name}" of phase "{phase}" is no longer a finite number ({values[first]}), in a step that '
-                f"ended between image {sound[first]:,.0f} and image {images:,}. Lower options.lr, set train.clip, or use "
+                f'The term "{name}" of phase "{phase}" is no longer a finite number ({values[first]}), since a step '
+                f"between image {sound[first]:,.0f} and image {images:,}. Lower options.lr, set train.clip, or use "
                 'train.precision = "32".'
             )
         found: dict[str, dict[str, float]] = {}

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ganzoo import checkpoint
 from ganzoo import recipe as recipes
 from ganzoo.attributes import targets
 from ganzoo.clock import Clock
@@ -216,7 +217,9 @@ def _check_all_learn(name: str, recipe: Recipe, spec: DataSpec) -> None:
     engine.run_phase = watched
     _run(name, engine, spec, 0, STEPS)
     for key in left_out:
-        raise _wrong(name, key, "every parameter to be trained by some phase; this one never got a gradient")
+        raise _wrong(
+            name, key, "every parameter to be trained by some phase; this one never got a gradient"
+        )
 
 
 def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
@@ -276,17 +279,26 @@ def _check_pictures(name: str, where: str, made: Tensor, again: Tensor, shape: t
 
 
 def _check_resume(name: str, recipe: Recipe, spec: DataSpec) -> None:
-    """Going on from a saved state gives, to the bit, what never stopping gives."""
+    """A checkpoint gives back what was saved, and going on from it gives, to the bit, what never stopping gives."""
     straight = build(recipe, spec)
     _run(name, straight, spec, 0, STEPS // 2)
-    saved = copy.deepcopy((straight.trainer.state_dict(), straight.state_dict(), straight.clock.images))
-    _run(name, straight, spec, STEPS // 2, STEPS)
+    images, weights = straight.clock.images, copy.deepcopy(straight.trainer.state_dict())
     torch.manual_seed(12345)  # nothing may depend on the random state that the process happens to have
     resumed = build(recipe, spec)
-    resumed.trainer.load_state_dict(saved[0])
-    resumed.load_state_dict(saved[1])
-    resumed.clock.set(saved[2])
-    _run(name, resumed, spec, STEPS // 2, STEPS)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            saved = checkpoint.save(Path(folder), images, weights, straight.state_dict(), {}, 1)
+            resumed.trainer.load_state_dict(checkpoint.load_networks(saved)[0])
+            resumed.load_state_dict(checkpoint.load_state(saved))
+        except Exception as error:
+            expected = f"a state that can be saved and loaded; it gives {type(error).__name__}: {error}"
+            raise _wrong(name, "checkpoint", expected) from error
+    for key, value in resumed.trainer.state_dict().items():
+        if not torch.equal(value, weights[key]):
+            raise _wrong(name, key, "the weights that were saved, after loading")
+    resumed.clock.set(images)
+    for engine in (straight, resumed):
+        _run(name, engine, spec, STEPS // 2, STEPS)
     for key, value in straight.trainer.state_dict().items():
         if not torch.equal(value, resumed.trainer.state_dict()[key]):
             raise _wrong(

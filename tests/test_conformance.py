@@ -149,6 +149,25 @@ class Untold(Sound):
         return terms | {"l1": (self.G(batch[self.source]) - batch[self.target]).abs()}
 
 
+class Diary:
+    def __init__(self):
+        self.lines = set()
+
+    def state_dict(self):
+        return {"lines": self.lines}
+
+    def load_state_dict(self, state):
+        self.lines = state["lines"]
+
+
+class Writer(Sound):
+    """Keeps what no checkpoint can hold."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.diary = Diary()
+
+
 class Infinite(Sound):
     def generator_loss(self, batch, carry):
         terms = super().generator_loss(batch, carry)
@@ -193,6 +212,7 @@ class Branching(Sound):
 '''
 SPOILED = {
     "Orphan": ("spare.weight", "every parameter to be trained", "never got a gradient"),
+    "Writer": ("checkpoint", "a state that can be saved and loaded", "keepsakes.diary.lines is a set"),
     "Unbounded": ("translate(left to right)", "values in [-1, 1]", "end with a tanh"),
     "Cropping": ("translate(left to right)", "pictures of shape (2, 3, 32, 32); they are (2, 3, 32, 31)"),
     "Restless": ("translate(left to right)", "the same pictures for the same random seed"),
