@@ -5,6 +5,7 @@ python docs/generate.py --check    fails if one is stale; a test runs this
 """
 
 import inspect
+import os
 import re
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+os.environ["GANZOO_LOAD_PLUGINS"] = ""  # the help shows the commands of plugins that happen to be installed
 
 from ganzoo import hooks, testing
 from ganzoo.cli import cli

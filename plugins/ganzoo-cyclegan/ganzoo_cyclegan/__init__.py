@@ -12,3 +12,12 @@ def register_models(register):
         data="unpaired",
         paper="Zhu et al. 2017, arXiv:1703.10593",
     )
+
+
+@hookimpl
+def register_commands(register):
+    register(
+        "import-cyclegan",
+        "ganzoo_cyclegan.importer:import_cyclegan",
+        summary="make a ganzoo file of generators trained with the authors' code",
+    )
