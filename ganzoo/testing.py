@@ -24,7 +24,7 @@ from ganzoo import recipe as recipes
 from ganzoo.attributes import targets
 from ganzoo.clock import Clock
 from ganzoo.export import exported, steady
-from ganzoo.loop import Engine, Tick
+from ganzoo.loop import Engine
 from ganzoo.recipe import Recipe
 from ganzoo.registry import FILES, registry
 from ganzoo.runtime import Runtime
@@ -217,9 +217,7 @@ def _check_all_learn(name: str, recipe: Recipe, spec: DataSpec) -> None:
     engine.run_phase = watched
     _run(name, engine, spec, 0, STEPS)
     for key in left_out:
-        raise _wrong(
-            name, key, "every parameter to be trained by some phase; this one never got a gradient"
-        )
+        raise _wrong(name, key, "every parameter to be trained by some phase; this one never got a gradient")
 
 
 def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
@@ -323,18 +321,16 @@ def _check_processes(name: str, recipe: Recipe, spec: DataSpec) -> None:
     """Two processes that share a batch give the weights of one, in float64 and without dropout."""
     one = build(_varied(recipe, precision="64"), spec)
     _share(name, one, spec)
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+    two = _varied(recipe, precision="64", devices=2).to_toml()
+    with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-        free.close()
-        two = _varied(recipe, precision="64", devices=2).to_toml()
-        context = multiprocessing.get_context(SERVERS[0])
-        if SERVERS[0] == "forkserver":
-            context.set_forkserver_preload(["ganzoo.run", "ganzoo.testing"])
-        parts = [
-            context.Process(target=_part, args=(name, two, spec, list(FILES), rank, port, Path(folder)))
-            for rank in (0, 1)
-        ]
+    context = multiprocessing.get_context(SERVERS[0])
+    if SERVERS[0] == "forkserver":
+        context.set_forkserver_preload(["ganzoo.run", "ganzoo.testing"])
+    with tempfile.TemporaryDirectory() as folder:
+        facts = (name, two, spec, list(FILES), port, Path(folder))
+        parts = [context.Process(target=_part, args=(rank, *facts)) for rank in (0, 1)]
         for part in parts:
             part.start()
         for part in parts:
@@ -376,7 +372,7 @@ def _check_export(name: str, recipe: Recipe, spec: DataSpec) -> None:
             raise _wrong(name, where, f"the pictures of translate; they are {apart:.2g} apart")
 
 
-def _part(name: str, toml: str, spec: DataSpec, files: list[Path], rank: int, port: int, folder: Path) -> None:
+def _part(rank: int, name: str, toml: str, spec: DataSpec, files: list[Path], port: int, folder: Path) -> None:
     """One of the two processes that share a batch."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
@@ -408,8 +404,7 @@ def _varied(recipe: Recipe, **train: Any) -> Recipe:
     return replace(recipe, train=recipe.train.model_copy(update=train))
 
 
-def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int, how: str = "") -> list[Tick]:
-    ticks = []
+def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int, how: str = "") -> None:
     for step in range(start, stop):
         try:
             kind = engine.trainer.kind(engine.trainer.config)
@@ -419,19 +414,14 @@ def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int, how: 
             elif kind == "still":
                 batch = {domain: rows[:1].expand_as(rows) for domain, rows in random_batch(spec, 0).items()}
             batch = {key: engine.clock.own(rows) for key, rows in batch.items()}
-            ticks.append(engine.step(engine.runtime.to_device(batch)))
+            engine.step(engine.runtime.to_device(batch))
         except ConformanceError:
             raise
         except Exception as error:
-            freed = "backward through the graph a second time" in str(error)
-            hint = (
-                " Leave tensors for later phases in `carry`, not in an attribute: the engine detaches it"
-                if freed
-                else ""
-            )
             found = f"{type(error).__name__}: {error}"
-            raise _wrong(name, f"step {step}{how}", f"a step without errors; it gives {found}{hint}") from error
-    return ticks
+            if "backward through the graph a second time" in found:
+                found += " Leave tensors for later phases in `carry`, not in an attribute: the engine detaches it"
+            raise _wrong(name, f"step {step}{how}", f"a step without errors; it gives {found}") from error
 
 
 def _wrong(name: str, where: str, expected: str) -> ConformanceError:
