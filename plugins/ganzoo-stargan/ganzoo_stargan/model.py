@@ -27,7 +27,8 @@ class StarGANOptions(Options):
     generator: GeneratorPart = "stargan"
     """the generator; it sees the labels as planes beside the picture's channels"""
     residual: bool = False
-    """the generator draws a change to the picture instead of the picture: learns faster; not the paper's"""
+    """the generator draws a change to the picture, a little smoothed, instead of the picture: learns faster; not the
+    paper's"""
     discriminator_width: Count = 64
     """channels of the discriminator's first layer, doubled by each"""
     discriminator_layers: Count = 6
@@ -38,6 +39,9 @@ class StarGANOptions(Options):
     """weight of the adversarial loss, for both networks"""
     classification: Weight = 1.0
     """weight of telling the labels: of real pictures for the discriminator, of made ones for the generator"""
+    old_labels: Weight = 0.0
+    """weight, for the discriminator, of telling the old labels of made pictures: only a change that looks true is then
+    taken for the new label; not the paper's"""
     reconstruction: Weight = 10.0
     """weight of the way back to the original picture (L1)"""
     noise: Weight = 0.0
@@ -96,11 +100,14 @@ class StarGAN(Trainer):
         real, labels = batch["image"], batch["label"]
         carry["mask"], carry["target"] = self.draw_targets(labels)
         fake = self.paint(real, carry["target"], carry["mask"])
-        (on_real, classes), (on_fake, _) = self.seen(real), self.seen(fake)
+        (on_real, classes), (on_fake, fake_classes) = self.seen(real), self.seen(fake)
         terms = {
             "judge": self.config.adversarial * self.gan.discriminator(on_real, on_fake),
             "classify_real": self.config.classification * self.classification(classes, labels),
         }
+        if self.config.old_labels:
+            old = self.within(labels, carry["mask"])
+            terms["classify_fake"] = self.config.old_labels * self.classification(fake_classes, old)
         if self.gan.penalty_weight:
             alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
             penalty = self.gan.penalty(lambda between: self.D(between)[0], real, fake, alpha)
@@ -143,7 +150,11 @@ class StarGAN(Trainer):
         condition = torch.cat([labels.nan_to_num(0.0), mask], dim=1) if len(self.sets) > 1 else labels.nan_to_num(0.0)
         planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
         drawn = self.G(torch.cat([images, planes], dim=1))
-        return (images + 2 * drawn).clamp(-1, 1) if self.config.residual else drawn
+        if not self.config.residual:
+            return drawn
+        padded = F.pad(drawn, (1, 1, 1, 1), mode="replicate")
+        drawn = F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)  # without the chequers of transposed convolutions
+        return (images + 2 * drawn).clamp(-1, 1)
 
     def seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What D says of pictures in training."""
@@ -168,8 +179,7 @@ class StarGAN(Trainer):
     def read_labels(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) to the labels that D sees, (batch, labels) of 1 and 0."""
         square = (self.spec.size, self.spec.size)
-        if images.shape[2:] != square:
-            images = F.interpolate(images, square, mode="bilinear", antialias=True)
+        images = F.interpolate(images, square, mode="bilinear", antialias=True)  # of equal sizes: to the bit the same
         logits = self.D(images)[1]
         labels = (logits > 0).to(images)
         for group in self.spec.groups:  # the likeliest at most; of a softmax set, the likeliest in any case
@@ -185,7 +195,7 @@ class StarGAN(Trainer):
             labels[:, self.spec.labels.index(name)] = float(there)
         for s, columns in enumerate(self.sets):
             if any(self.spec.labels[i] in asked for i in columns):
-                mask = F.one_hot(torch.full((len(images),), s, device=images.device), len(self.sets)).to(images)
+                mask = F.one_hot(torch.full((images.shape[0],), s, device=images.device), len(self.sets)).to(images)
                 images = self.paint(images, self.within(labels, mask), mask)
         return images
 

@@ -55,6 +55,7 @@ def make(spec, batch=4, **options):
             "reconstruction": 3.0,
             "residual": True,
             "noise": 0.2,
+            "old_labels": 0.5,
         },
         {"generator": {"name": "unet", "width": 4}, "discriminator_layers": 5},
     ],
@@ -181,6 +182,26 @@ def test_two_label_sets_are_two_models_in_one():
     fake = paint(x, target, [0, 1])
     torch.testing.assert_close(g_terms["reconstruct"], 10 * (paint(fake, c, [0, 1]) - x).abs().mean())
     torch.testing.assert_close(g_terms["fool"], -D(fake)[0].mean())
+
+
+def test_the_old_labels_of_made_pictures():
+    trainer = make(JOINT, old_labels=0.5).trainer
+    batch, carry = random_batch(JOINT, 0, 4), {}
+    x, nan = batch["image"].double(), float("nan")
+    c = torch.tensor([[1, nan, nan, 0], [nan, 0, 1, nan], [0, nan, nan, 1], [nan, 1, 0, nan]], dtype=torch.float64)
+    terms = trainer.discriminator_loss({"image": x, "label": c}, carry)
+    made = trainer.D(trainer.paint(x, carry["target"], carry["mask"]))[1]
+    torch.testing.assert_close(terms["classify_fake"], 0.5 * trainer.classification(made, c))
+
+
+def test_a_residual_generator_leaves_no_chequers():
+    trainer = make(ATTRIBUTES, residual=True).trainer
+    chequers = torch.ones(1, 3, 32, 32, dtype=torch.float64)
+    chequers[..., ::2] = -1
+    trainer.G.forward = lambda x: 0.4 * chequers
+    grey = torch.zeros_like(chequers)
+    drawn = trainer.paint(grey, torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64))
+    assert drawn[..., 1:-1, 1:-1].abs().max() < 1e-9
 
 
 def test_a_picture_that_knows_both_sets_is_used_for_one_by_lot():
