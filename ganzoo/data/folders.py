@@ -10,16 +10,15 @@ from PIL import Image
 from ganzoo.data import labelled
 from ganzoo.data.pictures import Picture, find_pictures, natural
 from ganzoo.data.sources import Source
+from ganzoo.data.splits import TEST_NAMES, explain, folders, split
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 
-TEST_NAMES = ("test", "val", "valid", "validation")
 EXPECTED = """Expected one of:
   {root}/trainA  trainB  testA  testB        (testA, testB may be missing)
   {root}/train/NAME  train/OTHER  test/NAME  test/OTHER
   {root}/NAME/train  NAME/test  OTHER/train  OTHER/test
   {root}/NAME  OTHER                         (one folder of pictures for each domain)"""
-HELD_OUT = 20  # one picture in so many is kept for testing where there is no test folder
 
 
 class Folders(Source):
@@ -69,7 +68,7 @@ class Folders(Source):
             if len(found) < 2 or (wanted == "two" and len(found) > 2):
                 raise GanzooError(
                     f"{self.root} should hold {wanted} domains, {len(found)} found{_listed(found)}. "
-                    f"{'Name the two with data.domains. ' if len(found) > 2 else ''}{explain(self.root)}"
+                    f"{'Name the two with data.domains. ' if len(found) > 2 else ''}{explain(self.root, EXPECTED)}"
                 )
             self.domains = tuple(found)
             self._pictures = {domain: split(domain, *folders) for domain, folders in found.items()}
@@ -155,45 +154,9 @@ def _flat(root: Path) -> Layout:
 def _chosen(layout: Layout, root: Path, names: Sequence[str]) -> Layout:
     for name in names:
         if name not in layout:
-            raise GanzooError(
-                f'data.domains names "{name}", but {root} has{_listed(layout) or " no domains"}. {explain(root)}'
-            )
+            there = _listed(layout) or " no domains"
+            raise GanzooError(f'data.domains names "{name}", but {root} has{there}. {explain(root, EXPECTED)}')
     return {name: layout[name] for name in names} if names else layout
-
-
-def split(domain: str, train: Path, test: Path | None) -> dict[str, list[Picture]]:
-    pictures = [Picture(path) for path in find_pictures(train)]
-    if not pictures:
-        raise GanzooError(
-            f'The domain "{domain}" is empty: put pictures (jpg, png, webp, bmp, tiff, ppm) into {train}.'
-        )
-    if test:
-        held = [Picture(path) for path in find_pictures(test)]
-        return {"train": pictures, "test": held or pictures}
-    return hold_out(pictures, 50)
-
-
-def hold_out(pictures: list[Picture], most: int) -> dict[str, list[Picture]]:
-    """Every 20th picture for testing, `most` at most; of fewer than 40 pictures, none is spared."""
-    if len(pictures) < 2 * HELD_OUT:
-        return {"train": pictures, "test": pictures}
-    held = pictures[::HELD_OUT][:most]
-    spared = set(held)
-    return {"train": [p for p in pictures if p not in spared], "test": held}
-
-
-def explain(root: Path, expected: str = EXPECTED) -> str:
-    """The tree that was expected beside the tree that was found."""
-    lines = []
-    for folder in [root, *folders(root), *(sub for f in folders(root) for sub in folders(f))][:20]:
-        count = len(find_pictures(folder, recursive=False))
-        lines.append(f"  {folder}  ({count} picture{'s' if count != 1 else ''})")
-    return expected.format(root=root) + "\nFound:\n" + "\n".join(lines)
-
-
-def folders(root: Path) -> list[Path]:
-    """The folders in a folder in natural order, hidden ones left out."""
-    return sorted((p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._"), key=lambda p: natural(p.name))
 
 
 def _first(candidates) -> Path | None:

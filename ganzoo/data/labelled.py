@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from ganzoo.data.pictures import Picture, find_pictures, natural
+from ganzoo.data.splits import TEST_NAMES, explain, folders, hold_out, split
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.registry import nearest
@@ -24,8 +25,6 @@ def read(root: Path, data: DataOptions) -> Labelled:
 
 def _classes(root: Path, data: DataOptions) -> Labelled:
     """train/CLASS/*.jpg, test/CLASS/*.jpg, or CLASS/*.jpg: exactly one label holds."""
-    from ganzoo.data.folders import TEST_NAMES, explain, folders, split
-
     train = root / "train" if (root / "train").is_dir() else root
     names = tuple(p.name for p in folders(train) if find_pictures(p) and p.name not in TEST_NAMES)
     if len(names) < 2:
@@ -52,8 +51,6 @@ def _classes(root: Path, data: DataOptions) -> Labelled:
 
 
 def _with_attributes(root: Path, data: DataOptions) -> Labelled:
-    from ganzoo.data.folders import hold_out
-
     file = next((p for p in (root / data.labels, Path(data.labels)) if p.is_file()), None)
     if file is None:
         raise GanzooError(f"data.labels: there is no attribute file {root / data.labels}. Correct the path.")
