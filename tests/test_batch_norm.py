@@ -1,8 +1,11 @@
 """Batch norm in two processes is that of the whole batch: values, gradients and running statistics."""
 
+import subprocess
+import sys
+
 import torch
 import torch.distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 
 from ganzoo.nets.layers import BatchNorm
 
@@ -34,7 +37,8 @@ def worker(rank: int, folder: str) -> None:
 
 
 def test_two_processes_equal_one(tmp_path):
-    multiprocessing.spawn(worker, (str(tmp_path),), nprocs=2)
+    processes = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path]) for rank in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     layer = nn.BatchNorm2d(3).double()
     x, y = parts()
@@ -44,3 +48,7 @@ def test_two_processes_equal_one(tmp_path):
     torch.testing.assert_close(torch.cat([first[1], second[1]]), x.grad, rtol=0, atol=1e-12)
     for ours, theirs in zip(first[2:], [layer.weight.grad, layer.bias.grad, *layer.buffers()], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+if __name__ == "__main__":
+    worker(int(sys.argv[1]), sys.argv[2])
