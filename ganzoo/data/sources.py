@@ -70,12 +70,7 @@ class Opened:
     @property
     def spec(self) -> DataSpec:
         domains, channels = self.source.domains, self.data.channels
-        for name in domains:
-            if "." in name or hasattr(nn.ModuleDict, name):
-                raise GanzooError(
-                    f'"{name}" cannot be the name of a domain, because networks are kept under it. Rename its folder, '
-                    "or give trainA, trainB ... names with data.domains."
-                )
+        check_names(domains)
         if isinstance(channels, dict):
             for name in channels:
                 if name not in domains:
@@ -93,6 +88,16 @@ class Opened:
         labels, sets = self.source.labels, self.data.label_sets
         _check_sets(labels, self.source.groups, sets)
         return DataSpec(domains, channels, self.data.size, labels, self.source.groups, sets)
+
+
+def check_names(domains: Sequence[str]) -> None:
+    """Raises GanzooError for a domain that networks cannot be kept under."""
+    for name in domains:
+        if "." in name or hasattr(nn.ModuleDict, name):
+            raise GanzooError(
+                f'"{name}" cannot be the name of a domain, because networks are kept under it. Rename its folder, '
+                "or give trainA, trainB ... names with data.domains."
+            )
 
 
 def _check_sets(

@@ -2,14 +2,17 @@
 
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ganzoo import DataSpec, GanzooError, recipe, translate
+from ganzoo.data.sources import check_names
 
 PREFIXES = ("module.", "_orig_mod.")  # of several GPUs, of torch.compile
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -29,6 +32,9 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
     """
     if output.exists():
         raise GanzooError(f"{output} exists and is not overwritten. Give another name, or move it away.")
+    check_names(domains)
+    if domains[0] == domains[1]:
+        raise GanzooError(f'Both domains are called "{domains[0]}": give them two names with --domains.')
     (ahead, options), (home, others) = read(forth), read(back)
     if options != others:
         raise GanzooError(f"{forth} is a generator of {options}, {back} of {others}: they are not of one CycleGAN.")
@@ -46,8 +52,15 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
         weights |= {f"G.{domain}.{name}": value for name, value in found.items()}
     translate.restore(trainer, weights, forth)
     facts = translate.about(made_from, spec) | {"images": "0", "imported": f"{_known(forth)}, {_known(back)}"}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in trainer.state_dict().items()}, output, facts)
+    beside = output.with_name(f".{output.name}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.contiguous() for name, value in trainer.state_dict().items()}, beside, facts)
+        beside.replace(output)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise GanzooError(f"{output} cannot be written ({error}).") from error
     click.echo(f"{output}: {domains[0]} to {domains[1]} and back, {options['blocks']} blocks, {options['width']} wide.")
     click.echo(f"Use it: ganzoo translate {output} PICTURES OUTPUT --to {domains[1]}")
 

@@ -104,4 +104,11 @@ def test_what_is_no_pair_of_generators(tmp_path):
     ):
         with pytest.raises(GanzooError, match=words):
             run("import-cyclegan", tmp_path / "g.pth", tmp_path / other, tmp_path / "out.safetensors")
+    both = (tmp_path / "g.pth", tmp_path / "g.pth", tmp_path / "out.safetensors", "--domains")
+    for names, words in ((("horse", "horse"), "Both domains"), (("a.b", "c"), "cannot be the name of a domain")):
+        with pytest.raises(GanzooError, match=words):
+            run("import-cyclegan", *both, *names)
+    (tmp_path / "full").write_text("a file, not a folder")
+    with pytest.raises(GanzooError, match="cannot be written"):
+        run("import-cyclegan", tmp_path / "g.pth", tmp_path / "g.pth", tmp_path / "full" / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
