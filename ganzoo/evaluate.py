@@ -43,7 +43,7 @@ def evaluate(
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     directions = trainer.directions()
     total = sum(len(tests[here]) for here, _ in directions)
-    done, figures = 0, trainer.figures(tests)
+    done, figures, collecting = 0, trainer.figures(tests), _collecting(metrics)
     for here, there in directions:
         rows, results = [], []
         for index, picture in enumerate(tests[here]):
@@ -53,9 +53,11 @@ def evaluate(
                 made = trainer.translate(real, here, there)
                 back = trainer.translate(made, there, here) if (there, here) in directions else None
             row = {} if back is None else {"cycle_l1": _l1(back, real)}
-            results.append(made[0].float().cpu())
+            result = made[0].float().cpu()
+            if collecting:
+                results.append(result)
             if source.truth:
-                row |= against_truth(metrics, results[-1], picture, tests[there][index])
+                row |= against_truth(metrics, result, picture, tests[there][index])
             rows.append(row)
             done += 1
             if progress:
@@ -139,6 +141,7 @@ def evaluate_labels(
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     tests = list(held_out_pictures(source, data, spec, trainer.multiple, "image"))
     rows: dict[str, list[dict[str, float]]] = {target: [] for target in targets(spec)}
+    collecting = _collecting(metrics)
     befores: dict[str, list[Tensor]] = {target: [] for target in rows}
     results: dict[str, list[Tensor]] = {target: [] for target in rows}
     reals: dict[str, list[Tensor]] = {target: [] for target in rows}
@@ -159,8 +162,9 @@ def evaluate_labels(
             torch.manual_seed(index)  # a model that draws at test time draws the same every time
             with trainer.inference():
                 made = trainer.translate(image[None].to(device, dtype), "image", target)[0].float().cpu()
-            befores[target].append(image)
-            results[target].append(made)
+            if collecting:
+                befores[target].append(image)
+                results[target].append(made)
             rows[target].append(row := {})
             for name, result in (("", made), ("_identity", image)):
                 found = dict(zip(spec.labels, judge.labels(result[None])[0].tolist(), strict=True))
@@ -212,6 +216,11 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
     """Over those rows that have the figure, in the order of the first that has all."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: sum(found) / len(found) for name in names if (found := [row[name] for row in rows if name in row])}
+
+
+def _collecting(metrics: Mapping[str, Metric]) -> bool:
+    """Whether all made pictures must be kept in memory until the end."""
+    return any(metric.against == "real" for metric in metrics.values())
 
 
 def against_truth(metrics: Mapping[str, Metric], made: Tensor, before: Tensor, truth: Tensor) -> dict[str, float]:
