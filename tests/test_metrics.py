@@ -111,6 +111,7 @@ def test_a_strangers_command(tmp_path, env, ganzoo):
     assert "Of the answer." in ganzoo("ruler", "--help", cwd=tmp_path, env=env).stdout
     ganzoo("ruler", "nothing", cwd=tmp_path, env=env).mistake("Nothing has no length.")
     ganzoo("crooked", cwd=tmp_path, env=env).mistake("@click.command()")
+    assert ganzoo("ganzoo-ruler/ruler", "rope", cwd=tmp_path, env=env).stdout == "rope is 4 px long\n"
     program = ganzoo("--help", cwd=tmp_path, env=env).stdout
     assert "Commands of plugins" in program and "say how long a thing is" in program
     listing = json.loads(ganzoo("list", "--json", cwd=tmp_path, env=env).stdout)

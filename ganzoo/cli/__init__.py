@@ -27,10 +27,10 @@ class Program(click.Group):
     """ganzoo's own commands, and those of plugins, which are imported when they are used."""
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        own = super().get_command(ctx, name)
-        if own or name not in registry.registry().names("command"):
+        own, found = super().get_command(ctx, name), registry.registry
+        if own or not any(e.kind == "command" and name in (e.name, e.qualified) for e in found().entries):
             return own
-        command = registry.registry().load("command", name)
+        command = found().load("command", name)
         if not isinstance(command, click.Command):
             raise GanzooError(f'The command "{name}" is {command!r}: its author should make it with @click.command().')
         return command
