@@ -187,6 +187,16 @@ def recipe(pictures):
 
 
 @pytest.fixture(scope="session")
+def run(tmp_path_factory, recipe, ganzoo) -> Path:
+    """A finished run from A to B, with averaged weights."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe(folder)
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=folder)
+    assert done.returncode == 0, done
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
 def plugin():
     """`plugin(site, "sketch", {"__init__": "...", "model": "..."})` installs ganzoo-sketch there: set it as PYTHONPATH."""
 

@@ -10,10 +10,10 @@ import random
 
 import torch
 from torch import nn
-from torch.nn.functional import l1_loss, pad
-from torch.optim import SGD, Adam
+from torch.nn.functional import l1_loss
+from torch.optim import Adam
 
-from ganzoo import Count, DiscriminatorPart, GeneratorPart, Options, Phase, Trainer, Weight
+from ganzoo import DiscriminatorPart, GeneratorPart, Options, Phase, Trainer, Weight
 
 
 class Sound(Trainer):

@@ -68,16 +68,6 @@ def trained(folder, model, pictures, recipe, ganzoo):
     return folder / "run", *direction
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, recipe, ganzoo):
-    """A finished run from A to B."""
-    folder = tmp_path_factory.mktemp("run")
-    recipe(folder)
-    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=folder)
-    assert done.returncode == 0, done
-    return folder / "out"
-
-
 @pytest.fixture
 def refused(tmp_path):
     """`refused(translator)` tries to export it and gives the sentence, after checking that no file is left."""

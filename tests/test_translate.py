@@ -69,16 +69,6 @@ def mixed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, recipe, ganzoo):
-    """A finished run from A to B, with averaged weights."""
-    folder = tmp_path_factory.mktemp("run")
-    recipe(folder)
-    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=folder)
-    assert done.returncode == 0, done
-    return folder / "out"
-
-
-@pytest.fixture(scope="module")
 def translated(tmp_path_factory, run, mixed, ganzoo):
     folder = tmp_path_factory.mktemp("translated")
     return folder / "out", ganzoo("translate", run, mixed, folder / "out", "--device", "cpu", cwd=folder)

@@ -30,11 +30,11 @@ class UnetGenerator(Generator):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(in_channels, out_channels, size)
-        chosen = depth is not None
+        least = 1
         if depth is None:
-            depth = min(8, (size & -size).bit_length() - 1)
-        if depth < (1 if chosen else SHALLOWEST) or size % 2**depth:
-            halvings = max(depth, 1 if chosen else SHALLOWEST)
+            depth, least = min(8, (size & -size).bit_length() - 1), SHALLOWEST
+        if depth < least or size % 2**depth:
+            halvings = max(depth, least)
             step = 2**halvings
             below, above = size // step * step, -(-size // step) * step
             raise GanzooError(
