@@ -26,7 +26,7 @@ from ganzoo import (
     Weight,
 )
 from ganzoo.losses import PIXEL
-from ganzoo.nets.layers import Init, init_weights
+from ganzoo.nets.layers import Init, Norm, init_weights
 
 from .nets import Decoder, Encoder
 
@@ -38,6 +38,8 @@ class ComboGANOptions(Options):
     """residual blocks of each encoder"""
     decoder_blocks: int = Field(default=5, ge=0)
     """residual blocks of each decoder"""
+    norm: Norm = "instance"
+    """of encoders and decoders; without one they soon keep brightness and colours, but change a style less"""
     discriminator: DiscriminatorPart = "twin"
     """the discriminator of each domain"""
     loss: LossPart = "lsgan"
@@ -108,8 +110,8 @@ class ComboGAN(Trainer):
             )
         self.encoder, self.decoder, self.D = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for domain in self.domains:
-            self.encoder[domain] = Encoder(channels[domain], config.width, config.encoder_blocks)
-            self.decoder[domain] = Decoder(channels[domain], config.width, config.decoder_blocks)
+            self.encoder[domain] = Encoder(channels[domain], config.width, config.encoder_blocks, config.norm)
+            self.decoder[domain] = Decoder(channels[domain], config.width, config.decoder_blocks, config.norm)
             self.D[domain] = config.discriminator.build(channels[domain], spec.size)
         init_weights(self, config.init)
         self.gan = config.loss.build()

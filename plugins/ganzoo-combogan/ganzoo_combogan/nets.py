@@ -5,25 +5,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganzoo import Discriminator
+from ganzoo.nets.layers import Norm, norm_layer
 
 GREY = (0.299, 0.587, 0.114)
 
 
-def activated(convolution: nn.Module, channels: int) -> list[nn.Module]:
-    return [convolution, nn.InstanceNorm2d(channels), nn.PReLU()]
+def activated(convolution: nn.Module, channels: int, norm: Norm = "instance") -> list[nn.Module]:
+    return [convolution, norm_layer(norm, channels), nn.PReLU()]
 
 
 class Block(nn.Module):
     """Two 3x3 convolutions with reflection padding, added to their input; nothing after the sum."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.ReflectionPad2d(1),
-            *activated(nn.Conv2d(channels, channels, 3), channels),
+            *activated(nn.Conv2d(channels, channels, 3), channels, norm),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            norm_layer(norm, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,12 +37,12 @@ class Encoder(nn.Module):
     Parameters with 3 channels and 4 blocks: 5,099,143.
     """
 
-    def __init__(self, channels: int, width: int, blocks: int) -> None:
+    def __init__(self, channels: int, width: int, blocks: int, norm: Norm) -> None:
         super().__init__()
-        layers = [nn.ReflectionPad2d(3), *activated(nn.Conv2d(channels, width, 7), width)]
+        layers = [nn.ReflectionPad2d(3), *activated(nn.Conv2d(channels, width, 7), width, norm)]
         for w in (width, 2 * width):
-            layers += activated(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1), 2 * w)
-        self.layers = nn.Sequential(*layers, *(Block(4 * width) for _ in range(blocks)))
+            layers += activated(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1), 2 * w, norm)
+        self.layers = nn.Sequential(*layers, *(Block(4 * width, norm) for _ in range(blocks)))
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)
@@ -53,11 +54,11 @@ class Decoder(nn.Module):
     Parameters with 3 channels and 5 blocks: 6,565,770.
     """
 
-    def __init__(self, channels: int, width: int, blocks: int) -> None:
+    def __init__(self, channels: int, width: int, blocks: int, norm: Norm) -> None:
         super().__init__()
-        layers: list[nn.Module] = [Block(4 * width) for _ in range(blocks)]
+        layers: list[nn.Module] = [Block(4 * width, norm) for _ in range(blocks)]
         for w in (4 * width, 2 * width):
-            layers += activated(nn.ConvTranspose2d(w, w // 2, 4, stride=2, padding=1), w // 2)
+            layers += activated(nn.ConvTranspose2d(w, w // 2, 4, stride=2, padding=1), w // 2, norm)
         self.layers = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh())
 
     def forward(self, code: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ def read(**options):
         {"identity": 5.0, "latent": 1.0, "latent_images": 10, "forward": 0.2, "pool": 0},
         {"loss": "wgan-gp", "discriminator": {"name": "twin", "width": 4}},
         {"loss": "hinge", "discriminator": {"name": "patch", "width": 4, "layers": 2}, "distance": "l1"},
+        {"norm": "none", "init": "kaiming"},
     ],
 )
 def test_conformance(options):
