@@ -12,7 +12,7 @@ from ganzoo.classifier import train as train_classifier
 from ganzoo.data.batches import held_out, held_out_pictures, plain_tensor
 from ganzoo.data.pictures import Picture
 from ganzoo.data.sources import Source
-from ganzoo.metrics import STANDARD, Metric
+from ganzoo.metrics import Metric
 from ganzoo.options import DataOptions
 from ganzoo.trainer import DataSpec, Trainer
 
@@ -25,7 +25,7 @@ def evaluate(
     trainer: Trainer,
     source: Source,
     data: DataOptions,
-    metrics: Mapping[str, Metric] = STANDARD,
+    metrics: Mapping[str, Metric],
     progress: Progress | None = None,
 ) -> Figures:
     """Means over the test pictures, for each direction "source->target", of the metrics by their names.
@@ -71,7 +71,7 @@ def evaluate_generated(
     source: Source,
     data: DataOptions,
     tests: dict[str, list[Tensor]],
-    metrics: Mapping[str, Metric] = STANDARD,
+    metrics: Mapping[str, Metric],
     progress: Progress | None = None,
 ) -> Figures:
     """What a classifier, trained on the real training split, finds in pictures that are made from nothing.
@@ -126,7 +126,7 @@ def evaluate_labels(
     trainer: Trainer,
     source: Source,
     data: DataOptions,
-    metrics: Mapping[str, Metric] = STANDARD,
+    metrics: Mapping[str, Metric],
     progress: Progress | None = None,
 ) -> Figures:
     """For each change of one label, over the test pictures that do not have it yet: is it there, are the others kept?

@@ -98,6 +98,3 @@ def _inception(kind: str, made: Sequence[Tensor], real: Sequence[Tensor], **opti
             colour = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
             metric.update(colour[None].float().to(metric.device), real=are_real)
     return metric.compute()
-
-
-STANDARD: dict[str, Metric] = {"l1": L1(), "psnr": PSNR(), "ssim": SSIM()}

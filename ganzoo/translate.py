@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,13 @@ class Translator:
     """A trained model, as `ganzoo.load` gives it. `translate` takes and gives PIL pictures of any size.
 
     `recipe` is what it was trained with, `images` how many pictures of each domain it had seen, `trainer` the networks.
+    `lost_metrics` are those that its recipe names and no plugin here knows: what was trained can do without them.
     """
 
-    def __init__(self, trainer: Trainer, made_from: recipe.Recipe, images: int = 0) -> None:
-        self.trainer, self.recipe, self.images = trainer, made_from, images
+    def __init__(
+        self, trainer: Trainer, made_from: recipe.Recipe, images: int = 0, lost_metrics: Sequence[str] = ()
+    ) -> None:
+        self.trainer, self.recipe, self.images, self.lost_metrics = trainer, made_from, images, lost_metrics
         self.spec = trainer.spec
 
     @property
@@ -140,12 +143,23 @@ def load(path: "str | Path", device: str = "cpu") -> Translator:
     if facts.get("format") != "ganzoo 1":
         raise GanzooError(f"{path} was not written by ganzoo, or by a version that this one does not know.")
     _require_plugin(facts)
-    made_from = recipe.parse(tomllib.loads(facts["recipe"]))
+    document = tomllib.loads(facts["recipe"])
+    lost = _leave_out_lost_metrics(document)
+    made_from = recipe.parse(document)
     trainer = made_from.trainer(made_from.options, TypeAdapter(DataSpec).validate_json(facts["spec"]))
     weights = {name: value for name, value in tensors.items() if not name.startswith("average.")}
     weights |= {name.removeprefix("average."): value for name, value in tensors.items() if name.startswith("average.")}
     restore(trainer, weights, path)
-    return Translator(trainer.to(device_kind(device)).eval(), made_from, int(facts["images"]))
+    return Translator(trainer.to(device_kind(device)).eval(), made_from, int(facts["images"]), lost)
+
+
+def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
+    """Takes the metrics that are not installed here out of a recipe, and names them."""
+    train = document["train"]
+    names = [metric if isinstance(metric, str) else metric["name"] for metric in train["metrics"]]
+    known = {name for e in registry().entries if e.kind == "metric" for name in (e.name, e.qualified)}
+    train["metrics"] = [metric for metric, name in zip(train["metrics"], names, strict=True) if name in known]
+    return [name for name in names if name not in known]
 
 
 def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:

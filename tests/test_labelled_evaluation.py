@@ -7,6 +7,7 @@ from ganzoo import evaluate as evaluation
 from ganzoo.attributes import targets, wanted
 from ganzoo.data.batches import held_out_pictures, plain_tensor
 from ganzoo.data.worlds import Faces
+from ganzoo.metrics import L1
 from ganzoo.options import DataOptions, Options
 from ganzoo.trainer import DataSpec, Trainer
 
@@ -62,7 +63,7 @@ class Judge:
 def figures(monkeypatch):
     monkeypatch.setattr(evaluation, "train_classifier", lambda *args: Judge())
     monkeypatch.setattr(evaluation, "held_out_pictures", lambda *args: PICTURES)
-    return lambda change: evaluation.evaluate(Known(change), SOURCE, DATA)
+    return lambda change: evaluation.evaluate(Known(change), SOURCE, DATA, {"l1": L1()})
 
 
 def test_the_truth_is_right_in_everything(figures):

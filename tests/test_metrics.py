@@ -10,7 +10,7 @@ from torch_fidelity import feature_extractor_inceptionv3 as inception
 
 from ganzoo import GanzooError
 from ganzoo.evaluate import against_real, against_truth
-from ganzoo.metrics import FID, KID, STANDARD
+from ganzoo.metrics import FID, KID, L1, PSNR, SSIM
 from ganzoo.registry import registry
 
 STRANGER = """
@@ -71,7 +71,7 @@ def env(tmp_path_factory, plugin):
 
 def test_figures_are_of_pictures_between_0_and_1():
     black, grey = -torch.ones(3, 16, 16), torch.zeros(3, 16, 16)
-    figures = against_truth(STANDARD, black, grey, grey)
+    figures = against_truth({"l1": L1(), "psnr": PSNR(), "ssim": SSIM()}, black, grey, grey)
     assert figures["l1"] == 0.5 and figures["l1_identity"] == 0
     assert figures["psnr"] == pytest.approx(6.0206, abs=1e-3)
     assert figures["ssim"] < 0.01 and figures["ssim_identity"] == pytest.approx(1)
@@ -102,6 +102,9 @@ def test_a_strangers_metrics_in_a_recipe_and_on_the_command_line(tmp_path, env, 
     ganzoo("evaluate", "out", "--metric", "wurst", cwd=tmp_path, env=env).mistake(
         'no metric "wurst"', 'Did you mean "worst"?'
     )
+    done = ganzoo("evaluate", "out", "--json", cwd=tmp_path)  # without the stranger's plugin
+    assert json.loads(done.stdout)["photo->painting"].keys() == {"cycle_l1", "l1", "l1_identity"}
+    assert "Not measured, as no plugin here knows it: count, worst" in done.stderr
     recipe(tmp_path, {"train.metrics": [{"name": "worst", "time": 1}]})
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('"worst" has no option "time"', 'Did you mean "times"?')
 

@@ -28,6 +28,8 @@ def evaluate(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) ->
     recipe = translator.recipe
     found = registry()
     chosen = {name: found.load("metric", name)() for name in metrics} or recipe.train.measures()
+    if translator.lost_metrics and not metrics:
+        click.echo(f"Not measured, as no plugin here knows it: {', '.join(translator.lost_metrics)}", err=True)
     opened = open_source(recipe.data, recipe.kind, say=lambda text: click.echo(text, err=True))
     with bar("evaluating") as update:
         figures = measure(translator.trainer, opened.source, recipe.data, chosen, update)

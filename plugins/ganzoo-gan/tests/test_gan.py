@@ -219,7 +219,7 @@ def test_sheets_and_figures_without_labels():
     trainer = make("gan", IMAGES).trainer
     data = DataOptions(source="landscapes", size=32)
     opened = open_source(data, "images")
-    figures = evaluate(trainer, opened.source, data)["generated"]
+    figures = evaluate(trainer, opened.source, data, {})["generated"]
     assert figures.keys() == {"spread", "spread_on_real"} and 0 < figures["spread"] < figures["spread_on_real"] < 1
     picture = sheet.draw(trainer, {"image": [torch.zeros(3, 32, 32)] * 4}, False, "title")
     assert picture.width > picture.height > 4 * 64

@@ -168,11 +168,11 @@ def test_style_is_taken_over_and_measured():
     opened = open_source(made.data, made.kind)
     engine = build(made, opened.spec)
     draws = Draws(opened.source, made.data, opened.spec, made.kind, 0, 1)
-    before = evaluate(engine.trainer, opened.source, made.data)["generated"]
+    before = evaluate(engine.trainer, opened.source, made.data, {})["generated"]
     assert before["style"] == before["style_identity"] > 0 and before["content"] == 0
     for batch in batches(draws, Clock(), 30):
         engine.step({name: value.double() for name, value in batch.items()})
-    after = evaluate(engine.trainer, opened.source, made.data)["generated"]
+    after = evaluate(engine.trainer, opened.source, made.data, {})["generated"]
     assert after["style"] < 0.5 * after["style_identity"] and after["content"] > 0
 
 
