@@ -27,10 +27,8 @@ def folder(run: Path, images: int) -> Path:
     return run / "checkpoints" / f"{images:09d}"
 
 
-def save(
-    run: Path, images: int, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str], keep: int
-) -> Path:
-    """Writes a checkpoint, then removes all but the newest `keep`. What was there stays until the new one is whole.
+def save(run: Path, images: int, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str]) -> Path:
+    """Writes a checkpoint beside and renames it; one that is there already stays as it is.
 
     Raises GanzooError if a weight is not finite, or if it cannot be written.
     """
@@ -64,9 +62,15 @@ def save(
             f"The checkpoint at image {images:,} cannot be written to {final.parent} ({error}). "
             f"Make room there, then go on with --resume. {last_good(run)}"
         ) from error
-    for old in (*everything(run)[:-keep], *final.parent.glob(".*")):  # hidden: half-written when a run was killed
-        shutil.rmtree(old)
     return final
+
+
+def prune(run: Path, keep: int, best: int | None = None) -> None:
+    """Removes all checkpoints but the newest `keep` and the one at `best` images."""
+    spared = None if best is None else folder(run, best)
+    for old in (*everything(run)[:-keep], *(run / "checkpoints").glob(".*")):  # hidden: half written when killed
+        if old != spared:
+            shutil.rmtree(old)
 
 
 def everything(run: Path) -> list[Path]:

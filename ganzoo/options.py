@@ -4,7 +4,17 @@ import inspect
 from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+)
 
 from ganzoo.errors import GanzooError
 from ganzoo.registry import nearest, registry
@@ -159,7 +169,7 @@ class TrainOptions(Options):
     log_every: Count = 100
     """images seen between lines of the log"""
     keep: Count = 3
-    """how many checkpoints are kept: the newest ones"""
+    """how many checkpoints are kept: the newest ones, and the best with `best`"""
     ema: Weight = 0.0
     """half-life, in images seen, of the averaged weights used for translation; 0: no averaging"""
     clip: Weight = 0.0
@@ -170,12 +180,24 @@ class TrainOptions(Options):
     """compile generators and discriminators with torch.compile"""
     metrics: tuple[MetricPart, ...] = ("l1", "psnr", "ssim")
     """what is measured on the test pictures in the end (`ganzoo list` shows what there is)"""
+    best: str = ""
+    """one of the metrics: each checkpoint is measured too, and the best by this one is kept beside the newest"""
     device: str = "auto"
     """auto, cpu, cuda or mps"""
     devices: Count = 1
     """processes on this machine, one a device"""
     nodes: Count = 1
     """machines"""
+
+    @field_validator("best")
+    @classmethod
+    def _is_measured(cls, best: str, found: ValidationInfo) -> str:
+        names = [part.name for part in found.data.get("metrics", ())]
+        if best and names and best not in names:
+            raise ValueError(f'"{best}" is not measured; train.metrics has {", ".join(names)}.{nearest(best, names)}')
+        if best in names and registry().find("metric", best).facts.get("better") not in ("lower", "higher"):
+            raise ValueError(f'the plugin of "{best}" does not say whether lower or higher is better')
+        return best
 
     def measures(self) -> dict[str, Any]:
         """The metrics by their names, built."""

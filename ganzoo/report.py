@@ -36,27 +36,50 @@ def write(run: Path) -> Path:
     return target
 
 
+def best(run: Path, metric: str) -> tuple[int, float] | None:
+    """Images seen at the checkpoint that measured best by a metric, and that figure, a mean over all directions."""
+    found = []
+    for row in _read_log(run / "figures.jsonl"):
+        values = [v for v in map(_number, _by_direction(row, metric).values()) if math.isfinite(v)]
+        if values and row["images"]:  # before the first step there is nothing to keep
+            found.append((row["images"], sum(values) / len(values)))
+    sign = _better()[metric]
+    return max(found, key=lambda one: sign * one[1], default=None)
+
+
 def _context(run: Path) -> dict[str, Any]:
     """Everything that the template shows; `problems` tells which files are there but cannot be read."""
     problems: list[str] = []
     files = {name: _read(run / f"{name}.json", json.loads, problems) for name in ("env", "status", "metrics")}
     files["recipe"] = _read(run / "recipe.toml", tomllib.loads, problems)
     log, sheets = _read_log(run / "log.jsonl"), _numbered(run / "samples", ".png")
+    measured, better = _read_log(run / "figures.jsonl"), _better()
+    wanted = _table(files["recipe"].get("train")).get("best")
     phases = {phase: None for row in log for phase in _table(row.get("terms"))}
     return files | {
         "run": run,
         "problems": problems,
         "now": _now(_table(files["recipe"].get("train")), files["status"], log[-1] if log else {}),
         "checkpoints": [int(path.name) for path in _numbered(run / "checkpoints", "")],
+        "best": (wanted, found) if wanted and (found := best(run, wanted)) else None,
         "sheets_total": len(sheets),
         "sheets": [sheet for path in _spread(sheets) if (sheet := _sheet(path))],
         "losses": [_chart(f"Losses of {p}", "loss", log, lambda r, p=p: _table(r.get("terms")).get(p)) for p in phases],
+        "figures": [
+            _chart(
+                name,
+                {1: "higher is better", -1: "lower is better"}.get(better.get(name, 0), ""),
+                measured,
+                lambda r, name=name: _by_direction(r, name),
+            )
+            for name in _columns(_table(measured[-1].get("figures")) if measured else {})
+        ],
         "rates": [
             _chart("Learning rate", "step size", log, lambda r: r.get("lr")),
             _chart("Speed", "images/s", log, lambda r: {"images/s": r.get("images_per_s")}),
         ],
         "columns": _columns(files["metrics"]),
-        "better": _better(),
+        "better": better,
         "written": datetime.now().astimezone(),
     }
 
@@ -138,6 +161,12 @@ def _chart(title: str, unit: str, log: list[dict[str, Any]], pick: Callable[[dic
             short = {key: [_known(float(f"{v:.5g}")) for v in line] for key, line in lines.items()}
             chart["series"].append({"name": name, "last": float(y[seen][-1])} | short)
     return chart
+
+
+def _by_direction(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """A line of figures.jsonl as that metric's value in each direction."""
+    tables = {direction: _table(table) for direction, table in _table(row.get("figures")).items()}
+    return {direction: table[metric] for direction, table in tables.items() if metric in table}
 
 
 def _columns(metrics: Mapping[str, Any]) -> dict[str, bool]:

@@ -4,6 +4,7 @@ RUN/recipe.toml       resolved, with every default       RUN/samples/000012000.p
 RUN/env.json          versions, hardware, data used      RUN/checkpoints/000012000/  see checkpoint.py
 RUN/log.jsonl         one line a tick                    RUN/report.html             everything as one page
 RUN/status.json       running, finished, stopped ...     RUN/metrics.json            figures on the test pictures
+RUN/figures.jsonl     those of each checkpoint, where the recipe asks for the best one
 """
 
 import json
@@ -29,7 +30,7 @@ from ganzoo.clock import Clock, due
 from ganzoo.data.batches import Draws, batches, held_out
 from ganzoo.data.sources import Opened, open_source
 from ganzoo.errors import GanzooError, Stopped
-from ganzoo.evaluate import evaluate
+from ganzoo.evaluate import Figures, evaluate
 from ganzoo.loop import Engine, Means, Tick, train
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
@@ -39,7 +40,10 @@ from ganzoo.runtime import Runtime, rank
 SHOWN = 4  # test pictures on a sample sheet
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics
-    *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "device", "devices", "nodes")),
+    *(
+        f"train.{key}"
+        for key in ("images", "checkpoint_every", "sample_every", "keep", "best", "device", "devices", "nodes")
+    ),
     *(f"data.{key}" for key in ("root", "archive", "workers", "broken")),
 }
 
@@ -150,6 +154,7 @@ class Books:
         self.logged_at = (0, 0.0)  # images and seconds at the last line of the log
         self.log_lines = 0
         self._since = 0.0
+        self._measured: tuple[int, Figures] | None = None  # images seen, and the figures then
         self._tests: dict[str, list[torch.Tensor]] | None = None
 
     def restore(self) -> None:
@@ -181,6 +186,8 @@ class Books:
                 self.screen.start(self.clock.images, self.recipe.train.images)
                 if self.clock.images == 0:
                     self._sample()
+                    if self.recipe.train.best:
+                        self._measure()  # a figure that cannot be had is told before hours of training
             self._since = time.monotonic()
             yield
         except GanzooError as error:
@@ -215,7 +222,7 @@ class Books:
             if last or due(tick.images, batch, options.sample_every):
                 self._sample()
         if last or due(tick.images, batch, options.checkpoint_every):
-            self._save()
+            self._save(measure=bool(options.best))
 
     def stop(self, signal_number: int) -> None:
         self._save()
@@ -229,10 +236,10 @@ class Books:
     def finish(self) -> None:
         if self.screen:
             self.screen.say("Measuring on the test pictures ...")
-            with self.engine.average.used():
-                metrics = self.recipe.train.measures()
-                figures = evaluate(self.trainer, self.opened.source, self.recipe.data, metrics)
-            _write(self.out / "metrics.json", json.dumps(figures, indent=1))
+            _write(self.out / "metrics.json", json.dumps(self._figures(), indent=1))
+            if best := self.recipe.train.best:
+                images, value = report.best(self.out, best)
+                self.screen.say(f"Best by {best} ({value:.4g}): {checkpoint.folder(self.out, images)}")
             self._record("finished", "")
 
     def _set_up(self) -> None:
@@ -301,7 +308,26 @@ class Books:
             picture = sheet.draw(self.trainer, self._tests, self.opened.source.truth, title)
         sheet.save(picture, self.out / "samples" / f"{self.clock.images:09d}.png")
 
-    def _save(self) -> None:
+    def _figures(self) -> Figures:
+        if self._measured is None or self._measured[0] != self.clock.images:
+            metrics = self.recipe.train.measures()
+            with self.engine.average.used():
+                figures = evaluate(self.trainer, self.opened.source, self.recipe.data, metrics)
+            self._measured = self.clock.images, figures
+        return self._measured[1]
+
+    def _measure(self) -> None:
+        """A line of figures.jsonl. GanzooError where the figure that the best checkpoint is chosen by is not there."""
+        best, figures = self.recipe.train.best, self._figures()
+        if not any(best in values for values in figures.values()):
+            raise GanzooError(
+                f'train.best = "{best}" cannot be measured on these test pictures: it needs their right answers, or '
+                "two pictures of each domain. Leave it out, or take a metric that needs no answers, such as kid."
+            )
+        with (self.out / "figures.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"images": self.clock.images, "figures": figures}) + "\n")
+
+    def _save(self, measure: bool = False) -> None:
         self._terms(self.clock.images)
         if self.screen:
             networks = self.trainer.state_dict()
@@ -315,7 +341,11 @@ class Books:
                 "log_lines": self.log_lines,
             }
             about = translate.about(self.recipe, self.trainer.spec)
-            checkpoint.save(self.out, self.clock.images, networks, state, about, self.recipe.train.keep)
+            checkpoint.save(self.out, self.clock.images, networks, state, about)
+            if measure:
+                self._measure()
+            best = report.best(self.out, self.recipe.train.best) if self.recipe.train.best else None
+            checkpoint.prune(self.out, self.recipe.train.keep, best and best[0])
             report.write(self.out)
 
     def _elapsed(self) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch_fidelity import feature_extractor_inceptionv3 as inception
 
-from ganzoo import GanzooError
+from ganzoo import GanzooError, checkpoint
 from ganzoo.evaluate import against_real, against_truth
 from ganzoo.metrics import FID, KID, L1, PSNR, SSIM
 from ganzoo.registry import registry
@@ -21,6 +21,8 @@ from ganzoo import hookimpl
 def register_metrics(register):
     register("worst", "ganzoo_ruler.metrics:Worst", summary="largest error", better="lower")
     register("count", "ganzoo_ruler.metrics:Count", summary="how many there are", better="higher")
+    register("second", "ganzoo_ruler.metrics:Second", summary="0 the second time it is taken", better="lower")
+    register("moody", "ganzoo_ruler.metrics:Worst", summary="nobody knows what is better")
 
 
 @hookimpl
@@ -39,6 +41,16 @@ class Worst(Metric):
     def __call__(self, made, real):
         assert made.shape == real.shape == (3, 32, 32) and made.min() >= 0 and made.max() <= 1
         return self.times * (made - real).abs().max().item()
+
+
+class Second(Metric):
+    times = -1
+
+    def __init__(self):
+        Second.times += 1
+
+    def __call__(self, made, real):
+        return abs(self.times - 1)
 
 
 class Count(Metric):
@@ -107,6 +119,36 @@ def test_a_strangers_metrics_in_a_recipe_and_on_the_command_line(tmp_path, env, 
     assert "Not measured, as no plugin here knows it: count, worst" in done.stderr
     recipe(tmp_path, {"train.metrics": [{"name": "worst", "time": 1}]})
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('"worst" has no option "time"', 'Did you mean "times"?')
+
+
+def test_the_best_checkpoint_is_kept(tmp_path, env, ganzoo, recipe):
+    drawn = {"data.source": "landscapes", "data.root": None, "train.checkpoint_every": 8, "train.keep": 1}
+    recipe(tmp_path, drawn | {"train.metrics": ["l1", "second"]})
+    for name, best in (("with", "second"), ("without", "")):
+        done = ganzoo("run", "tiny.toml", "--set", f"train.best={best}", "--out", name, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done
+        assert ("Best by second (0): with/checkpoints/000000008" in done.stdout) == bool(best)
+    run = tmp_path / "with"
+    assert [path.name for path in checkpoint.everything(run)] == ["000000008", "000000024"]
+    assert [path.name for path in checkpoint.everything(tmp_path / "without")] == ["000000024"]
+    rows = [json.loads(line) for line in (run / "figures.jsonl").read_text().splitlines()]
+    found = [(row["images"], row["figures"]["photo->painting"]["second"]) for row in rows]
+    assert found == [(0, 1), (8, 0), (16, 1), (24, 2)]
+    assert rows[-1]["figures"] == json.loads((run / "metrics.json").read_text())
+    page = (run / "report.html").read_text()
+    assert "latest 24, best by second 8" in page and "second over images seen" in page
+    trained, plainly = (checkpoint.load_networks(checkpoint.latest(tmp_path / n))[0] for n in ("with", "without"))
+    assert trained.keys() == plainly.keys() and all(torch.equal(trained[key], plainly[key]) for key in plainly)
+
+
+def test_a_best_that_cannot_be_measured(tmp_path, env, ganzoo, recipe):
+    recipe(tmp_path, {"train.best": "sim"})
+    ganzoo("run", "tiny.toml", cwd=tmp_path).mistake('"sim" is not measured', 'Did you mean "ssim"?')
+    recipe(tmp_path, {"train.best": "moody", "train.metrics": ["moody"]})
+    ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake("does not say whether lower or higher is better")
+    recipe(tmp_path, {"train.best": "ssim"})  # folders of pictures without pairs
+    done = ganzoo("run", "tiny.toml", cwd=tmp_path)
+    assert done.returncode == 1 and "needs their right answers" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_strangers_command(tmp_path, env, ganzoo):
