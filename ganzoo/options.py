@@ -192,10 +192,14 @@ class TrainOptions(Options):
     @field_validator("best")
     @classmethod
     def _is_measured(cls, best: str, found: ValidationInfo) -> str:
-        names = [part.name for part in found.data.get("metrics", ())]
-        if best and names and best not in names:
-            raise ValueError(f'"{best}" is not measured; train.metrics has {", ".join(names)}.{nearest(best, names)}')
-        if best in names and registry().find("metric", best).facts.get("better") not in ("lower", "higher"):
+        if not best or "metrics" not in found.data:  # the metrics themselves are wrong, which is told already
+            return best
+        names = [part.name for part in found.data["metrics"]]
+        if best not in names:
+            raise ValueError(
+                f'"{best}" is not measured; train.metrics has {", ".join(names) or "none"}.{nearest(best, names)}'
+            )
+        if registry().find("metric", best).facts.get("better") not in ("lower", "higher"):
             raise ValueError(f'the plugin of "{best}" does not say whether lower or higher is better')
         return best
 

@@ -37,13 +37,15 @@ def write(run: Path) -> Path:
 
 
 def best(run: Path, metric: str) -> tuple[int, float] | None:
-    """Images seen at the checkpoint that measured best by a metric, and that figure, a mean over all directions."""
-    found = []
+    """Images seen at the checkpoint that measured best by a metric, and that figure, a mean over all directions.
+
+    None where nothing was measured, or no plugin says which way is better.
+    """
+    found, sign = [], _better().get(metric, 0)
     for row in _read_log(run / "figures.jsonl"):
         values = [v for v in map(_number, _by_direction(row, metric).values()) if math.isfinite(v)]
-        if values and row["images"]:  # before the first step there is nothing to keep
+        if sign and values and row["images"]:  # before the first step there is nothing to keep
             found.append((row["images"], sum(values) / len(values)))
-    sign = _better()[metric]
     return max(found, key=lambda one: sign * one[1], default=None)
 
 

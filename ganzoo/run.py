@@ -40,10 +40,8 @@ from ganzoo.runtime import Runtime, rank
 SHOWN = 4  # test pictures on a sample sheet
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics
-    *(
-        f"train.{key}"
-        for key in ("images", "checkpoint_every", "sample_every", "keep", "best", "device", "devices", "nodes")
-    ),
+    *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "best")),
+    *(f"train.{key}" for key in ("device", "devices", "nodes")),
     *(f"data.{key}" for key in ("root", "archive", "workers", "broken")),
 }
 
@@ -237,9 +235,9 @@ class Books:
         if self.screen:
             self.screen.say("Measuring on the test pictures ...")
             _write(self.out / "metrics.json", json.dumps(self._figures(), indent=1))
-            if best := self.recipe.train.best:
-                images, value = report.best(self.out, best)
-                self.screen.say(f"Best by {best} ({value:.4g}): {checkpoint.folder(self.out, images)}")
+            name = self.recipe.train.best
+            if name and (best := report.best(self.out, name)):
+                self.screen.say(f"Best by {name} ({best[1]:.4g}): {checkpoint.folder(self.out, best[0])}")
             self._record("finished", "")
 
     def _set_up(self) -> None:

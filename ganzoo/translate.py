@@ -159,7 +159,10 @@ def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
     names = [metric if isinstance(metric, str) else metric["name"] for metric in train["metrics"]]
     known = {name for e in registry().entries if e.kind == "metric" for name in (e.name, e.qualified)}
     train["metrics"] = [metric for metric, name in zip(train["metrics"], names, strict=True) if name in known]
-    return [name for name in names if name not in known]
+    lost = [name for name in names if name not in known]
+    if train["best"] in lost:
+        train["best"] = ""
+    return lost
 
 
 def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:

@@ -97,6 +97,7 @@ def test_a_strangers_metrics_in_a_recipe_and_on_the_command_line(tmp_path, env, 
             "data.root": None,
             "train.images": 2,
             "train.metrics": ["l1", "count", {"name": "worst", "times": 10.0}],
+            "train.best": "worst",
         },
     )
     done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env)
