@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from math import isnan, nan
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from ganzoo.attributes import targets, wanted
+from ganzoo.classifier import Classifier
 from ganzoo.classifier import train as train_classifier
 from ganzoo.data.batches import held_out, held_out_pictures, plain_tensor
 from ganzoo.data.pictures import Picture
@@ -19,6 +21,7 @@ from ganzoo.trainer import DataSpec, Trainer
 Figures = dict[str, dict[str, float]]
 Progress = Callable[[int, int], None]
 GENERATED = 200  # new pictures that are judged
+_judges: WeakKeyDictionary[Source, list[tuple[DataOptions, DataSpec, Classifier]]] = WeakKeyDictionary()
 
 
 def evaluate(
@@ -89,7 +92,7 @@ def evaluate_generated(
         images = _generated(trainer, GENERATED)
         spread = {"spread": _spread(images), "spread_on_real": _spread(torch.stack(tests["image"]))}
         return {"generated": spread | against_real(metrics, list(images), (), tests["image"])}
-    judge = train_classifier(source, data, spec, progress=progress)
+    judge = _judge(source, data, spec, progress)
     if trainer.kind(trainer.config) == "labelled":
         shares, parts = [], []
         for target in targets(spec):
@@ -137,7 +140,7 @@ def evaluate_labels(
     and "mean" the mean over all changes.
     """
     spec = trainer.spec
-    judge = train_classifier(source, data, spec)
+    judge = _judge(source, data, spec)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     tests = list(held_out_pictures(source, data, spec, trainer.multiple, "image"))
     rows: dict[str, list[dict[str, float]]] = {target: [] for target in targets(spec)}
@@ -183,6 +186,16 @@ def evaluate_labels(
         if found
     }
     return figures | ({"mean": _means(list(figures.values()))} if figures else {})
+
+
+def _judge(source: Source, data: DataOptions, spec: DataSpec, progress: Progress | None = None) -> Classifier:
+    """The source's classifier, trained once for all the runs that are compared and checkpoints that are measured."""
+    for its_data, its_spec, judge in (known := _judges.setdefault(source, [])):
+        if (its_data, its_spec) == (data, spec):
+            return judge
+    judge = train_classifier(source, data, spec, progress=progress)
+    known.append((data, spec, judge))
+    return judge
 
 
 def _answers(

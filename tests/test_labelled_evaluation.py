@@ -1,5 +1,7 @@
 """Labelled translations are judged rightly: one that is the truth, one that does nothing, one that changes too much."""
 
+from weakref import WeakKeyDictionary
+
 import pytest
 import torch
 
@@ -60,10 +62,26 @@ class Judge:
 
 
 @pytest.fixture
-def figures(monkeypatch):
-    monkeypatch.setattr(evaluation, "train_classifier", lambda *args: Judge())
+def trained(monkeypatch):
+    """The classifiers that were trained."""
+    made = []
+    monkeypatch.setattr(evaluation, "_judges", WeakKeyDictionary())
+    monkeypatch.setattr(evaluation, "train_classifier", lambda *args, **kwargs: made.append(Judge()) or made[-1])
+    return made
+
+
+@pytest.fixture
+def figures(monkeypatch, trained):
     monkeypatch.setattr(evaluation, "held_out_pictures", lambda *args: PICTURES)
     return lambda change: evaluation.evaluate(Known(change), SOURCE, DATA, {"l1": L1()})
+
+
+def test_one_classifier_judges_all_runs_of_a_source(figures, trained):
+    for _ in range(2):
+        figures(lambda picture, image, asked: image)
+    assert len(trained) == 1
+    evaluation.evaluate(Known(lambda picture, image, asked: image), SOURCE, DATA.model_copy(update={"flip": False}), {})
+    assert len(trained) == 2
 
 
 def test_the_truth_is_right_in_everything(figures):
