@@ -1,29 +1,32 @@
-"""Writes what the docs take from the program: docs/cli.md, and the tables and files between "generated" marks.
+"""Writes what the docs take from the program: cli.md, models.md, and the tables and files between "generated" marks.
 
 python docs/generate.py            rewrites them
 python docs/generate.py --check    fails if one is stale; a test runs this
 """
 
 import inspect
+import json
 import os
 import re
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
-os.environ["GANZOO_LOAD_PLUGINS"] = ""  # the help shows the commands of plugins that happen to be installed
-
 from ganzoo import hooks, testing
 from ganzoo.cli import cli
-from ganzoo.cli.show import type_name
+from ganzoo.cli.show import describe, type_name
 from ganzoo.options import DataOptions, TrainOptions
+from ganzoo.registry import registry
 from ganzoo.scaffold import write_plugin
 from ganzoo.trainer import KINDS
 
 DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+os.environ["GANZOO_LOAD_PLUGINS"] = ",".join(path.name for path in (ROOT / "plugins").iterdir())  # no stranger's
 
 
 def command_reference() -> str:
@@ -33,7 +36,8 @@ def command_reference() -> str:
         context = click.Context(command, info_name=name, parent=parent, terminal_width=100)
         lines.extend([f"## {context.command_path}", "", "```text", command.get_help(context), "```", ""])
         if isinstance(command, click.Group):
-            for child in command.list_commands(context):
+            plugins = registry().names("command") if command is cli else []
+            for child in [*command.list_commands(context), *plugins]:
                 add(command.get_command(context, child), child, context)
 
     add(cli, "ganzoo", None)
@@ -43,14 +47,68 @@ def command_reference() -> str:
 def option_tables() -> str:
     parts = []
     for table, options in (("data", DataOptions), ("train", TrainOptions)):
-        parts += [f"### `[{table}]`", "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-        schema = options.model_json_schema()
-        for name, field in schema["properties"].items():
-            kind = type_name(field).replace("|", "or")
-            default = "" if field.get("default") in (None, "", []) else f"`{_toml(field['default'])}`"
-            parts.append(f"| `{name}` | {kind} | {default} | {field.get('description', '')} |")
-        parts.append("")
+        fields = options.model_json_schema()["properties"]
+        rows = [
+            {"name": name, "type": type_name(f), "default": f.get("default"), "meaning": f.get("description", "")}
+            for name, f in fields.items()
+        ]
+        parts += [f"### `[{table}]`", "", *option_table(rows), ""]
     return "\n".join(parts).rstrip()
+
+
+def option_table(options: list[dict[str, Any]]) -> list[str]:
+    lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for option in options:
+        kind, default = option["type"].replace("|", "or"), option["default"]
+        shown = "" if default in (None, "", [], ()) else f"`{_toml(default)}`"
+        lines.append(f"| `{option['name']}` | {kind} | {shown} | {option['meaning'].replace('|', 'or')} |")
+    return lines
+
+
+def zoo(link: str) -> str:
+    """The models as a table; `link` leads to their page."""
+    lines = ["| model | what it does | data | paper |", "| --- | --- | --- | --- |"]
+    for name in registry().names("model"):
+        entry = registry().find("model", name)
+        facts = entry.facts
+        lines.append(f"| [{name}]({link}#{name}) | {entry.summary} | {facts['data']} | {facts['paper']} |")
+    return "\n".join(lines)
+
+
+def models() -> str:
+    lines = [
+        "# The zoo",
+        "",
+        "Every model with its recipes, presets and options, and every part that a recipe can name. Written by "
+        "`python docs/generate.py` from what `ganzoo show NAME` says.",
+        "",
+        zoo(""),
+        "",
+    ]
+    results = (DOCS / "results.md").read_text(encoding="utf-8")
+    recipes = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "recipes").glob("*.toml"))}
+    for name in registry().names("model"):
+        facts = describe(name)
+        lines += [f"## {name}", "", f"{facts['summary'][0].upper()}{facts['summary'][1:]} ({facts['paper']}).", ""]
+        lines += [f"Data: {facts['data']} ([kinds of data](plugins.md)). `pip install {facts['distribution']}`.", ""]
+        for path, text in recipes.items():
+            if tomllib.loads(text)["model"] == name:
+                about = re.split(r"\s{2,}", text.splitlines()[0].lstrip("# "))[0]
+                shown = f"[{about}](results.md#{path.stem})" if f"## {path.stem}\n" in results else about
+                lines.append(f"- {shown} `ganzoo run recipes/{path.name}`")
+        for key, changes in facts["presets"].items():
+            text = ", ".join(f"`{k} = {json.dumps(v)}`" for k, v in changes.items()) or "the defaults"
+            lines.append(f"- Preset `{key}`: {text}.")
+        lines += ["", *option_table(facts["options"]), ""]
+    for kind in ("generator", "discriminator", "loss", "source", "metric"):
+        heading = "Losses" if kind == "loss" else f"{kind.capitalize()}s"
+        lines += [f"## {heading}", "", "| name | what it does | options |", "| --- | --- | --- |"]
+        for name in registry().names(kind):
+            facts = describe(name, kind)
+            options = [f"`{o['name']} = {_toml(o['default'])}`".replace(" = None", "") for o in facts["options"]]
+            lines.append(f"| `{name}` | {facts['summary']} | {', '.join(options)} |")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def kinds() -> str:
@@ -83,8 +141,9 @@ def pages() -> dict[Path, str]:
         "recipes.md": {"tables": option_tables()},
         "plugins.md": {"kinds": kinds(), "hooks": hook_table(), "checks": checks()},
         "tutorial.md": plugin_files(),
+        "../README.md": {"zoo": zoo("docs/models.md")},
     }
-    result = {DOCS / "cli.md": command_reference()}
+    result = {DOCS / "cli.md": command_reference(), DOCS / "models.md": models()}
     for page, parts in blocks.items():
         text = (DOCS / page).read_text(encoding="utf-8")
         for name, content in parts.items():

@@ -24,7 +24,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """The section "Models" gets a page for each plugin."""
     shown.clear()
     models = [{name: f"models/{name}.md"} for name in _plugins(_root(config))]
-    config.nav = [{"Models": models} if entry == {"Models": []} else entry for entry in config.nav]
+    config.nav = [{"Models": [*entry["Models"], *models]} if "Models" in entry else entry for entry in config.nav]
     return config
 
 

@@ -203,6 +203,9 @@ def test_show_tells_every_option(tmp_path, ganzoo):
     part = json.loads(ganzoo("show", "resnet", "--json", cwd=tmp_path).stdout)
     assert part["kind"] == "generator"
     assert {option["name"]: option["default"] for option in part["options"]}["width"] == 64
+    both = {kind: ganzoo("show", "disco", "--kind", kind, cwd=tmp_path) for kind in ("generator", "discriminator")}
+    assert "judges whole" in both["discriminator"].stdout and "encoder-decoder" in both["generator"].stdout
+    assert "ganzoo show disco --kind discriminator" in both["generator"].stdout
     ganzoo("show", "resnat", cwd=tmp_path).mistake('"resnat"', "ganzoo list")
 
 

@@ -5,13 +5,16 @@ from typing import Any
 
 import click
 
+from ganzoo.registry import KINDS
+
 
 @click.command()
-@click.argument("model")
+@click.argument("name", metavar="MODEL")
+@click.option("--kind", type=click.Choice(KINDS), help="Of several things of that name.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def show(model: str, as_json: bool) -> None:
+def show(name: str, kind: str | None, as_json: bool) -> None:
     """Show a model or a part: what it is, where it comes from, and every option with type, default and meaning."""
-    facts = describe(model)
+    facts = describe(name, kind)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
@@ -35,21 +38,22 @@ def show(model: str, as_json: bool) -> None:
         table.add_row(option["name"], escape(option["type"]), escape(default), escape(option["meaning"]))
     console.print()
     console.print(table)
+    for other in facts["kinds"]:
+        if other != facts["kind"]:
+            click.echo(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --kind {other}")
 
 
-def describe(name: str) -> dict[str, Any]:
-    """Everything that `ganzoo show` says of a registered name."""
+def describe(name: str, kind: str | None = None) -> dict[str, Any]:
+    """Everything that `ganzoo show` says of a registered name; without a kind, of the first that has it."""
     from ganzoo.errors import GanzooError
-    from ganzoo.registry import KINDS, registry
+    from ganzoo.registry import registry
 
     found = registry()
-    kinds = [kind for kind in KINDS if any(name in (e.name, e.qualified) for e in found.entries if e.kind == kind)]
-    if not kinds:
-        try:
-            found.find("model", name)
-        except GanzooError as error:
-            raise GanzooError(f"{error} `ganzoo list` shows the parts, too.") from None
-    entry = found.find(kinds[0], name)
+    kinds = [k for k in KINDS if any(name in (e.name, e.qualified) for e in found.entries if e.kind == k)]
+    try:
+        entry = found.find(kind or (kinds or ["model"])[0], name)
+    except GanzooError as error:
+        raise GanzooError(f"{error} `ganzoo list` shows all that there is.") from None
     target = found.load(entry.kind, name)
     facts = {
         "name": entry.name,
@@ -59,6 +63,7 @@ def describe(name: str) -> dict[str, Any]:
         "package": f"{entry.distribution} {entry.version}",
         "distribution": entry.distribution,
         "version": entry.version,
+        "kinds": kinds,
     }
     if entry.kind == "model":
         facts["presets"] = target.presets
