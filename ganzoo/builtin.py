@@ -39,6 +39,8 @@ def register_metrics(register: Register) -> None:
     register("l1", "ganzoo.metrics:L1", summary="mean absolute error to the truth", better="lower")
     register("psnr", "ganzoo.metrics:PSNR", summary="peak signal-to-noise ratio to the truth, dB", better="higher")
     register("ssim", "ganzoo.metrics:SSIM", summary="structural similarity to the truth", better="higher")
+    lpips = "learned perceptual distance to the truth; its network is downloaded once"
+    register("lpips", "ganzoo.metrics:LPIPS", summary=lpips, better="lower")
     fid = "Frechet distance of Inception features to real pictures; needs ganzoo[eval]"
     register("fid", "ganzoo.metrics:FID", summary=fid, better="lower")
     kid = "kernel distance of Inception features to real pictures; needs ganzoo[eval]"

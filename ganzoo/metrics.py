@@ -2,13 +2,16 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 from urllib.error import URLError
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from ganzoo.errors import GanzooError
 
@@ -50,6 +53,25 @@ class SSIM(Metric):
         return structural_similarity_index_measure(made[None], real[None], data_range=1.0).item()
 
 
+class LPIPS(Metric):
+    """Learned perceptual distance (Zhang et al. 2018, arXiv:1801.03924); 0 is the same.
+
+    `net` is the network whose features are compared; its ImageNet weights are downloaded once.
+    """
+
+    def __init__(self, *, net: Literal["alex", "vgg", "squeeze"] = "alex") -> None:
+        self.net = net
+
+    def __call__(self, made: Tensor, real: Tensor) -> float:
+        pictures = (_colour(picture)[None].clamp(0, 1).to(self.network.device) for picture in (made, real))
+        return self.network(*pictures).item()
+
+    @cached_property
+    def network(self) -> LearnedPerceptualImagePatchSimilarity:
+        with _downloading(f"the {self.net} network, which LPIPS needs"):
+            return _placed(LearnedPerceptualImagePatchSimilarity(self.net, normalize=True))
+
+
 class FID(Metric):
     """Frechet distance of Inception features (Heusel et al. 2017, arXiv:1706.08500); too large for few pictures."""
 
@@ -78,23 +100,38 @@ class KID(Metric):
 
 
 def _inception(kind: str, made: Sequence[Tensor], real: Sequence[Tensor], **options: Any) -> Any:
-    """What a torchmetrics metric says of the pictures; on the GPU if there is one."""
+    """What a torchmetrics metric says of the pictures."""
     try:
         from torchmetrics.image import fid, kid  # both need another library
 
         with warnings.catch_warnings(action="ignore"):  # it tells how much memory it takes
             metric = getattr(fid, kind, None) or getattr(kid, kind)
-            metric = metric(normalize=True, **options)
+            with _downloading("the Inception network, which FID and KID need"):
+                metric = _placed(metric(normalize=True, **options))
     except ModuleNotFoundError:
         raise GanzooError('FID and KID need the Inception network: pip install "ganzoo[eval]"') from None
-    except URLError as error:
-        raise GanzooError(
-            f"The weights of the Inception network, which FID and KID need, cannot be downloaded ({error.reason}). Try "
-            f"again with a network, or put them into {torch.hub.get_dir()}/checkpoints."
-        ) from None
-    metric.to("cuda" if torch.cuda.is_available() else "cpu")
     for pictures, are_real in ((real, True), (made, False)):
         for picture in pictures:
-            colour = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
-            metric.update(colour[None].float().to(metric.device), real=are_real)
+            metric.update(_colour(picture)[None].to(metric.device), real=are_real)
     return metric.compute()
+
+
+@contextmanager
+def _downloading(network: str) -> Iterator[None]:
+    try:
+        yield
+    except URLError as error:
+        raise GanzooError(
+            f"The weights of {network}, cannot be downloaded ({error.reason}). Try again with a network, or put them "
+            f"into {torch.hub.get_dir()}/checkpoints."
+        ) from None
+
+
+def _placed(metric: Any) -> Any:
+    """On the GPU if there is one."""
+    return metric.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _colour(picture: Tensor) -> Tensor:
+    """(3, height, width) of a picture with any number of channels."""
+    return (picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)).float()

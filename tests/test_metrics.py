@@ -7,10 +7,11 @@ import sys
 import pytest
 import torch
 from torch_fidelity import feature_extractor_inceptionv3 as inception
+from torchvision.models import AlexNet_Weights, alexnet
 
 from ganzoo import GanzooError, checkpoint
 from ganzoo.evaluate import against_real, against_truth
-from ganzoo.metrics import FID, KID, L1, PSNR, SSIM
+from ganzoo.metrics import FID, KID, L1, LPIPS, PSNR, SSIM
 from ganzoo.registry import registry
 
 STRANGER = """
@@ -185,7 +186,7 @@ def test_our_own_commands_are_not_replaced(tmp_path, ganzoo, plugin):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A folder for torch's downloads that holds an Inception network that has learned nothing."""
+    """A folder for torch's downloads that holds networks that have learned nothing."""
     home = tmp_path_factory.mktemp("torch")
     (home / "hub" / "checkpoints").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -196,6 +197,8 @@ def weights(tmp_path_factory):
         for weight in (p for p in network.parameters() if p.ndim == 4):
             torch.nn.init.kaiming_normal_(weight)
     torch.save(network.state_dict(), home / "hub" / "checkpoints" / inception.URL_INCEPTION_V3.rsplit("/", 1)[1])
+    file = AlexNet_Weights.DEFAULT.url.rsplit("/", 1)[1]
+    torch.save(alexnet().state_dict(), home / "hub" / "checkpoints" / file)
     return home
 
 
@@ -212,11 +215,24 @@ def test_distances_to_the_real_pictures(weights, monkeypatch):
     assert against_real(metrics, bright[:1], (), dark) == {}, "one picture has no distribution"
 
 
-def test_without_a_network_the_weights_are_asked_for(tmp_path):
-    code = "from ganzoo.metrics import FID; import torch; p = torch.zeros(3, 32, 32); FID()([p, p], [p, p])"
+def test_perceptual_distance(weights, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(weights))
+    truth = torch.rand(3, 32, 40) * 2 - 1
+    near, far = truth + 0.01 * torch.randn(3, 32, 40), torch.rand(3, 32, 40) * 2 - 1
+    found = against_truth({"lpips": LPIPS()}, near, far, truth)
+    assert 0 < found["lpips"] < 0.5 * found["lpips_identity"]
+    assert LPIPS()(truth[:1] / 2 + 0.5, truth[:1] / 2 + 0.5) == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "pictures", "said"),
+    [("FID", "[p, p], [p, p]", "the Inception network, which FID"), ("LPIPS", "p, p", "the alex network, which LPIPS")],
+)
+def test_without_a_network_the_weights_are_asked_for(tmp_path, metric, pictures, said):
+    code = f"from ganzoo.metrics import {metric}; import torch; p = torch.zeros(3, 32, 32); {metric}()({pictures})"
     proxy = {"https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=proxy, capture_output=True, text=True)
-    assert "GanzooError: The weights of the Inception network, which FID and KID need" in done.stderr
+    assert f"GanzooError: The weights of {said}" in done.stderr
     assert str(tmp_path / "hub" / "checkpoints") in done.stderr
 
 
