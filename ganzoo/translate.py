@@ -156,11 +156,12 @@ def load(path: "str | Path", device: str = "cpu") -> Translator:
 def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
     """Takes the metrics that are not installed here out of a recipe, and names them."""
     train = document["train"]
-    names = [metric if isinstance(metric, str) else metric["name"] for metric in train["metrics"]]
+    named = {metric if isinstance(metric, str) else metric["name"]: metric for metric in train.get("metrics", ())}
     known = {name for e in registry().entries if e.kind == "metric" for name in (e.name, e.qualified)}
-    train["metrics"] = [metric for metric, name in zip(train["metrics"], names, strict=True) if name in known]
-    lost = [name for name in names if name not in known]
-    if train["best"] in lost:
+    lost = [name for name in named if name not in known]
+    if lost:
+        train["metrics"] = [metric for name, metric in named.items() if name in known]
+    if train.get("best") in lost:
         train["best"] = ""
     return lost
 
