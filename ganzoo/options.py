@@ -196,9 +196,8 @@ class TrainOptions(Options):
             return best
         names = [part.name for part in found.data["metrics"]]
         if best not in names:
-            raise ValueError(
-                f'"{best}" is not measured; train.metrics has {", ".join(names) or "none"}.{nearest(best, names)}'
-            )
+            measured = f"train.metrics ({', '.join(names) or 'none'})"
+            raise ValueError(f'"{best}" is not among {measured}: name it there, too.{nearest(best, names)}')
         if registry().find("metric", best).facts.get("better") not in ("lower", "higher"):
             raise ValueError(f'the plugin of "{best}" does not say whether lower or higher is better')
         return best

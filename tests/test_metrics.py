@@ -145,7 +145,7 @@ def test_the_best_checkpoint_is_kept(tmp_path, env, ganzoo, recipe):
 
 def test_a_best_that_cannot_be_measured(tmp_path, env, ganzoo, recipe):
     recipe(tmp_path, {"train.best": "sim"})
-    ganzoo("run", "tiny.toml", cwd=tmp_path).mistake('"sim" is not measured', 'Did you mean "ssim"?')
+    ganzoo("run", "tiny.toml", cwd=tmp_path).mistake('"sim" is not among train.metrics', 'Did you mean "ssim"?')
     recipe(tmp_path, {"train.best": "moody", "train.metrics": ["moody"]})
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake("does not say whether lower or higher is better")
     recipe(tmp_path, {"train.best": "ssim"})  # folders of pictures without pairs
