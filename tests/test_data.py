@@ -98,6 +98,13 @@ def test_layouts_that_do_not_fit(tmp_path, folders, names, words):
         assert word in str(error.value)
 
 
+def test_a_run_is_no_folder_of_pictures(tmp_path):
+    layout(tmp_path, "samples:2 cats:2")
+    (tmp_path / "recipe.toml").write_text('model = "cyclegan"')
+    with pytest.raises(GanzooError, match="is the folder of a run"):
+        opened(tmp_path)
+
+
 def test_natural_order_and_only_pictures(tmp_path):
     for name in ("b10.png", "b2.PNG", "B1.jpeg", "a.webp", "x²3.png", "x²20.png", "sub/0.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

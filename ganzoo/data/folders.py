@@ -41,6 +41,8 @@ class Folders(Source):
         self.root = Path(data.root).expanduser()
         if not self.root.is_dir():
             raise GanzooError(f"data.root: there is no folder {self.root}. Create it or correct the path.")
+        if (self.root / "recipe.toml").exists() and (self.root / "samples").is_dir():
+            raise GanzooError(f"data.root: {self.root} is the folder of a run. Give the one that your pictures are in.")
         if kind == "labelled":
             self.labels, self.groups, pictures = labelled.read(self.root, data)
             self.domains, self._pictures = ("image",), {"image": pictures}
