@@ -231,6 +231,22 @@ def test_preprocess(preprocess, size, expected):
         assert middle[0, 0].tolist() == [34, 14, 0]
 
 
+def test_shown_pictures_are_spread_over_all(tmp_path):
+    for domain in "AB":
+        fill(tmp_path / f"train{domain}", 1)
+        fill(tmp_path / f"test{domain}", 11, first=10)
+    (tmp_path / "testB" / "4.png").write_bytes(b"broken")
+    found = opened(tmp_path, size=8, load=8, channels=1, broken="skip")
+
+    def shown(count):
+        tests = held_out(found.source, found.data, found.spec, 1, count)
+        return {domain: [round((p.mean().item() + 1) * 127.5) - 10 for p in tests[domain]] for domain in "AB"}
+
+    assert shown(3) == {"A": [0, 3, 6], "B": [0, 3, 6]}
+    assert shown(5) == {"A": [0, 2, 4, 6, 8], "B": [0, 2, 6, 8, 10]}, "in place of a broken one comes the next"
+    assert shown(None)["A"] == list(range(11)) and len(shown(99)["B"]) == 10
+
+
 def test_half_of_the_pictures_are_mirrored():
     data = DataOptions(source="none", size=32, preprocess="none")
     views = [np.asarray(train_view(ramp(32, 32), data, 4, np.random.default_rng(i))) for i in range(400)]

@@ -192,14 +192,15 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
 def held_out(
     source: Source, data: DataOptions, spec: DataSpec, multiple: int, count: int | None = None
 ) -> dict[str, list[Tensor]]:
-    """The first `count` test pictures of each domain (all by default), each (channels, height, width) in [-1, 1].
+    """The test pictures of each domain, or `count` of them from first to last: neighbours are often much alike.
 
-    Where the source knows the truth, one index shows the same thing in all domains, also after broken ones are skipped.
+    Each is (channels, height, width) in [-1, 1]. Where the source knows the truth, one index shows the same thing in
+    all domains, also after broken ones are skipped.
     """
     together = [spec.domains] if source.truth else [(domain,) for domain in spec.domains]
     found = {}
     for domains in together:
-        rows = list(islice(_rows(source, data, spec, multiple, *domains), count))
+        rows = list(islice(_rows(source, data, spec, multiple, *domains, count=count), count))
         found |= {domain: [row[place][1] for row in rows] for place, domain in enumerate(domains)}
     return found
 
@@ -212,10 +213,15 @@ def held_out_pictures(
 
 
 def _rows(
-    source: Source, data: DataOptions, spec: DataSpec, multiple: int, *domains: str
+    source: Source, data: DataOptions, spec: DataSpec, multiple: int, *domains: str, count: int | None = None
 ) -> Iterator[list[tuple[Picture, Tensor]]]:
-    """One test picture of each of these domains at a time, as what it is and as the networks see it."""
-    for pictures in zip(*(source.pictures("test", domain) for domain in domains), strict=True):
+    """One test picture of each of these domains at a time, as what it is and as the networks see it.
+
+    The first `count` are spread over all there are; then come those between.
+    """
+    rows = list(zip(*(source.pictures("test", domain) for domain in domains), strict=True))
+    step = max(1, len(rows) // count) if count else 1
+    for pictures in (row for first in range(step) for row in rows[first::step]):
         try:
             channels = (spec.channels[domain] for domain in domains)
             yield [(p, plain_tensor(p, data, c, multiple)) for p, c in zip(pictures, channels, strict=True)]
