@@ -1,4 +1,4 @@
-"""Writes docs/results.md: every recipe's quick run with its figure, time and a row of pictures.
+"""Writes docs/results.md: every recipe's quick run with its figure, time and a row of pictures; and the README's sheet.
 
     python docs/results.py [RECIPE ...]     trains what has no finished run yet in runs/, then writes the page
 
@@ -58,6 +58,8 @@ def main() -> None:
         lines.append(f"| {' | '.join(cells)} |")
         picture = _row(run, recipe.stem)
         rows += [f"## {recipe.stem}", "", f"![Test pictures of {recipe.stem}]({picture.relative_to(DOCS)})", ""]
+    last = max((ROOT / "runs" / "cyclegan_monet-quick" / "samples").glob("*.png"))
+    Image.open(last).save(DOCS / "images" / "quick.webp", quality=90)  # the README's
     (DOCS / "results.md").write_text("\n".join([*lines, "", *rows]).rstrip() + "\n", encoding="utf-8")
 
 
