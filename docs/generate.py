@@ -18,7 +18,7 @@ import click
 
 from ganzoo import hooks, testing
 from ganzoo.cli import cli
-from ganzoo.cli.show import describe, type_name
+from ganzoo.cli.show import describe, table_options
 from ganzoo.options import DataOptions, TrainOptions
 from ganzoo.registry import registry
 from ganzoo.scaffold import write_plugin
@@ -47,12 +47,7 @@ def command_reference() -> str:
 def option_tables() -> str:
     parts = []
     for table, options in (("data", DataOptions), ("train", TrainOptions)):
-        fields = options.model_json_schema()["properties"]
-        rows = [
-            {"name": name, "type": type_name(f), "default": f.get("default"), "meaning": f.get("description", "")}
-            for name, f in fields.items()
-        ]
-        parts += [f"### `[{table}]`", "", *option_table(rows), ""]
+        parts += [f"### `[{table}]`", "", *option_table(table_options(options)), ""]
     return "\n".join(parts).rstrip()
 
 

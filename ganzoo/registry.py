@@ -109,9 +109,13 @@ class Registry:
     def names(self, kind: str) -> list[str]:
         return sorted({entry.name for entry in self.entries if entry.kind == kind})
 
+    def matches(self, kind: str, name: str) -> list[Entry]:
+        """The entries of that name, or of the whole name `distribution/name`."""
+        return [e for e in self.entries if e.kind == kind and name in (e.name, e.qualified)]
+
     def find(self, kind: str, name: str) -> Entry:
         """The entry of that name, or `distribution/name` where two plugins share a name."""
-        matches = [e for e in self.entries if e.kind == kind and name in (e.name, e.qualified)]
+        matches = self.matches(kind, name)
         if len(matches) > 1:
             choices = " and ".join(f'"{entry.qualified}"' for entry in matches)
             raise GanzooError(f'Two plugins offer the {kind} "{name}". Write {choices} to say which one you mean.')

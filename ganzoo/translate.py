@@ -157,10 +157,9 @@ def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
     """Takes the metrics that are not installed here out of a recipe, and names them."""
     train = document["train"]
     named = {metric if isinstance(metric, str) else metric["name"]: metric for metric in train.get("metrics", ())}
-    known = {name for e in registry().entries if e.kind == "metric" for name in (e.name, e.qualified)}
-    lost = [name for name in named if name not in known]
+    lost = [name for name in named if not registry().matches("metric", name)]
     if lost:
-        train["metrics"] = [metric for name, metric in named.items() if name in known]
+        train["metrics"] = [metric for name, metric in named.items() if name not in lost]
     if train.get("best") in lost:
         train["best"] = ""
     return lost
@@ -271,7 +270,7 @@ def _pad(images: Tensor, multiple: int, size: int) -> Tensor:
 
 
 def _require_plugin(facts: dict[str, Any]) -> None:
-    if any(e.kind == "model" and facts["model"] in (e.name, e.qualified) for e in registry().entries):
+    if registry().matches("model", facts["model"]):
         return
     package = facts["distribution"]
     trained = f'This was trained with the model "{facts["model"]}" of {package}'

@@ -28,7 +28,7 @@ class Program(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         own, found = super().get_command(ctx, name), registry.registry
-        if own or not any(e.kind == "command" and name in (e.name, e.qualified) for e in found().entries):
+        if own or not found().matches("command", name):
             return own
         command = found().load("command", name)
         if not isinstance(command, click.Command):

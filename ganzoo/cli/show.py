@@ -49,7 +49,7 @@ def describe(name: str, kind: str | None = None) -> dict[str, Any]:
     from ganzoo.registry import registry
 
     found = registry()
-    kinds = [k for k in KINDS if any(name in (e.name, e.qualified) for e in found.entries if e.kind == k)]
+    kinds = [k for k in KINDS if found.matches(k, name)]
     try:
         entry = found.find(kind or (kinds or ["model"])[0], name)
     except GanzooError as error:
@@ -67,7 +67,7 @@ def describe(name: str, kind: str | None = None) -> dict[str, Any]:
     }
     if entry.kind == "model":
         facts["presets"] = target.presets
-        facts["options"] = _model_options(target.Config)
+        facts["options"] = table_options(target.Config)
     elif entry.kind == "command":
         facts["options"] = _command_options(target)
     else:
@@ -75,7 +75,8 @@ def describe(name: str, kind: str | None = None) -> dict[str, Any]:
     return facts
 
 
-def _model_options(config: Any) -> list[dict[str, Any]]:
+def table_options(config: Any) -> list[dict[str, Any]]:
+    """The options of a table of a recipe, a class of `Options`."""
     properties = config.model_json_schema()["properties"]
     options = []
     for name, schema in properties.items():
