@@ -36,10 +36,10 @@ def write(run: Path) -> Path:
     return target
 
 
-def best(run: Path, metric: str) -> tuple[int, float] | None:
+def best(run: Path, metric: str | None) -> tuple[int, float] | None:
     """Images seen at the checkpoint that measured best by a metric, and that figure, a mean over all directions.
 
-    None where nothing was measured, or no plugin says which way is better.
+    None where no metric is asked for, nothing was measured, or no plugin says which way is better.
     """
     found, sign = [], _better().get(metric, 0)
     for row in _read_log(run / "figures.jsonl"):
@@ -56,14 +56,14 @@ def _context(run: Path) -> dict[str, Any]:
     files["recipe"] = _read(run / "recipe.toml", tomllib.loads, problems)
     log, sheets = _read_log(run / "log.jsonl"), _numbered(run / "samples", ".png")
     measured, better = _read_log(run / "figures.jsonl"), _better()
-    wanted = _table(files["recipe"].get("train")).get("best")
+    train = _table(files["recipe"].get("train"))
     phases = {phase: None for row in log for phase in _table(row.get("terms"))}
     return files | {
         "run": run,
         "problems": problems,
-        "now": _now(_table(files["recipe"].get("train")), files["status"], log[-1] if log else {}),
+        "now": _now(train, files["status"], log[-1] if log else {}),
         "checkpoints": [int(path.name) for path in _numbered(run / "checkpoints", "")],
-        "best": (wanted, found) if wanted and (found := best(run, wanted)) else None,
+        "best": best(run, train.get("best")),
         "sheets_total": len(sheets),
         "sheets": [sheet for path in _spread(sheets) if (sheet := _sheet(path))],
         "losses": [_chart(f"Losses of {p}", "loss", log, lambda r, p=p: _table(r.get("terms")).get(p)) for p in phases],

@@ -235,8 +235,7 @@ class Books:
         if self.screen:
             self.screen.say("Measuring on the test pictures ...")
             _write(self.out / "metrics.json", json.dumps(self._figures(), indent=1))
-            name = self.recipe.train.best
-            if name and (best := report.best(self.out, name)):
+            if best := report.best(self.out, name := self.recipe.train.best):
                 self.screen.say(f"Best by {name} ({best[1]:.4g}): {checkpoint.folder(self.out, best[0])}")
             self._record("finished", "")
 
@@ -342,7 +341,7 @@ class Books:
             checkpoint.save(self.out, self.clock.images, networks, state, about)
             if measure:
                 self._measure()
-            best = report.best(self.out, self.recipe.train.best) if self.recipe.train.best else None
+            best = report.best(self.out, self.recipe.train.best)
             checkpoint.prune(self.out, self.recipe.train.keep, best and best[0])
             report.write(self.out)
 

@@ -43,6 +43,7 @@ def read(**options):
         {"loss": "wgan-gp", "discriminator": {"name": "twin", "width": 4}},
         {"loss": "hinge", "discriminator": {"name": "patch", "width": 4, "layers": 2}, "distance": "l1"},
         {"norm": "none", "init": "kaiming"},
+        {"norm": "batch"},
     ],
 )
 def test_conformance(options):
