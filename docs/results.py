@@ -83,10 +83,9 @@ def headline(metrics: dict[str, dict[str, float]]) -> str:
 
 def _row(run: Path, name: str) -> Path:
     """The first row of the last sample sheet."""
-    page = _last_sheet(run)
-    rows = max(1, round((page.height - 2 * sheet.HEADER) / (sheet.TILE + sheet.GAP)))
-    high = (page.height - 2 * sheet.HEADER) // rows
-    row = page.crop((0, sheet.HEADER, page.width, 2 * sheet.HEADER + high))
+    page, size = _last_sheet(run), tomllib.loads((run / "recipe.toml").read_text())["data"]["size"]
+    high = round(size * sheet.enlargement(size))  # the pictures of all quick runs are squares
+    row = page.crop((0, sheet.HEADER, page.width, 2 * sheet.HEADER + high + sheet.GAP))
     if row.width > WIDEST:
         row = row.resize((WIDEST, round(row.height * WIDEST / row.width)), Image.Resampling.LANCZOS)
     PICTURES.mkdir(parents=True, exist_ok=True)

@@ -68,12 +68,17 @@ def grid(pictures: dict[str, Image.Image]) -> Image.Image:
     return sheet
 
 
+def enlargement(side: int) -> float:
+    """How many times a picture, whose longer side has that many pixels, is enlarged."""
+    return min(2.0, max(1.0, TILE / side))
+
+
 def _tile(tensor: Tensor) -> Image.Image:
     return _enlarged(to_image(tensor[0]).convert("RGB"))
 
 
 def _enlarged(image: Image.Image) -> Image.Image:
-    scale = min(2.0, max(1.0, TILE / max(image.size)))
+    scale = enlargement(max(image.size))
     return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
 
 
