@@ -1,4 +1,4 @@
-"""Writes docs/results.md: every recipe's quick run with its figure, time and a row of pictures; and the README's sheet.
+"""Writes docs/results.md: every recipe's quick run with its figure, time and a row of images; and the README's sheet.
 
     python docs/results.py [RECIPE ...]     trains what has no finished run yet in runs/, then writes the page
 
@@ -21,7 +21,7 @@ from ganzoo import sheet
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 PICTURES = DOCS / "images" / "results"
-WIDEST = 1100  # pixels of a row of pictures
+WIDEST = 1100  # pixels of a row of images
 
 
 def main() -> None:
@@ -37,8 +37,8 @@ def main() -> None:
         f"Every recipe's `--quick` run. Hardware: {_processor()}, {os.cpu_count()} cores, no GPU. Written by "
         "`python docs/results.py`, which trains what is missing.",
         "",
-        "L1 is the error to the truth beside the error of doing nothing, pictures taken as 0 to 1; below 1",
-        "the ratio is better than leaving the picture alone. Minutes are of the training alone, on the threads shown;",
+        "L1 is the error to the truth beside the error of the identity baseline, images taken as 0 to 1; below 1",
+        "the ratio is better than leaving the image alone. Minutes are of the training alone, on the threads shown;",
         "another training may have run on the other core. `ganzoo bench RECIPE --quick` tells the speed of idle cores.",
         "",
         "| model | command | figure | images | minutes | threads |",
@@ -56,16 +56,16 @@ def main() -> None:
         threads = _read(run / "env.json")["threads"]
         cells = (model, command, figure, f"{last['images']:,}", f"{last['seconds'] / 60:.1f}", str(threads))
         lines.append(f"| {' | '.join(cells)} |")
-        picture = _row(run, recipe.stem)
+        image = _row(run, recipe.stem)
         if recipe.stem == "cyclegan_monet":
             _last_sheet(run).save(DOCS / "images" / "quick.webp", quality=90)  # the README's
-        rows += [f"## {recipe.stem}", "", f"![Test pictures of {recipe.stem}]({picture.relative_to(DOCS)})", ""]
+        rows += [f"## {recipe.stem}", "", f"![Test images of {recipe.stem}]({image.relative_to(DOCS)})", ""]
     (DOCS / "results.md").write_text("\n".join([*lines, "", *rows]).rstrip() + "\n", encoding="utf-8")
 
 
 def headline(metrics: dict[str, dict[str, float]]) -> str:
     """The figures that say whether a model learned, in words."""
-    if "mean" in metrics:  # labels: shares of pictures, the mean over all changes
+    if "mean" in metrics:  # labels: shares of images, the mean over all changes
         shares = {k: v for k, v in metrics["mean"].items() if k.startswith(("asked", "kept")) and "identity" not in k}
         return ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
     parts = []
@@ -82,9 +82,9 @@ def headline(metrics: dict[str, dict[str, float]]) -> str:
 
 
 def _row(run: Path, name: str) -> Path:
-    """The first row of the last sample sheet."""
+    """The first row of the last sample grid."""
     page, size = _last_sheet(run), tomllib.loads((run / "recipe.toml").read_text())["data"]["size"]
-    high = round(size * sheet.enlargement(size))  # the pictures of all quick runs are squares
+    high = round(size * sheet.enlargement(size))  # the images of all quick runs are squares
     row = page.crop((0, sheet.HEADER, page.width, 2 * sheet.HEADER + high + sheet.GAP))
     if row.width > WIDEST:
         row = row.resize((WIDEST, round(row.height * WIDEST / row.width)), Image.Resampling.LANCZOS)

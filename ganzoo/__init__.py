@@ -37,7 +37,7 @@ _HOME = {
     "Trainer": "ganzoo.trainer",
     "ImagePool": "ganzoo.pool",
     "Metric": "ganzoo.metrics",
-    "Picture": "ganzoo.data.pictures",
+    "Image": "ganzoo.data.images",
     "Source": "ganzoo.data.sources",
     "Translator": "ganzoo.translate",
     "load": "ganzoo.translate",

@@ -1,7 +1,7 @@
-"""Labels of pictures: what a target such as "blond,no-glasses" asks for."""
+"""Labels of images: what a target such as "blond,no-glasses" asks for."""
 
 from ganzoo.errors import GanzooError
-from ganzoo.registry import nearest
+from ganzoo.registry import did_you_mean
 from ganzoo.trainer import DataSpec
 
 
@@ -20,12 +20,12 @@ def wanted(spec: DataSpec, target: str) -> dict[str, bool]:
         group = next((group for group in spec.groups if name in group), ())
         if name not in spec.labels:
             raise GanzooError(
-                f'There is no label "{word}".{nearest(word, targets(spec))} This run knows: '
+                f'There is no label "{word}".{did_you_mean(word, targets(spec))} This run knows: '
                 f"{', '.join(targets(spec))}. Write several with commas between them."
             )
         if group and not there:
             others = ", ".join(other for other in group if other != name)
-            raise GanzooError(f'"{word}" says only what a picture should not be. Say which instead: {others}.')
+            raise GanzooError(f'"{word}" says only what an image should not be. Say which instead: {others}.')
         for label, value in ({other: other == name for other in group} or {name: there}).items():
             if asked.setdefault(label, value) != value:
                 raise GanzooError(f'"{target}" contradicts itself about {label}. Leave out one of its words.')

@@ -1,4 +1,4 @@
-"""Averaged weights: the picture-making networks, smoothed over the last images."""
+"""Averaged weights: the image-making networks, smoothed over the last images."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganzoo.trainer import Discriminator
 
 
-class Average:
+class EMA:
     """Exponential moving average of every network but the discriminators, as used for translation.
 
     `half_life` counts images seen; after so many, a weight of the past counts half. 0: no averaging. Early on it is

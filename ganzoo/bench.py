@@ -12,7 +12,7 @@ from torch.optim import LBFGS
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.clock import Clock
-from ganzoo.data.batches import Draws, batches
+from ganzoo.data.batches import TrainingSamples, batches
 from ganzoo.data.sources import Opened
 from ganzoo.loop import Engine, Means, train
 from ganzoo.recipe import Recipe
@@ -36,7 +36,7 @@ def bench(
     bare = _Bare(copy.deepcopy(trainer), recipe, runtime)
     engine = Engine(trainer, recipe.train, runtime, Clock(recipe.train.seed, recipe.data.batch))
     phases = _time_phases(engine, runtime)
-    draws = Draws(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
+    draws = TrainingSamples(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
     total = WARM_UP + steps
     stream = batches(draws, engine.clock, total * recipe.data.batch, pin=runtime.device.type == "cuda")
     waits, means = [], Means()

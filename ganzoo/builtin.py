@@ -7,12 +7,12 @@ from ganzoo.hooks import Register, hookimpl
 def register_generators(register: Register) -> None:
     register("resnet", "ganzoo.nets.resnet:ResnetGenerator", summary="residual blocks between down- and up-sampling")
     register("unet", "ganzoo.nets.unet:UnetGenerator", summary="encoder-decoder with skip connections")
-    register("small", "ganzoo.nets.small:SmallGenerator", summary="three-layer encoder-decoder for 64 px pictures")
+    register("small", "ganzoo.nets.small:SmallGenerator", summary="three-layer encoder-decoder for 64 px images")
 
 
 @hookimpl
 def register_discriminators(register: Register) -> None:
-    register("patch", "ganzoo.nets.patch:PatchDiscriminator", summary="judges overlapping patches; 0 layers: pixels")
+    register("patch", "ganzoo.nets.patch:PatchDiscriminator", summary="PatchGAN: a logit for each overlapping patch")
 
 
 @hookimpl
@@ -26,12 +26,7 @@ def register_losses(register: Register) -> None:
 @hookimpl
 def register_sources(register: Register) -> None:
     everything = "unpaired paired domains labelled images"
-    register("folders", "ganzoo.data.folders:Folders", summary="your own folders of pictures", data=everything)
-    register(
-        "landscapes", "ganzoo.data.worlds:Landscapes", summary="drawn landscapes", data="unpaired paired domains images"
-    )
-    register("faces", "ganzoo.data.worlds:Faces", summary="drawn faces", data=everything)
-    register("digits", "ganzoo.data.digits:Digits", summary="8x8 digits of scikit-learn", data="labelled images")
+    register("folders", "ganzoo.data.folders:Folders", summary="your own folders of images", data=everything)
 
 
 @hookimpl
@@ -41,7 +36,7 @@ def register_metrics(register: Register) -> None:
     register("ssim", "ganzoo.metrics:SSIM", summary="structural similarity to the truth", better="higher")
     lpips = "learned perceptual distance to the truth; its network is downloaded once"
     register("lpips", "ganzoo.metrics:LPIPS", summary=lpips, better="lower")
-    fid = "Frechet distance of Inception features to real pictures; needs ganzoo[eval]"
+    fid = "Frechet distance of Inception features to real images; needs ganzoo[eval]"
     register("fid", "ganzoo.metrics:FID", summary=fid, better="lower")
-    kid = "kernel distance of Inception features to real pictures; needs ganzoo[eval]"
+    kid = "kernel distance of Inception features to real images; needs ganzoo[eval]"
     register("kid", "ganzoo.metrics:KID", summary=kid, better="lower")

@@ -1,4 +1,4 @@
-"""A small classifier trained on real labelled pictures, to ask whether made ones are what they should be."""
+"""A small classifier trained on real labelled images, to ask whether made ones are what they should be."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -7,22 +7,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganzoo.data.batches import Draws, held_out_pictures
+from ganzoo.data.batches import TrainingSamples, labelled_test_images
 from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.trainer import DataSpec
 
-SIDE = 64  # pixels; larger pictures are reduced to it
+SIDE = 64  # pixels; larger images are reduced to it
 SURE = 0.9  # probability
 PICTURES, STEPS, BATCH, LR, NOISE = 1500, 200, 64, 3e-3, 0.1
 
 
 class Classifier:
-    """Names the labels of pictures. Made by `train`; lives on the CPU.
+    """Names the labels of images. Made by `train`; lives on the CPU.
 
-    `accuracy`: label -> share of the real test pictures in which it is found right; for a label of an exclusive group,
-    of those that have it. Labels that no test picture could show are left out.
+    `accuracy`: label -> share of the real test images in which it is found right; for a label of an exclusive group,
+    of those that have it. Labels that no test image could show are left out.
     """
 
     def __init__(self, spec: DataSpec) -> None:
@@ -58,13 +58,13 @@ class Classifier:
         return torch.stack(clear).all(dim=0)
 
     def reduced(self, images: Tensor) -> Tensor:
-        """Pictures of any size as the network sees them."""
+        """Images of any size as the network sees them."""
         square = (self.side, self.side)
         images = images.detach().float().cpu()
         return images if images.shape[-2:] == square else F.interpolate(images, square, mode="bilinear", antialias=True)
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy within each group, binary cross-entropy of every other label; nan counts for nothing."""
+        """Cross-entropy within each group, binary cross-entropy of every other label; nan counts for free."""
         logits, known = self.network(images), ~labels.isnan()
         total = logits.new_zeros(())
         for group in self.groups:
@@ -90,18 +90,18 @@ def train(
     About ten seconds on an idle core. The same seed gives the same classifier.
     """
     if not spec.labels:
-        raise GanzooError("These pictures have no labels, so no classifier can learn them.")
+        raise GanzooError("These images have no labels, so no classifier can learn them.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = Classifier(spec)
-        pictures, labels = _training(classifier, source, data, seed)
-        count, total = len(pictures), STEPS * BATCH
+        images, labels = _training(classifier, source, data, seed)
+        count, total = len(images), STEPS * BATCH
         optimizer = torch.optim.AdamW(classifier.network.parameters(), LR)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS)
         order = torch.cat([torch.randperm(count) for _ in range(-(-total // count))])
         for step in range(STEPS):
             rows = order[step * BATCH : (step + 1) * BATCH]
-            loss = classifier.loss(pictures[rows] + NOISE * torch.randn(BATCH, *pictures.shape[1:]), labels[rows])
+            loss = classifier.loss(images[rows] + NOISE * torch.randn(BATCH, *images.shape[1:]), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -113,10 +113,10 @@ def train(
 
 
 def _training(classifier: Classifier, source: Source, data: DataOptions, seed: int) -> tuple[Tensor, Tensor]:
-    """Training pictures and their labels, cropped and mirrored as the recipe says."""
-    draws = Draws(source, data, classifier.spec, "labelled", seed, multiple=1)
+    """Training images and their labels, cropped and mirrored as the recipe says."""
+    draws = TrainingSamples(source, data, classifier.spec, "labelled", seed, multiple=1)
     images, labels = [], []
-    for i in range(min(PICTURES, 2 * len(draws.pictures["image"]))):
+    for i in range(min(PICTURES, 2 * len(draws.images["image"]))):
         draw = draws[i]
         if isinstance(draw, GanzooError):
             raise draw
@@ -126,10 +126,10 @@ def _training(classifier: Classifier, source: Source, data: DataOptions, seed: i
 
 
 def _accuracy(classifier: Classifier, source: Source, data: DataOptions) -> dict[str, float]:
-    tests = list(islice(held_out_pictures(source, data, classifier.spec, 1, "image"), PICTURES))
+    tests = list(islice(labelled_test_images(source, data, classifier.spec, 1, "image"), PICTURES))
     if not tests:
         return {}
-    truth = torch.tensor([picture.labels for picture, _ in tests])
+    truth = torch.tensor([ref.labels for ref, _ in tests])
     right = classifier.labels(torch.cat([classifier.reduced(image[None]) for _, image in tests])) == truth.bool()
     found_right = {}
     for i, name in enumerate(classifier.spec.labels):

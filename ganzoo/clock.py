@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_reduce
 
 
-def mix(*numbers: int) -> int:
+def derive_seed(*numbers: int) -> int:
     """One well-spread 63-bit seed from several whole numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
@@ -29,10 +29,10 @@ class Clock:
     def set(self, images: int) -> None:
         """Go to a moment; `images` is a multiple of the batch."""
         self.images = images
-        self.shared.manual_seed(mix(self.seed, images))
+        self.shared.manual_seed(derive_seed(self.seed, images))
 
     def start_step(self) -> None:
-        torch.manual_seed(mix(self.seed, self.images, 1 + self.rank))
+        torch.manual_seed(derive_seed(self.seed, self.images, 1 + self.rank))
 
     def advance(self) -> None:
         self.set(self.images + self.batch)
@@ -52,10 +52,10 @@ class Clock:
 
     def _rows(self, draw: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
         rows = shape[0]
-        everyone = draw(rows * self.world, *shape[1:], generator=self.shared, dtype=torch.float32)
-        return everyone[self.rank * rows : (self.rank + 1) * rows].to(like)
+        gathered = draw(rows * self.world, *shape[1:], generator=self.shared, dtype=torch.float32)
+        return gathered[self.rank * rows : (self.rank + 1) * rows].to(like)
 
-    def gather(self, rows: Tensor) -> Tensor:
+    def all_gather(self, rows: Tensor) -> Tensor:
         """The rows of every process, in the order of the batch; without gradient."""
         if self.world == 1:
             return rows
@@ -68,7 +68,7 @@ class Clock:
         return rows.chunk(self.world)[self.rank]
 
 
-def everywhere(values: Tensor) -> Tensor:
+def all_reduce_mean(values: Tensor) -> Tensor:
     """The mean over all processes of what each of them has, with gradient: for statistics of the whole batch."""
     if not dist.is_initialized():
         return values

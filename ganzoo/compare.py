@@ -1,4 +1,4 @@
-"""Several runs side by side: the same test pictures through each, and their figures."""
+"""Several runs side by side: the same test images through each, and their figures."""
 
 import base64
 import io
@@ -11,19 +11,19 @@ from PIL import Image
 from torch import Tensor
 
 from ganzoo import sheet
-from ganzoo.data.batches import held_out
-from ganzoo.data.pictures import to_tensor
+from ganzoo.data.batches import test_images
+from ganzoo.data.images import to_tensor
 from ganzoo.data.sources import open_source
 from ganzoo.errors import GanzooError
 from ganzoo.evaluate import Figures, evaluate
 from ganzoo.translate import Translator, load
 
-SHOWN = 4  # test pictures
+SHOWN = 4  # test images
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of each run, by its name, and a picture for each direction that all of them serve."""
+    """Figures of each run, by its name, and an image for each direction that all of them serve."""
 
     figures: dict[str, Figures]
     sheets: dict[str, Image.Image]
@@ -31,7 +31,7 @@ class Comparison:
 
 
 def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
-    """Puts the first run's test pictures through every run; of runs that make new pictures, shows some.
+    """Puts the first run's test images through every run; of runs that make new images, shows some.
 
     GanzooError where they have no direction in common.
     """
@@ -39,7 +39,7 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
     runs = dict(zip(names, (load(path, device) for path in paths), strict=True))
     first = runs[names[0]]
     shared = [d for d in first.directions if all(d in run.directions for run in runs.values())]
-    making = not any(run.directions for run in runs.values())  # all make new pictures
+    making = not any(run.directions for run in runs.values())  # all make new images
     if not shared and not making:
         known = "; ".join(f"{n}: {', '.join('->'.join(d) for d in run.directions)}" for n, run in runs.items())
         raise GanzooError(f"These runs have no direction in common, so nothing can be set side by side ({known}).")
@@ -56,11 +56,11 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
         figures[name] = evaluate(run.trainer, sources[run.recipe.kind] if making else source, data, metrics)
     if making:
         made = {name: list(run.generate(SHOWN)) for name, run in runs.items()}
-        rows = [[{name: to_tensor(pictures[i])[None] for name, pictures in made.items()}] for i in range(SHOWN)]
-        sheets = {"new pictures": sheet.compose(rows, "new pictures")}
+        rows = [[{name: to_tensor(images[i])[None] for name, images in made.items()}] for i in range(SHOWN)]
+        sheets = {"new images": sheet.compose(rows, "new images")}
     else:
         multiple = max(run.trainer.multiple for run in runs.values())
-        tests = held_out(source, data, first.spec, multiple, SHOWN)
+        tests = test_images(source, data, first.spec, multiple, SHOWN)
         sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), source.truth) for s, t in shared}
     summaries = {}
     for name, run in runs.items():
@@ -74,14 +74,14 @@ def write(comparison: Comparison, path: Path) -> None:
     if path.exists():
         raise GanzooError(f"{path} exists and is not overwritten. Give another file with --out.")
     template = Environment(loader=PackageLoader("ganzoo", "."), autoescape=True).get_template("compare.html.j2")
-    pictures = {title: _data_uri(image) for title, image in comparison.sheets.items()}
-    page = template.render(runs=comparison.summaries, rows=rows(comparison.figures), pictures=pictures)
+    images = {title: _data_uri(image) for title, image in comparison.sheets.items()}
+    page = template.render(runs=comparison.summaries, rows=rows(comparison.figures), images=images)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
 
 
 def rows(figures: dict[str, Figures]) -> list[tuple[str, str, list[float | None]]]:
-    """(direction, figure, value of each run), with doing nothing's figures as rows of their own."""
+    """(direction, figure, value of each run), with the identity baseline's figures as rows of their own."""
     wanted = dict.fromkeys((d, name) for run in figures.values() for d, values in run.items() for name in values)
     return [(d, name, [run.get(d, {}).get(name) for run in figures.values()]) for d, name in wanted]
 
@@ -91,10 +91,10 @@ def _sheet(
 ) -> Image.Image:
     source, target = direction
     lines = []
-    for index, picture in enumerate(tests[source]):
-        line = {source: picture[None]}
+    for index, image in enumerate(tests[source]):
+        line = {source: image[None]}
         for name, run in runs.items():
-            line[name] = run.translate_tensor(picture[None], source, target)
+            line[name] = run.translate_tensor(image[None], source, target)
         if truth and target in tests:
             line[f"true {target}"] = tests[target][index][None]
         lines.append([line])

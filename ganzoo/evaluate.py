@@ -11,8 +11,8 @@ from torch import Tensor
 from ganzoo.attributes import targets, wanted
 from ganzoo.classifier import Classifier
 from ganzoo.classifier import train as train_classifier
-from ganzoo.data.batches import held_out, held_out_pictures, plain_tensor
-from ganzoo.data.pictures import Picture
+from ganzoo.data.batches import labelled_test_images, test_images, test_tensor
+from ganzoo.data.images import ImageRef
 from ganzoo.data.sources import Source
 from ganzoo.metrics import Metric
 from ganzoo.options import DataOptions
@@ -20,7 +20,7 @@ from ganzoo.trainer import DataSpec, Trainer
 
 Figures = dict[str, dict[str, float]]
 Progress = Callable[[int, int], None]
-GENERATED = 200  # new pictures that are judged
+GENERATED = 200  # new images that are judged
 _judges: WeakKeyDictionary[Source, list[tuple[DataOptions, DataSpec, Classifier]]] = WeakKeyDictionary()
 
 
@@ -31,16 +31,16 @@ def evaluate(
     metrics: Mapping[str, Metric],
     progress: Progress | None = None,
 ) -> Figures:
-    """Means over the test pictures, for each direction "source->target", of the metrics by their names.
+    """Means over the test images, for each direction "source->target", of the metrics by their names.
 
-    Metrics against the truth are there where the source knows it. `NAME_identity` is the same of the untouched source
-    picture: doing nothing. `cycle_l1`, where the model knows the way back, is the error of going there and back, of
-    pictures in [0, 1]. What a model measures of itself comes first (`Trainer.figures`). Models with labels and models
+    Metrics against the truth are there where the source knows it. `NAME_identity` is that of the identity baseline, the
+    untouched source image. `cycle_l1`, where the model also translates back, is the cycle-consistency error, of images
+    in [0, 1]. What a model measures of itself comes first (`Trainer.figures`). Models with labels and models
     that translate nothing have figures of their own beside the metrics.
     """
     if trainer.directions() and trainer.spec.labels:
         return evaluate_labels(trainer, source, data, metrics, progress)
-    tests = held_out(source, data, trainer.spec, trainer.multiple)
+    tests = test_images(source, data, trainer.spec, trainer.multiple)
     if not trainer.directions():
         return trainer.figures(tests) | evaluate_generated(trainer, source, data, tests, metrics, progress)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
@@ -49,9 +49,9 @@ def evaluate(
     done, figures, collecting = 0, trainer.figures(tests), _collecting(metrics)
     for here, there in directions:
         rows, results = [], []
-        for index, picture in enumerate(tests[here]):
+        for index, image in enumerate(tests[here]):
             torch.manual_seed(index)  # a model that draws at test time draws the same every time
-            real = picture[None].to(device, dtype)
+            real = image[None].to(device, dtype)
             with trainer.inference():
                 made = trainer.translate(real, here, there)
                 back = trainer.translate(made, there, here) if (there, here) in directions else None
@@ -60,7 +60,7 @@ def evaluate(
             if collecting:
                 results.append(result)
             if source.truth:
-                row |= against_truth(metrics, result, picture, tests[there][index])
+                row |= against_truth(metrics, result, image, tests[there][index])
             rows.append(row)
             done += 1
             if progress:
@@ -77,12 +77,12 @@ def evaluate_generated(
     metrics: Mapping[str, Metric],
     progress: Progress | None = None,
 ) -> Figures:
-    """What a classifier, trained on the real training split, finds in pictures that are made from nothing.
+    """What a classifier, trained on the real training split, finds in images that are made from nothing.
 
-    Of a model that knows labels, `asked`: the share of pictures, as many for every target, that are what was asked for.
+    Of a model that knows labels, `asked`: the share of images, as many for every target, that are what was asked for.
     Of another, `sure`: the share in which it is sure of all labels, and `covered`: the share of labels that it is sure
-    to have found at all. `classifier_on_real`: how often it is right about real test pictures. Where the source has no
-    labels only `spread`, the mean L1 between two pictures. `_on_real` are the same of real test pictures.
+    to have found at all. `classifier_on_real`: how often it is right about real test images. Where the source has no
+    labels only `spread`, the mean L1 between two images. `_on_real` are the same of real test images.
     """
     spec = trainer.spec
     if spec.domains != ("image",):
@@ -132,29 +132,29 @@ def evaluate_labels(
     metrics: Mapping[str, Metric],
     progress: Progress | None = None,
 ) -> Figures:
-    """For each change of one label, over the test pictures that do not have it yet: is it there, are the others kept?
+    """For each change of one label, over the test images that do not have it yet: is it there, are the others kept?
 
-    `asked` and `kept` are the shares of pictures by a classifier trained on the real training split. Where the source
-    knows the answer, `asked_truth` and `kept_truth` are those by the nearest (L1) of the picture's true renderings with
-    all combinations of labels, and metrics against the truth compare with the right one. `_identity` is doing nothing,
-    and "mean" the mean over all changes.
+    `asked` and `kept` are the shares of images by a classifier trained on the real training split. Where the source
+    knows the answer, `asked_truth` and `kept_truth` are those by the nearest (L1) of the image's true renderings with
+    all combinations of labels, and metrics against the truth compare with the right one. `_identity` is the
+    identity baseline, and "mean" the mean over all changes.
     """
     spec = trainer.spec
     judge = _judge(source, data, spec)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
-    tests = list(held_out_pictures(source, data, spec, trainer.multiple, "image"))
+    tests = list(labelled_test_images(source, data, spec, trainer.multiple, "image"))
     rows: dict[str, list[dict[str, float]]] = {target: [] for target in targets(spec)}
     collecting = _collecting(metrics)
     befores: dict[str, list[Tensor]] = {target: [] for target in rows}
     results: dict[str, list[Tensor]] = {target: [] for target in rows}
     reals: dict[str, list[Tensor]] = {target: [] for target in rows}
-    for index, (picture, image) in enumerate(tests):
-        own = dict(zip(spec.labels, picture.labels, strict=True))
+    for index, (ref, image) in enumerate(tests):
+        own = dict(zip(spec.labels, ref.labels, strict=True))
         for group in spec.groups:
             if sum(own[name] for name in group) != 1:  # such as no hair: no colour to keep or to change
                 own |= dict.fromkeys(group, nan)
         unknown = any(isnan(value) for value in own.values())
-        answers = {} if unknown else _answers(source, picture, data, spec, trainer.multiple)
+        answers = {} if unknown else _answers(source, ref, data, spec, trainer.multiple)
         for target in rows:
             asked = wanted(spec, target)
             if any(isnan(own[name]) for name in asked):
@@ -199,15 +199,15 @@ def _judge(source: Source, data: DataOptions, spec: DataSpec, progress: Progress
 
 
 def _answers(
-    source: Source, picture: Picture, data: DataOptions, spec: DataSpec, multiple: int
+    source: Source, image: ImageRef, data: DataOptions, spec: DataSpec, multiple: int
 ) -> dict[tuple[bool, ...], Tensor]:
-    """The picture's true renderings by their labels; empty where the source does not know them."""
+    """The image's true renderings by their labels; empty where the source does not know them."""
     found = {}
     for labels in _combinations(spec):
-        answer = source.answer(picture, dict(zip(spec.labels, labels, strict=True)))
+        answer = source.answer(image, dict(zip(spec.labels, labels, strict=True)))
         if answer is None:
             return {}
-        found[labels] = plain_tensor(answer, data, spec.channels["image"], multiple)
+        found[labels] = test_tensor(answer, data, spec.channels["image"], multiple)
     return found
 
 
@@ -232,12 +232,12 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _collecting(metrics: Mapping[str, Metric]) -> bool:
-    """Whether all made pictures must be kept in memory until the end."""
+    """Whether all made images must be kept in memory until the end."""
     return any(metric.against == "real" for metric in metrics.values())
 
 
 def against_truth(metrics: Mapping[str, Metric], made: Tensor, before: Tensor, truth: Tensor) -> dict[str, float]:
-    """The metrics of one made picture, and of doing nothing; pictures (channels, height, width) in [-1, 1]."""
+    """The metrics of one made image, and of the identity baseline; images (channels, height, width) in [-1, 1]."""
     figures = {}
     for result, suffix in ((made, ""), (before, "_identity")):
         if result.shape == truth.shape:
@@ -250,7 +250,7 @@ def against_truth(metrics: Mapping[str, Metric], made: Tensor, before: Tensor, t
 def against_real(
     metrics: Mapping[str, Metric], made: Sequence[Tensor], before: Sequence[Tensor], real: Sequence[Tensor]
 ) -> dict[str, float]:
-    """The metrics of all made pictures of a direction, and of doing nothing; pictures in [-1, 1]."""
+    """The metrics of all made images of a direction, and of the identity baseline; images in [-1, 1]."""
     figures = {}
     for result, suffix in ((made, ""), (before, "_identity")):
         for name, metric in metrics.items():

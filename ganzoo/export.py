@@ -18,15 +18,15 @@ from ganzoo.translate import Translator, about
 
 TOLERANCE = 1e-3  # between torch and the file, of values in [-1, 1]: an eighth of one of 255 levels
 LARGEST = 2**31 - 2**24  # bytes of weights that one ONNX file has room for
-FREE = {  # axes that are free in the file -> what pictures it takes then; the first that works is used
-    (0, 2, 3): "any number of pictures of any size",
-    (0,): "any number of pictures of the training size",
-    (): "one picture of the training size",
+FREE = {  # axes that are free in the file -> what images it takes then; the first that works is used
+    (0, 2, 3): "any number of images of any size",
+    (0,): "any number of images of the training size",
+    (): "one image of the training size",
 }
 
 
 class Direction(nn.Module):
-    """Pictures (batch, channels, height, width) in [-1, 1], sides multiples of the model's, to those of the target."""
+    """Images (batch, channels, height, width) in [-1, 1], sides multiples of the model's, to those of the target."""
 
     def __init__(self, trainer: Trainer, source: str, target: str) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def exported(
 
 
 def write(translator: Translator, output: Path, to: str | None, source: str | None, say: Callable[[str], None]) -> None:
-    """The direction as the ONNX file `output`, checked with onnxruntime on pictures of other numbers and sizes.
+    """The direction as the ONNX file `output`, checked with onnxruntime on images of other numbers and sizes.
 
     Its metadata says which model it is and how it is fed; `say` is told, too, and how far it is from torch. Raises
     GanzooError, and leaves no file, if the file exists or the model cannot be exported.
@@ -73,8 +73,8 @@ def write(translator: Translator, output: Path, to: str | None, source: str | No
         raise GanzooError(f"{output} exists and is not overwritten. Give another name, or move it away.")
     if not translator.directions:
         raise GanzooError(
-            "This model translates no pictures, and an exported file does only that: it has no input for noise. "
-            "`ganzoo generate RUN` makes this model's pictures."
+            "This model translates no images, and an exported file does only that: it has no input for noise. "
+            "`ganzoo generate RUN` makes this model's images."
         )
     source, target = translator.direction(to, source)
     _require_onnx()
@@ -101,20 +101,20 @@ def write(translator: Translator, output: Path, to: str | None, source: str | No
     say(f"{source} to {target}: {output}, {output.stat().st_size / 1e6:.1f} MB")
     for sentence in (*refused, _use(translator.trainer, free)):
         say(sentence)
-    say(f"On random pictures onnxruntime and torch differ by {difference:.1e} at most; {TOLERANCE:g} would be allowed.")
+    say(f"On random images onnxruntime and torch differ by {difference:.1e} at most; {TOLERANCE:g} would be allowed.")
 
 
 def _attempt(translator: Translator, source: str, target: str, free: tuple[int, ...], file: Path) -> float:
     """Writes the file with these axes free; gives the largest difference between onnxruntime and torch."""
-    trainer, dice = translator.trainer, torch.Generator().manual_seed(0)
+    trainer, rng = translator.trainer, torch.Generator().manual_seed(0)
     side = -(-trainer.spec.size // trainer.multiple) * trainer.multiple
     lengths = {0: (2, 1, 3), 2: (side + trainer.multiple, side, side + 2 * trainer.multiple)}
     lengths[3] = (side + 2 * trainer.multiple, side, side)
     shapes = [[lengths[axis][i if axis in free else 1] for axis in (0, 2, 3)] for i in range(3)]
-    pictures = [2 * torch.rand(n, trainer.spec.channels[source], *size, generator=dice) - 1 for n, *size in shapes]
+    examples = [2 * torch.rand(n, trainer.spec.channels[source], *size, generator=rng) - 1 for n, *size in shapes]
     with _quiet():
         program = torch.onnx.export(
-            exported(trainer, source, target, pictures[0], free),
+            exported(trainer, source, target, examples[0], free),
             input_names=["image"],
             output_names=["translation"],
             dynamo=True,
@@ -129,7 +129,7 @@ def _attempt(translator: Translator, source: str, target: str, free: tuple[int, 
         for axis in free:
             value.shape[axis] = {0: "batch", 2: "height", 3: "width"}[axis]
     program.save(file, external_data=False)
-    return max(_difference(trainer, source, target, images, file) for images in pictures[1:])
+    return max(_difference(trainer, source, target, images, file) for images in examples[1:])
 
 
 def _difference(trainer: Trainer, source: str, target: str, images: Tensor, file: Path) -> float:
@@ -161,7 +161,7 @@ def _use(trainer: Trainer, free: tuple[int, ...]) -> str:
         text += f", sides multiples of {trainer.multiple} from {_least(trainer) * trainer.multiple} on"
     text += ', and gives "translation", the same of the target.'
     if trainer.inference_mode == "train-stats":
-        text += " Dropout is off. Pictures given together share statistics, so give one at a time."
+        text += " Dropout is off. Images given together share statistics, so give one at a time."
     return text
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS
 
-from ganzoo.average import Average
+from ganzoo.average import EMA
 from ganzoo.clock import Clock
 from ganzoo.errors import GanzooError
 from ganzoo.options import TrainOptions
@@ -18,7 +18,7 @@ from ganzoo.trainer import Batch, Carry, Discriminator, Generator, Phase, Terms,
 
 
 @dataclass(frozen=True)
-class Tick:
+class Step:
     """One step, just taken."""
 
     images: int  # seen since the beginning
@@ -38,7 +38,7 @@ class Engine:
             phase.name: [p for group in phase.optimizer.param_groups for p in group["params"]] for phase in self.phases
         }
         self._base_lr = {phase.name: [g["lr"] for g in phase.optimizer.param_groups] for phase in self.phases}
-        self.average = Average(trainer, train.ema)
+        self.average = EMA(trainer, train.ema)
         if train.compile:
             for network in trainer.modules():
                 if isinstance(network, Generator | Discriminator):
@@ -55,7 +55,7 @@ class Engine:
             return 1.0
         return max(0.0, (total - self.clock.images) / (total - constant))
 
-    def step(self, batch: Batch) -> Tick:
+    def step(self, batch: Batch) -> Step:
         """All phases of one step, in their order."""
         self.clock.start_step()
         factor, carry, terms = self._factor(), {}, {}
@@ -67,10 +67,10 @@ class Engine:
                 carry = {key: value.detach() for key, value in carry.items()}
         self.clock.advance()
         self.average.update(self.clock.batch, self.clock.images)
-        return Tick(self.clock.images, terms)
+        return Step(self.clock.images, terms)
 
     def run_phase(self, phase: Phase, batch: Batch, carry: Carry) -> Terms:
-        """One update: this optimizer's parameters go down the sum of the phase's terms."""
+        """One update: this optimizer's parameters minimise the sum of the phase's terms."""
         stepper, parameters = self._steppers[phase.name], self._parameters[phase.name]
         terms: Terms = {}
 
@@ -99,7 +99,7 @@ class Engine:
         """Everything but the networks that the next step depends on."""
         return {
             "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
-            "keepsakes": {name: item.state_dict() for name, item in self.trainer.keepsakes().items()},
+            "keepsakes": {name: item.state_dict() for name, item in self.trainer.stateful().items()},
             "precision": self.runtime.state_dict(),
             "average": self.average.state_dict(),
         }
@@ -107,13 +107,13 @@ class Engine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for phase in self.phases:
             phase.optimizer.load_state_dict(state["optimizers"][phase.name])
-        for name, item in self.trainer.keepsakes().items():
+        for name, item in self.trainer.stateful().items():
             item.load_state_dict(_moved(state["keepsakes"][name], self.runtime.device))
         self.runtime.load_state_dict(state["precision"])
         self.average.load_state_dict(state["average"])
 
 
-def train(engine: Engine, batches: Iterable[Batch]) -> Iterator[Tick]:
+def train(engine: Engine, batches: Iterable[Batch]) -> Iterator[Step]:
     """Steps until the batches end; yields after each."""
     for batch in batches:
         yield engine.step(engine.runtime.to_device(batch))
@@ -125,7 +125,7 @@ class Means:
     def __init__(self) -> None:
         self.clear()
 
-    def add(self, tick: Tick) -> None:
+    def add(self, tick: Step) -> None:
         for phase, values in tick.terms.items():
             sums, counts, sound = (kept.setdefault(phase, {}) for kept in (self.sums, self.counts, self.sound))
             for name, value in values.items():  # a term may be missing in some steps

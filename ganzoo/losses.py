@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 from ganzoo.trainer import Loss
 
-PIXEL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": F.l1_loss,
     "l2": F.mse_loss,
     "smooth-l1": F.smooth_l1_loss,
 }
-"""Distances between pictures, averaged over all values."""
+"""Distances between images, averaged over all values."""
 
 
 class LeastSquares(Loss):

@@ -1,4 +1,4 @@
-"""Figures of made pictures: against the right answer, or against the real pictures of a domain."""
+"""Figures of made images: against the right answer, or against the real images of a domain."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -19,9 +19,9 @@ from ganzoo.errors import GanzooError
 class Metric(ABC):
     """One figure, in `metrics.json` under its registered name. Built with (**own options).
 
-    `against = "truth"`: called for each test picture whose right answer is known, with what was made of it and the
+    `against = "truth"`: called for each test image whose right answer is known, with what was made of it and the
     answer; the figure is the mean. `against = "real"`: called once for each direction with all that was made, two
-    pictures or more, and the real test pictures of the target. Pictures are (channels, height, width) in [0, 1].
+    images or more, and the real test images of the target. Images are (channels, height, width) in [0, 1].
     """
 
     against: ClassVar[Literal["truth", "real"]] = "truth"
@@ -29,7 +29,7 @@ class Metric(ABC):
 
     @abstractmethod
     def __call__(self, made: Any, real: Any) -> float:
-        """The figure of one picture and its answer (`against = "truth"`), or of two sequences of pictures."""
+        """The figure of one image and its answer (`against = "truth"`), or of two sequences of images."""
 
 
 class L1(Metric):
@@ -63,8 +63,8 @@ class LPIPS(Metric):
         self.net = net
 
     def __call__(self, made: Tensor, real: Tensor) -> float:
-        pictures = (_colour(picture)[None].clamp(0, 1).to(self.network.device) for picture in (made, real))
-        return self.network(*pictures).item()
+        images = (_colour(image)[None].clamp(0, 1).to(self.network.device) for image in (made, real))
+        return self.network(*images).item()
 
     @cached_property
     def network(self) -> LearnedPerceptualImagePatchSimilarity:
@@ -73,7 +73,7 @@ class LPIPS(Metric):
 
 
 class FID(Metric):
-    """Frechet distance of Inception features (Heusel et al. 2017, arXiv:1706.08500); too large for few pictures."""
+    """Frechet distance of Inception features (Heusel et al. 2017, arXiv:1706.08500); too large for few images."""
 
     against = "real"
 
@@ -82,9 +82,9 @@ class FID(Metric):
 
 
 class KID(Metric):
-    """Squared kernel distance of Inception features (Binkowski et al. 2018, arXiv:1801.01401); right for few pictures.
+    """Squared kernel distance of Inception features (Binkowski et al. 2018, arXiv:1801.01401); right for few images.
 
-    The mean over `subsets` draws of `subset` pictures, or of all where there are fewer.
+    The mean over `subsets` draws of `subset` images, or of all where there are fewer.
     """
 
     against = "real"
@@ -100,7 +100,7 @@ class KID(Metric):
 
 
 def _inception(kind: str, made: Sequence[Tensor], real: Sequence[Tensor], **options: Any) -> Any:
-    """What a torchmetrics metric says of the pictures."""
+    """What a torchmetrics metric says of the images."""
     try:
         from torchmetrics.image import fid, kid  # both need another library
 
@@ -110,9 +110,9 @@ def _inception(kind: str, made: Sequence[Tensor], real: Sequence[Tensor], **opti
                 metric = _placed(metric(normalize=True, **options))
     except ModuleNotFoundError:
         raise GanzooError('FID and KID need the Inception network: pip install "ganzoo[eval]"') from None
-    for pictures, are_real in ((real, True), (made, False)):
-        for picture in pictures:
-            metric.update(_colour(picture)[None].to(metric.device), real=are_real)
+    for images, are_real in ((real, True), (made, False)):
+        for image in images:
+            metric.update(_colour(image)[None].to(metric.device), real=are_real)
     return metric.compute()
 
 
@@ -132,6 +132,6 @@ def _placed(metric: Any) -> Any:
     return metric.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _colour(picture: Tensor) -> Tensor:
-    """(3, height, width) of a picture with any number of channels."""
-    return (picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)).float()
+def _colour(image: Tensor) -> Tensor:
+    """(3, height, width) of an image with any number of channels."""
+    return (image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)).float()

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from ganzoo.errors import GanzooError
-from ganzoo.registry import nearest, registry
+from ganzoo.registry import did_you_mean, registry
 
 
 class Options(BaseModel):
@@ -72,7 +72,7 @@ def _known(kind: str, part: Part) -> Part:
     for key, value in (part.model_extra or {}).items():
         if key not in allowed:
             raise ValueError(
-                f'the {kind} "{part.name}" has no option "{key}".{nearest(key, list(allowed))} '
+                f'the {kind} "{part.name}" has no option "{key}".{did_you_mean(key, list(allowed))} '
                 f"It has: {', '.join(allowed) or 'none'}."
             )
         options[key] = TypeAdapter(hints.get(key, Any)).validate_python(value)
@@ -116,37 +116,37 @@ class DataOptions(Options):
     source: str
     """a registered data source or the name of a published archive (`ganzoo data list`)"""
     root: str = ""
-    """folder of your own pictures, for source = "folders\""""
+    """folder of your own images, for source = "folders\""""
     archive: str = ""
     """a local copy of the published archive, used instead of downloading"""
     fallback: str = ""
-    """source to use, loudly, when a download cannot be had"""
+    """source to use, with a warning, when a download cannot be had"""
     domains: tuple[str, ...] = ()
     """names of the domains, in order; empty: the source's own names"""
     labels: str = ""
-    """attribute file of labelled pictures, in `root` or a path: CelebA's text or a CSV with a header"""
+    """attribute file of labelled images, in `root` or a path: CelebA's text or a CSV with a header"""
     attributes: tuple[str, ...] = ()
     """which attributes to use, in order; empty: all"""
     groups: tuple[tuple[str, ...], ...] = ()
     """attributes of which at most one holds, e.g. [["Black_Hair", "Blond_Hair", "Brown_Hair"]]"""
     label_sets: tuple[tuple[str, ...], ...] = ()
-    """labels that come from different data sets: a picture knows those of one (drawn worlds hide the others)"""
+    """labels that come from different data sets: an image knows those of one (drawn worlds hide the others)"""
     size: Annotated[int, Field(ge=8)] = 256
     """side of the square the networks see, in pixels"""
     load: int | None = Field(default=None, ge=8)
     """size before the random crop; default: size x 286/256, the paper's"""
     preprocess: Literal["resize-and-crop", "square", "crop", "scale-width", "none"] = "resize-and-crop"
-    """how a picture becomes that square; square: as resize-and-crop, but of the largest square in its middle"""
+    """how an image becomes that square; square: as resize-and-crop, but of the largest square in its middle"""
     flip: bool = True
-    """mirror half of the training pictures at random"""
+    """mirror half of the training images at random"""
     channels: Annotated[int, Field(ge=1, le=4)] | dict[str, Annotated[int, Field(ge=1, le=4)]] = 3
-    """channels of the pictures: one number, or one for each domain: 1 grey, 2 grey+alpha, 3 colour, 4 colour+alpha"""
+    """channels of the images: one number, or one for each domain: 1 grey, 2 grey+alpha, 3 colour, 4 colour+alpha"""
     batch: Count = 1
-    """pictures of each domain in a step, over all devices together"""
+    """images of each domain in a step, over all devices together"""
     workers: int | None = Field(default=None, ge=0)
-    """processes that prepare pictures; default: none on a CPU, up to 8 beside a GPU"""
+    """processes that prepare images; default: none on a CPU, up to 8 beside a GPU"""
     broken: Literal["stop", "skip"] = "stop"
-    """what to do with a picture that cannot be read"""
+    """what to do with an image that cannot be read"""
 
     @property
     def load_size(self) -> int:
@@ -161,11 +161,11 @@ class TrainOptions(Options):
     constant: float = Field(default=0.5, ge=0, le=1)
     """share of the training at the full learning rate; then it falls linearly to zero"""
     seed: int = Field(default=0, ge=0)
-    """fixes the initial weights, the order of the pictures and every random draw"""
+    """fixes the initial weights, the order of the images and every random draw"""
     checkpoint_every: Count = 10_000
     """images seen between checkpoints"""
     sample_every: Count = 10_000
-    """images seen between sample sheets"""
+    """images seen between sample grids"""
     log_every: Count = 100
     """images seen between lines of the log"""
     keep: Count = 3
@@ -179,7 +179,7 @@ class TrainOptions(Options):
     compile: bool = False
     """compile generators and discriminators with torch.compile"""
     metrics: tuple[MetricPart, ...] = ("l1", "psnr", "ssim")
-    """what is measured on the test pictures in the end (`ganzoo list` shows what there is)"""
+    """what is measured on the test images in the end (`ganzoo list` shows what there is)"""
     best: str = ""
     """one of the metrics: each checkpoint is measured too, and the best by this one is kept beside the newest"""
     device: str = "auto"
@@ -197,7 +197,7 @@ class TrainOptions(Options):
         names = [part.name for part in found.data["metrics"]]
         if best not in names:
             measured = f"train.metrics ({', '.join(names) or 'none'})"
-            raise ValueError(f'"{best}" is not among {measured}: name it there, too.{nearest(best, names)}')
+            raise ValueError(f'"{best}" is not among {measured}: name it there, too.{did_you_mean(best, names)}')
         if registry().find("metric", best).facts.get("better") not in ("lower", "higher"):
             raise ValueError(f'the plugin of "{best}" does not say whether lower or higher is better')
         return best

@@ -11,7 +11,7 @@ from ganzoo.clock import Clock
 class ImagePool:
     """The last `size` fakes. Once full, each new fake is swapped for a random old one with probability one half.
 
-    Decided picture by picture, not batch by batch. With several processes the pool holds the fakes of all of them and
+    Decided image by image, not batch by batch. With several processes the pool holds the fakes of all of them and
     is the same everywhere, so that a run does not depend on how many processes share the batch.
     """
 
@@ -20,13 +20,13 @@ class ImagePool:
         self.images: list[Tensor] = []
 
     def __call__(self, images: Tensor, clock: Clock) -> Tensor:
-        """As many pictures as given, (batch, channels, height, width) in [-1, 1], new or old; without gradient.
+        """As many images as given, (batch, channels, height, width) in [-1, 1], new or old; without gradient.
 
         `clock`: the model's own, whose dice decide.
         """
         if self.size == 0:
             return images.detach()
-        return clock.own(torch.stack([self._swap(image, clock) for image in clock.gather(images.detach())]))
+        return clock.own(torch.stack([self._swap(image, clock) for image in clock.all_gather(images.detach())]))
 
     def _swap(self, image: Tensor, clock: Clock) -> Tensor:
         if len(self.images) < self.size:

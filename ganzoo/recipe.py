@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions, Options, TrainOptions
-from ganzoo.registry import nearest, registry
+from ganzoo.registry import did_you_mean, registry
 
 TABLES = ("data", "options", "train")
 KEYS = ("model", "preset", *TABLES, "quick")
@@ -95,7 +95,7 @@ def parse(
 
     for key in document:
         if key not in KEYS:
-            report.add((key,), f"there is no such key.{nearest(key, list(KEYS))}")
+            report.add((key,), f"there is no such key.{did_you_mean(key, list(KEYS))}")
     values = {}
     trainer = _trainer(document, report)
     if trainer:
@@ -151,7 +151,7 @@ class _Mistakes:
 def _sentence(mistake: Any, kind: type[BaseModel]) -> str:
     """A pydantic error in the user's words."""
     if mistake["type"] == "extra_forbidden":
-        return f"there is no such key.{nearest(str(mistake['loc'][-1]), list(kind.model_fields))}"
+        return f"there is no such key.{did_you_mean(str(mistake['loc'][-1]), list(kind.model_fields))}"
     if mistake["type"] == "missing":
         return "is missing; the recipe must say it"
     message = mistake["msg"].removeprefix("Value error, ")
@@ -176,7 +176,9 @@ def _preset(document: dict[str, Any], trainer: type, report: _Mistakes) -> dict[
     preset = document.get("preset", "")
     if preset and preset not in trainer.presets:
         known = list(trainer.presets)
-        report.add(("preset",), f'there is no preset "{preset}".{nearest(preset, known)} There are: {", ".join(known)}')
+        report.add(
+            ("preset",), f'there is no preset "{preset}".{did_you_mean(preset, known)} There are: {", ".join(known)}'
+        )
     return dict(trainer.presets.get(preset, {}))
 
 
@@ -197,7 +199,7 @@ def _put(document: dict[str, Any], keys: tuple[str, ...], value: Any, origin: st
     elif len(keys) == 2 and keys[0] in TABLES and isinstance(document.setdefault(keys[0], {}), dict):
         document[keys[0]][keys[1]] = value
     else:
-        near = nearest(keys[0], list(TABLES)) if keys[0] not in TABLES else ""
+        near = did_you_mean(keys[0], list(TABLES)) if keys[0] not in TABLES else ""
         report.add(keys, f"there is no such key.{near} Write TABLE.KEY with a table of: {', '.join(TABLES)}")
 
 
@@ -244,4 +246,4 @@ def _plain(options: Options) -> dict[str, Any]:
 
 def _near_file(path: Path) -> str:
     recipes = [str(found) for folder in (path.parent, Path("recipes")) for found in sorted(folder.glob("*.toml"))]
-    return nearest(str(path), recipes)
+    return did_you_mean(str(path), recipes)

@@ -125,7 +125,7 @@ class Registry:
 
     def _unknown(self, kind: str, name: str) -> str:
         installed = self.names(kind)
-        message = f'There is no {kind} "{name}" installed.{nearest(name, installed)}'
+        message = f'There is no {kind} "{name}" installed.{did_you_mean(name, installed)}'
         message += f" Installed: {', '.join(installed) or 'none'}."
         if self.broken:
             message += f" Broken plugins (see `ganzoo list`): {', '.join(sorted(b.plugin for b in self.broken))}."
@@ -151,7 +151,7 @@ def registry() -> Registry:
     return Registry()
 
 
-def nearest(word: str, words: list[str]) -> str:
+def did_you_mean(word: str, words: list[str]) -> str:
     """' Did you mean "x"?' for the most alike of `words`, or nothing."""
     match = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     return f' Did you mean "{match[0]}"?' if match else ""

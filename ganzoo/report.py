@@ -133,15 +133,15 @@ def _spread(paths: list[Path]) -> list[Path]:
 
 
 def _sheet(path: Path) -> dict[str, Any] | None:
-    """One sample sheet as a data URI; None for a picture that cannot be read (half written, say)."""
+    """One sample grid as a data URI; None for an image that cannot be read (half written, say)."""
     try:
-        picture = Image.open(path).convert("RGB")
+        image = Image.open(path).convert("RGB")
     except (OSError, SyntaxError, ValueError):
         return None
-    picture.thumbnail(SHEET_SIZE, Image.Resampling.LANCZOS)
-    picture.save(buffer := io.BytesIO(), "WEBP", quality=82, method=2)
+    image.thumbnail(SHEET_SIZE, Image.Resampling.LANCZOS)
+    image.save(buffer := io.BytesIO(), "WEBP", quality=82, method=2)
     uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return {"images": int(path.stem), "uri": uri, "width": picture.width}
+    return {"images": int(path.stem), "uri": uri, "width": image.width}
 
 
 def _chart(title: str, unit: str, log: list[dict[str, Any]], pick: Callable[[dict], Any]) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _by_direction(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
 
 
 def _columns(metrics: Mapping[str, Any]) -> dict[str, bool]:
-    """The metrics of all directions, each with whether it was also taken of doing nothing."""
+    """The metrics of all directions, each with whether it was also taken of the identity baseline."""
     keys = {key: None for table in metrics.values() for key in _table(table)}
     return {(name := key.removesuffix("_identity")): f"{name}_identity" in keys for key in keys}
 

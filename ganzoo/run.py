@@ -1,9 +1,9 @@
 """A recipe becomes a trained run: the whole journey, top to bottom.
 
-RUN/recipe.toml       resolved, with every default       RUN/samples/000012000.png   test pictures, translated
+RUN/recipe.toml       resolved, with every default       RUN/samples/000012000.png   test images, translated
 RUN/env.json          versions, hardware, data used      RUN/checkpoints/000012000/  see checkpoint.py
 RUN/log.jsonl         one line a tick                    RUN/report.html             everything as one page
-RUN/status.json       running, finished, stopped ...     RUN/metrics.json            figures on the test pictures
+RUN/status.json       running, finished, stopped ...     RUN/metrics.json            figures on the test images
 RUN/figures.jsonl     those of each checkpoint, where the recipe asks for the best one
 """
 
@@ -27,17 +27,17 @@ import torch
 from ganzoo import checkpoint, report, sheet, translate
 from ganzoo import recipe as recipes
 from ganzoo.clock import Clock, due
-from ganzoo.data.batches import Draws, batches, held_out
+from ganzoo.data.batches import TrainingSamples, batches, test_images
 from ganzoo.data.sources import Opened, open_source
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluate import Figures, evaluate
-from ganzoo.loop import Engine, Means, Tick, train
+from ganzoo.loop import Engine, Means, Step, train
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
 from ganzoo.runtime import Runtime, rank
 
-SHOWN = 4  # test pictures on a sample sheet
+SHOWN = 4  # test images on a sample grid
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics
     *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "best")),
@@ -80,18 +80,18 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - one process speaks for all
     opened = runtime.broadcast(opened)
     recipe = replace(recipe, data=opened.data)
-    with runtime.one_voice():
+    with runtime.fail_together():
         torch.manual_seed(recipe.train.seed)
         trainer = recipe.trainer(recipe.options, opened.spec)
         _check_size(recipe.data, trainer.multiple)
         clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
         engine = Engine(trainer, recipe.train, runtime, clock)
-        books = Books(recipe, opened, engine, out, screen if first else None)
+        books = RunWriter(recipe, opened, engine, out, screen if first else None)
         if going_on:
             books.restore()
-    draws = Draws(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
+    draws = TrainingSamples(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
     with books.open():
-        with runtime.one_voice(), _signals() as asked:
+        with runtime.fail_together(), _signals() as asked:
             for tick in train(engine, batches(draws, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
                 books.enter(tick)
                 ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
@@ -133,7 +133,7 @@ def _flat(tables: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_size(data: DataOptions, multiple: int) -> None:
-    if data.preprocess != "none" and data.size % multiple:  # pictures that are left as they are get sides that fit
+    if data.preprocess != "none" and data.size % multiple:  # images that are left as they are get sides that fit
         below = data.size // multiple * multiple
         sides = f"{below} or {below + multiple}" if below else f"{multiple}"
         raise GanzooError(
@@ -141,7 +141,7 @@ def _check_size(data: DataOptions, multiple: int) -> None:
         )
 
 
-class Books:
+class RunWriter:
     """Keeps a run folder: log, samples, checkpoints, report. Every process counts, only the first one writes."""
 
     def __init__(self, recipe: Recipe, opened: Opened, engine: Engine, out: Path, screen: Screen | None) -> None:
@@ -208,7 +208,7 @@ class Books:
             if self.screen:
                 self.screen.stop()
 
-    def enter(self, tick: Tick) -> None:
+    def enter(self, tick: Step) -> None:
         """What is due after a step."""
         options, batch = self.recipe.train, self.clock.batch
         self.means.add(tick)
@@ -233,7 +233,7 @@ class Books:
 
     def finish(self) -> None:
         if self.screen:
-            self.screen.say("Measuring on the test pictures ...")
+            self.screen.say("Measuring on the test images ...")
             _write(self.out / "metrics.json", json.dumps(self._figures(), indent=1))
             if best := report.best(self.out, name := self.recipe.train.best):
                 self.screen.say(f"Best by {name} ({best[1]:.4g}): {checkpoint.folder(self.out, best[0])}")
@@ -298,12 +298,12 @@ class Books:
     def _sample(self) -> None:
         if self._tests is None:
             source, data = self.opened.source, self.recipe.data
-            self._tests = held_out(source, data, self.trainer.spec, self.trainer.multiple, SHOWN)
+            self._tests = test_images(source, data, self.trainer.spec, self.trainer.multiple, SHOWN)
         torch.manual_seed(self.recipe.train.seed)
         title = f"{self.recipe.name} at {self.clock.images:,} images"
         with self.engine.average.used():
-            picture = sheet.draw(self.trainer, self._tests, self.opened.source.truth, title)
-        sheet.save(picture, self.out / "samples" / f"{self.clock.images:09d}.png")
+            image = sheet.draw(self.trainer, self._tests, self.opened.source.truth, title)
+        sheet.save(image, self.out / "samples" / f"{self.clock.images:09d}.png")
 
     def _figures(self) -> Figures:
         if self._measured is None or self._measured[0] != self.clock.images:
@@ -318,8 +318,8 @@ class Books:
         best, figures = self.recipe.train.best, self._figures()
         if not any(best in values for values in figures.values()):
             raise GanzooError(
-                f'train.best = "{best}" cannot be measured on these test pictures: it needs their right answers, or '
-                "two pictures of each domain. Leave it out, or take a metric that needs no answers, such as kid."
+                f'train.best = "{best}" cannot be measured on these test images: it needs their right answers, or '
+                "two images of each domain. Leave it out, or take a metric that needs no answers, such as kid."
             )
         with (self.out / "figures.jsonl").open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"images": self.clock.images, "figures": figures}) + "\n")

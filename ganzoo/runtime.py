@@ -32,7 +32,7 @@ class Runtime:
         self.world = devices * nodes
         if batch % self.world:
             raise GanzooError(
-                f"data.batch = {batch} cannot be shared by {self.world} processes: it counts the pictures of all of "
+                f"data.batch = {batch} cannot be shared by {self.world} processes: it counts the images of all of "
                 f"them together. Set it to a multiple of {self.world}."
             )
         if kind != "cuda" and train.precision == "16-mixed":
@@ -59,7 +59,7 @@ class Runtime:
             self.rank = self.fabric.global_rank
 
     @contextmanager
-    def one_voice(self) -> Iterator[None]:
+    def fail_together(self) -> Iterator[None]:
         """Inside, what ends one process ends them all, and it is the first one that raises it.
 
         The others end quietly, with exit code 0: when another fails, Fabric kills the first before it has spoken.

@@ -55,7 +55,7 @@ def recipe_text(model: str) -> str:
     entry = registry.registry().find("model", model)
     trainer = registry.registry().load("model", model)
     lines = [f"# {entry.summary}.        ganzoo run recipes/{entry.name}.toml", f"model = {_toml(entry.name)}", ""]
-    lines += ["[data]", 'source = "folders"', 'root   = "pictures"', "size   = 256", "batch  = 1", "", "[options]"]
+    lines += ["[data]", 'source = "folders"', 'root   = "images"', "size   = 256", "batch  = 1", "", "[options]"]
     for name, field in trainer.Config.model_json_schema()["properties"].items():
         for line in field.get("description", "").splitlines():
             lines.append(f"# {line}")

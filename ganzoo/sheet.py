@@ -1,4 +1,4 @@
-"""Sample sheets: test pictures, what the networks make of them, and the way back, as one PNG."""
+"""Sample grids: test images, what the networks make of them, and the way back, as one PNG."""
 
 import math
 import os
@@ -7,21 +7,21 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ganzoo.data.pictures import convert, to_image
+from ganzoo.data.images import convert, to_image
 from ganzoo.trainer import Trainer
 
 GAP, HEADER, TILE = 6, 26, 160  # pixels; tiles are enlarged to TILE, never beyond twice their size
 INK, PAPER = (40, 40, 40), (250, 250, 248)
 
 
-def draw(trainer: Trainer, pictures: dict[str, list[Tensor]], truth: bool, title: str) -> Image.Image:
-    """A row for each test picture, a group of columns for each direction. `truth`: a column with the right answer."""
+def draw(trainer: Trainer, images: dict[str, list[Tensor]], truth: bool, title: str) -> Image.Image:
+    """A row for each test image, a group of columns for each direction. `truth`: a column with the right answer."""
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     rows: list[list[dict[str, Tensor]]] = []
     with trainer.inference():
-        for row in zip(*pictures.values(), strict=False):
-            batch = {domain: picture[None].to(device, dtype) for domain, picture in zip(pictures, row, strict=True)}
-            groups = trainer.panels(batch)
+        for row in zip(*images.values(), strict=False):
+            batch = {domain: image[None].to(device, dtype) for domain, image in zip(images, row, strict=True)}
+            groups = trainer.sample_columns(batch)
             if truth and len(batch) == 2:  # with more domains the other sources show what is right
                 for group, (_, target) in zip(groups, trainer.directions(), strict=False):
                     group[f"true {target}"] = batch[target]
@@ -52,9 +52,9 @@ def compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
     return sheet
 
 
-def grid(pictures: dict[str, Image.Image]) -> Image.Image:
-    """Pictures under their titles, row by row, a little wider than high."""
-    tiles = {title: _enlarged(convert(image, 3)) for title, image in pictures.items()}
+def grid(images: dict[str, Image.Image]) -> Image.Image:
+    """Images under their titles, row by row, a little wider than high."""
+    tiles = {title: _enlarged(convert(image, 3)) for title, image in images.items()}
     wide, high = max(t.width for t in tiles.values()), max(t.height for t in tiles.values())
     header = max(HEADER, wide // 12)
     columns = min(len(tiles), math.ceil((1.5 * len(tiles)) ** 0.5))
@@ -69,7 +69,7 @@ def grid(pictures: dict[str, Image.Image]) -> Image.Image:
 
 
 def enlargement(side: int) -> float:
-    """How many times a picture, whose longer side has that many pixels, is enlarged."""
+    """How many times an image, whose longer side has that many pixels, is enlarged."""
     return min(2.0, max(1.0, TILE / side))
 
 

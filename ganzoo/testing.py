@@ -41,9 +41,9 @@ class ConformanceError(AssertionError):
 def check_model(
     name: str, size: int = SIZE, domains: tuple[str, ...] = (), overlapping: bool = False, **options: Any
 ) -> None:
-    """Puts a registered model through its paces on random pictures, small and on the CPU. Raises ConformanceError.
+    """Puts a registered model through its paces on random images, small and on the CPU. Raises ConformanceError.
 
-    `options` make it small: they are keys of the model's Config. `size`: side of the pictures in pixels. `overlapping`
+    `options` make it small: they are keys of the model's Config. `size`: side of the images in pixels. `overlapping`
     says that the model means to train some parameters in more than one phase. Two more processes are started: call it
     from a test, or below `if __name__ == "__main__":`.
     """
@@ -79,14 +79,14 @@ def build(recipe: Recipe, spec: DataSpec) -> Engine:
 
 
 def random_batch(spec: DataSpec, step: int, count: int = BATCH) -> Batch:
-    """Smooth random pictures, and labels where the data has them; the same for the same step."""
+    """Smooth random images, and labels where the data has them; the same for the same step."""
     generator = torch.Generator().manual_seed(step)
 
-    def pictures(channels: int) -> Tensor:
+    def images(channels: int) -> Tensor:
         coarse = torch.randn(count, channels, 4, 4, generator=generator)
         return nn.functional.interpolate(coarse, size=(spec.size, spec.size), mode="bilinear").clamp(-1, 1)
 
-    batch = {domain: pictures(spec.channels[domain]) for domain in spec.domains}
+    batch = {domain: images(spec.channels[domain]) for domain in spec.domains}
     if spec.labels:
         batch["label"] = labels = torch.randint(2, (count, len(spec.labels)), generator=generator).float()
         for group in spec.groups:
@@ -221,7 +221,7 @@ def _check_all_learn(name: str, recipe: Recipe, spec: DataSpec) -> None:
 
 
 def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
-    """`translate` keeps the pictures' shape and range, changes nothing, and gives each domain pictures of its own."""
+    """`translate` keeps the images' shape and range, changes nothing, and gives each domain images of its own."""
     engine = build(recipe, spec)
     trainer = engine.trainer
     before = copy.deepcopy(trainer.state_dict())
@@ -238,42 +238,42 @@ def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
             if not torch.equal(value, before[key]):
                 raise _wrong(name, where, f"no lasting change, but {key} changed")
         expected = (len(batch[source]), spec.channels.get(target, spec.channels[source]), *batch[source].shape[2:])
-        _check_pictures(name, where, made, again, expected)
-        for other, pictures in found.setdefault(source, {}).items():
-            if torch.allclose(made, pictures, atol=1e-5) and not spec.labels:
+        _check_images(name, where, made, again, expected)
+        for other, images in found.setdefault(source, {}).items():
+            if torch.allclose(made, images, atol=1e-5) and not spec.labels:
                 raise _wrong(
                     name,
                     where,
-                    f"other pictures than {source} to {other} gives; they are the same, so nothing tells the networks "
-                    "where to go (a constant plane beside the picture does not survive an instance norm)",
+                    f"other images than {source} to {other} gives; they are the same, so nothing tells the networks "
+                    "where to go (a constant plane beside the image does not survive an instance norm)",
                 )
         found[source][target] = made
 
 
 def _check_generate(name: str, recipe: Recipe, spec: DataSpec) -> None:
-    """A model that translates nothing makes pictures: of the right shape and range, by torch's dice alone."""
+    """A model that translates nothing makes images: of the right shape and range, by torch's dice alone."""
     trainer = build(recipe, spec).trainer
     if trainer.directions():
         return
-    shape, dice = (3, spec.channels[spec.domains[0]], spec.size, spec.size), trainer.clock.shared.get_state()
+    shape, rng = (3, spec.channels[spec.domains[0]], spec.size, spec.size), trainer.clock.shared.get_state()
     for label in (None, *(targets(spec) if recipe.kind == "labelled" else ())):
         with trainer.inference():
             torch.manual_seed(0)
             made = trainer.generate(3, label)
             torch.manual_seed(0)
             again = trainer.generate(3, label)
-        _check_pictures(name, f"generate(3, {label})", made, again, shape)
-    if not torch.equal(trainer.clock.shared.get_state(), dice):
+        _check_images(name, f"generate(3, {label})", made, again, shape)
+    if not torch.equal(trainer.clock.shared.get_state(), rng):
         raise _wrong(name, "generate", "draws from torch's own dice: those of self.clock belong to the training")
 
 
-def _check_pictures(name: str, where: str, made: Tensor, again: Tensor, shape: tuple[int, ...]) -> None:
+def _check_images(name: str, where: str, made: Tensor, again: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(made.shape) != shape:
-        raise _wrong(name, where, f"pictures of shape {shape}; they are {tuple(made.shape)}")
+        raise _wrong(name, where, f"images of shape {shape}; they are {tuple(made.shape)}")
     if not made.isfinite().all() or made.abs().max() > 1 + 1e-4:
         raise _wrong(name, where, f"values in [-1, 1]; the largest is {made.abs().max():.3g}: end with a tanh")
     if not torch.equal(made, again):
-        raise _wrong(name, where, "the same pictures for the same random seed")
+        raise _wrong(name, where, "the same images for the same random seed")
 
 
 def _check_resume(name: str, recipe: Recipe, spec: DataSpec) -> None:
@@ -348,28 +348,28 @@ def _check_processes(name: str, recipe: Recipe, spec: DataSpec) -> None:
                 key,
                 f"the same weights when two processes share the batch; they are {apart:.2g} apart. Draw with "
                 "self.clock.rand and randn, compute statistics over the batch with ganzoo.clock.everywhere, shuffle "
-                "self.clock.gather(rows), use ganzoo's BatchNorm, and let losses be means over the pictures",
+                "self.clock.gather(rows), use ganzoo's BatchNorm, and let losses be means over the images",
             )
 
 
 def _check_export(name: str, recipe: Recipe, spec: DataSpec) -> None:
-    """`translate` is exported by torch.export, to a program that makes the same pictures of any number of them."""
+    """`translate` is exported by torch.export, to a program that makes the same images of any number of them."""
     trainer = build(recipe, spec).trainer
     for source, target in trainer.directions()[:1]:
-        where, pictures = f"export({source} to {target})", random_batch(spec, 0, 3)[source]
+        where, images = f"export({source} to {target})", random_batch(spec, 0, 3)[source]
         try:
-            program = exported(trainer, source, target, pictures[:2])
+            program = exported(trainer, source, target, images[:2])
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             expected = (
-                "a translate that torch.export can follow, so one that does the same whatever the pictures show and "
+                "a translate that torch.export can follow, so one that does the same whatever the images show and "
                 "however many there are (images.shape[0], not len(images))"
             )
             raise _wrong(name, where, f"{expected}; it gives {type(error).__name__}: {reason}") from error
         with steady(trainer):
-            apart = (program.module()(pictures) - trainer.translate(pictures, source, target)).abs().max().item()
+            apart = (program.module()(images) - trainer.translate(images, source, target)).abs().max().item()
         if not apart <= 1e-4:
-            raise _wrong(name, where, f"the pictures of translate; they are {apart:.2g} apart")
+            raise _wrong(name, where, f"the images of translate; they are {apart:.2g} apart")
 
 
 def _part(rank: int, name: str, toml: str, spec: DataSpec, files: list[Path], port: int, folder: Path) -> None:

@@ -18,26 +18,26 @@ from ganzoo.errors import GanzooError
 from ganzoo.options import Options
 
 Batch = dict[str, Tensor]
-"""One step's data, e.g. domain name -> pictures (batch, channels, height, width) in [-1, 1]."""
+"""One step's data, e.g. domain name -> images (batch, channels, height, width) in [-1, 1]."""
 Carry = dict[str, Tensor]
 """What a phase leaves for the next phases of the same step; the engine detaches it in between."""
 Terms = dict[str, Tensor]
 """Name -> weighted scalar. Their sum is minimised, their names are the log."""
 
 
-GENERATED = 10  # new pictures in a row of a sample sheet
+GENERATED = 10  # new images in a row of a sample grid
 
 
 class Generator(nn.Module, ABC):
-    """Pictures, and perhaps a condition, to pictures.
+    """Images, and perhaps a condition, to images.
 
     Takes (batch, in_channels, height, width) in [-1, 1], height and width multiples of `multiple`; gives
     (batch, out_channels, height, width) in [-1, 1]. Built with (in_channels, out_channels, size, **own options), where
-    `size` is the side of the training pictures in pixels.
+    `size` is the side of the training images in pixels.
     """
 
     multiple: int = 1
-    """height and width must be multiples of this, in pixels; the engine pads pictures that are not"""
+    """height and width must be multiples of this, in pixels; the engine pads images that are not"""
 
     def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Generator(nn.Module, ABC):
 
 
 class Discriminator(nn.Module, ABC):
-    """Pictures (batch, in_channels, height, width) in [-1, 1] to logits, one a picture or one a patch.
+    """Images (batch, in_channels, height, width) in [-1, 1] to logits, one an image or one a patch.
 
     A discriminator that also classifies or shares features returns them beside the logits, as its model expects.
     Built with (in_channels, size, **own options).
@@ -81,7 +81,7 @@ class Loss(ABC):
     def penalty(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
         """A weighted penalty on the critic, a scalar with gradient, asked for when `penalty_weight` is not 0.
 
-        `real` and `fake`: pictures (batch, channels, height, width) in [-1, 1]. `alpha`: (batch, 1, 1, 1) in [0, 1),
+        `real` and `fake`: images (batch, channels, height, width) in [-1, 1]. `alpha`: (batch, 1, 1, 1) in [0, 1),
         where between the two a point may be taken. Raises TypeError where a loss has a weight but no penalty.
         """
         raise TypeError(f"{type(self).__name__} sets penalty_weight but has no penalty")
@@ -93,14 +93,14 @@ def always(step: int) -> bool:
 
 @dataclass(frozen=True)
 class Phase:
-    """One of the alternating updates: this optimizer's parameters go down this loss."""
+    """One of the alternating updates: this optimizer's parameters minimise this loss."""
 
     name: str
     """the phase's own name, which is how the log and messages call it"""
     optimizer: Optimizer
     """its parameters are those that the phase trains; the engine scales its learning rate"""
     loss: Callable[[Batch, Carry], Terms]
-    """gives the terms to add up and go down; called under autocast, once a step (L-BFGS: as often as it asks)"""
+    """gives the terms to add up and minimise; called under autocast, once a step (L-BFGS: as often as it asks)"""
     when: Callable[[int], bool] = always
     """steps taken so far -> whether this step has the phase; for critics that learn more often than generators"""
 
@@ -110,11 +110,11 @@ class DataSpec:
     """What a model must know of its data to be built."""
 
     domains: tuple[str, ...]
-    """names, as the recipe orders them; `("image",)` for labelled pictures and for pictures alone"""
+    """names, as the recipe orders them; `("image",)` for labelled images and for images alone"""
     channels: dict[str, int] = field(default_factory=dict)
     """by domain: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha"""
     size: int = 256
-    """side of the training pictures, pixels"""
+    """side of the training images, pixels"""
     labels: tuple[str, ...] = ()
     """names of the columns of `batch["label"]`"""
     groups: tuple[tuple[str, ...], ...] = ()
@@ -125,11 +125,11 @@ class DataSpec:
 
 KINDS = {
     "unpaired": "two domains, drawn independently: batch[domain]",
-    "paired": "two domains, one picture of each shows the same thing, cropped and mirrored alike: batch[domain]",
-    "domains": "any number of domains; each batch holds pictures of two of them, drawn anew: batch[domain]",
+    "paired": "two domains, one image of each shows the same thing, cropped and mirrored alike: batch[domain]",
+    "domains": "any number of domains; each batch holds images of two of them, drawn again: batch[domain]",
     "labelled": 'batch["image"] with batch["label"], (batch, labels) of 1 and 0, or nan where it is not known',
     "images": 'batch["image"]',
-    "still": "the first picture of each of two domains, the same in every step, nothing at random: batch[domain]",
+    "still": "the first image of each of two domains, the same in every step, nothing at random: batch[domain]",
 }
 """The kinds of data a model may ask for, and what its batches hold."""
 
@@ -178,47 +178,47 @@ class Trainer(nn.Module, ABC):
         """The updates of one step, in their order. Called once."""
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """Pictures (batch, channels, height, width) in [-1, 1] of domain `source` as pictures of domain `target`.
+        """Images (batch, channels, height, width) in [-1, 1] of domain `source` as images of domain `target`.
 
         With labels the source is "image" and the target a list such as "blond,smiling" or "blond,no-glasses".
         """
-        raise GanzooError("This model translates no pictures. `ganzoo generate RUN` makes new ones.")
+        raise GanzooError("This model translates no images. `ganzoo generate RUN` makes new ones.")
 
     def generate(self, count: int, label: str | None = None) -> Tensor:
-        """So many new pictures, (count, channels, height, width) in [-1, 1], of a label if the model knows labels."""
-        raise GanzooError("This model makes no pictures from nothing. `ganzoo translate RUN INPUT OUTPUT` translates.")
+        """So many new images, (count, channels, height, width) in [-1, 1], of a label if the model knows labels."""
+        raise GanzooError("This model makes no images from nothing. `ganzoo translate RUN INPUT OUTPUT` translates.")
 
     def directions(self) -> list[tuple[str, str]]:
         """The (source, target) pairs that `translate` serves."""
         return list(permutations(self.domains, 2))
 
-    def panels(self, pictures: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-        """What a sample sheet shows of test pictures: groups of columns, title -> (count, channels, height, width).
+    def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """What a sample grid shows of test images: groups of columns, title -> (count, channels, height, width).
 
-        By default a group for each source: the picture and all it is translated to; between two domains the way back
-        as well. A model that translates nothing shows a row of new pictures.
+        By default a group for each source: the image and all it is translated to; between two domains the way back
+        as well. A model that translates nothing shows a row of new images.
         """
         if not self.directions():
             return [dict(zip(ascii_lowercase, self.generate(GENERATED).split(1), strict=False))]
         groups: dict[str, dict[str, Tensor]] = {}
         directions = self.directions()
         for source, target in directions:
-            group = groups.setdefault(source, {source: pictures[source]})
-            group[f"to {target}"] = made = self.translate(pictures[source], source, target)
+            group = groups.setdefault(source, {source: images[source]})
+            group[f"to {target}"] = made = self.translate(images[source], source, target)
             if len(self.domains) == 2 and (target, source) in directions:
                 group[f"back to {source}"] = self.translate(made, target, source)
         return list(groups.values())
 
     def figures(self, tests: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
-        """What only this model can measure of itself, on test pictures by domain; as `evaluate` gives figures."""
+        """What only this model can measure of itself, on test images by domain; as `evaluate` gives figures."""
         return {}
 
     @property
     def multiple(self) -> int:
-        """Pictures' sides must be multiples of this."""
+        """Images' sides must be multiples of this."""
         return max((m.multiple for m in self.modules() if isinstance(m, Generator)), default=1)
 
-    def keepsakes(self) -> dict[str, Any]:
+    def stateful(self) -> dict[str, Any]:
         """What has a state of its own beside the networks (pools), by name; saved and restored with the run."""
         found: dict[str, Any] = {}
         for name, value in vars(self).items():
@@ -234,7 +234,7 @@ class Trainer(nn.Module, ABC):
         self.train(self.inference_mode == "train-stats")
         norms = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
         for norm in norms if self.training else []:
-            norm.track_running_stats = False  # the pictures' own statistics are used, and leave no trace
+            norm.track_running_stats = False  # the images' own statistics are used, and leave no trace
         try:
             with torch.no_grad():
                 yield

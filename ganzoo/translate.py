@@ -1,4 +1,4 @@
-"""A trained run applied to pictures."""
+"""A trained run applied to images."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from ganzoo import checkpoint, recipe, sheet
 from ganzoo.attributes import wanted
-from ganzoo.clock import mix
-from ganzoo.data.pictures import Picture, convert, find_pictures, to_image, to_tensor
+from ganzoo.clock import derive_seed
+from ganzoo.data.images import ImageRef, convert, find_images, to_image, to_tensor
 from ganzoo.errors import GanzooError
-from ganzoo.registry import nearest, registry
+from ganzoo.registry import did_you_mean, registry
 from ganzoo.runtime import device_kind
 from ganzoo.trainer import DataSpec, Trainer
 
@@ -41,9 +41,9 @@ def about(made_from: recipe.Recipe, spec: DataSpec) -> dict[str, str]:
 
 
 class Translator:
-    """A trained model, as `ganzoo.load` gives it. `translate` takes and gives PIL pictures of any size.
+    """A trained model, as `ganzoo.load` gives it. `translate` takes and gives PIL images of any size.
 
-    `recipe` is what it was trained with, `images` how many pictures of each domain it had seen, `trainer` the networks.
+    `recipe` is what it was trained with, `images` how many images of each domain it had seen, `trainer` the networks.
     `lost_metrics` are those that its recipe names and no plugin here knows: what was trained can do without them.
     """
 
@@ -55,7 +55,7 @@ class Translator:
 
     @property
     def directions(self) -> list[tuple[str, str]]:
-        """The (source, target) pairs that `translate` serves; empty for a model that only makes new pictures."""
+        """The (source, target) pairs that `translate` serves; empty for a model that only makes new images."""
         return self.trainer.directions()
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
@@ -65,11 +65,12 @@ class Translator:
         a label that the run does not know.
         """
         if not self.directions:
-            raise GanzooError("This model translates no pictures. `ganzoo generate RUN` makes new ones.")
+            raise GanzooError("This model translates no images. `ganzoo generate RUN` makes new ones.")
         sources = list(dict.fromkeys(here for here, _ in self.directions))
         if source not in (None, *sources):
             raise GanzooError(
-                f'This run cannot translate from "{source}".{nearest(source, sources)} It knows: {", ".join(sources)}.'
+                f'This run cannot translate from "{source}".{did_you_mean(source, sources)} '
+                f"It knows: {', '.join(sources)}."
             )
         fitting = [(here, there) for here, there in self.directions if source in (None, here)]
         if to is None:
@@ -83,23 +84,23 @@ class Translator:
         targets = list(dict.fromkeys(there for _, there in fitting))
         whence = f" from {source}" if source else ""
         raise GanzooError(
-            f'This run cannot translate{whence} to "{to}".{nearest(to, targets)} It knows: {", ".join(targets)}.'
+            f'This run cannot translate{whence} to "{to}".{did_you_mean(to, targets)} It knows: {", ".join(targets)}.'
         )
 
     def translate(
-        self, picture: "Image.Image | str | Path", to: str | None = None, source: str | None = None
+        self, image: "Image.Image | str | Path", to: str | None = None, source: str | None = None
     ) -> Image.Image:
-        """The picture (PIL, or a path), of the domain `source`, in the domain `to`, in the size it had.
+        """The image (PIL, or a path), of the domain `source`, in the domain `to`, in the size it had.
 
-        Raises GanzooError where the picture cannot be read, or there is no such direction.
+        Raises GanzooError where the image cannot be read, or there is no such direction.
         """
         source, target = self.direction(to, source)
-        tensor = to_tensor(convert(_opened(picture), self.spec.channels[source]))
+        tensor = to_tensor(convert(_opened(image), self.spec.channels[source]))
         return to_image(self.translate_tensor(tensor[None], source, target)[0])
 
-    def grid(self, picture: "Image.Image | str | Path", source: str | None = None) -> Image.Image:
-        """The picture and all it can be translated to, side by side under their names."""
-        source, image = self.direction(None, source)[0], _opened(picture)
+    def grid(self, image: "Image.Image | str | Path", source: str | None = None) -> Image.Image:
+        """The image and all it can be translated to, side by side under their names."""
+        source, image = self.direction(None, source)[0], _opened(image)
         targets = [there for here, there in self.directions if here == source]
         return sheet.grid({source: image} | {there: self.translate(image, there, source) for there in targets})
 
@@ -112,14 +113,14 @@ class Translator:
             return self.trainer.translate(padded, source, target)[..., :height, :width]
 
     def generate(self, count: int, label: str | None = None, seed: int = 0) -> Iterator[Image.Image]:
-        """New pictures, of a label such as "7" or "blond,smiling" if the model knows labels.
+        """New images, of a label such as "7" or "blond,smiling" if the model knows labels.
 
-        They have the size of the training pictures. The picture at a place depends on the seed alone, not on how many
+        They have the size of the training images. The image at a place depends on the seed alone, not on how many
         are asked for. Raises GanzooError for a model that makes none from nothing.
         """
         with self.trainer.inference():
             for place in range(count):
-                torch.manual_seed(mix(seed, place))
+                torch.manual_seed(derive_seed(seed, place))
                 yield to_image(self.trainer.generate(1, label)[0])
 
 
@@ -185,9 +186,9 @@ def translate_files(
     source: str | None = None,
     grid: bool = False,
 ) -> Iterator[tuple[int, int, str | None]]:
-    """Translates a picture or every picture in a folder, with names and sizes kept; yields (done, of, what failed).
+    """Translates an image or every image in a folder, with names and sizes kept; yields (done, of, what failed).
 
-    `grid`: instead of the translation a picture of all translations. Raises GanzooError, before anything is written, if
+    `grid`: instead of the translation an image of all translations. Raises GanzooError, before anything is written, if
     a result would overwrite a file.
     """
     pairs = _pairs(input, output)
@@ -195,9 +196,9 @@ def translate_files(
     for _, result in pairs:
         if result.exists():
             raise GanzooError(f"{result} exists and is not overwritten. Give another output, or move it away.")
-    for done, (picture, result) in enumerate(pairs, start=1):
+    for done, (file, result) in enumerate(pairs, start=1):
         try:
-            image = translator.grid(picture, source) if grid else translator.translate(picture, to, source)
+            image = translator.grid(file, source) if grid else translator.translate(file, to, source)
         except GanzooError as error:
             yield done, len(pairs), str(error).split(". Replace")[0]
         else:
@@ -208,12 +209,12 @@ def translate_files(
 def generate_files(
     translator: Translator, output: Path, count: int, label: str | None = None, seed: int = 0
 ) -> Iterator[tuple[int, int]]:
-    """Writes new pictures to the folder as 000.png, 001.png, ...; yields (done, of).
+    """Writes new images to the folder as 000.png, 001.png, ...; yields (done, of).
 
     Raises GanzooError, before anything is written, if one would overwrite a file.
     """
     if output.is_file():
-        raise GanzooError(f"{output} is a file. Give a folder for the pictures.")
+        raise GanzooError(f"{output} is a file. Give a folder for the images.")
     digits = max(3, len(str(count - 1)))
     results = [output / f"{place:0{digits}d}.png" for place in range(count)]
     for result in results:
@@ -224,18 +225,18 @@ def generate_files(
         yield done, count
 
 
-def _opened(picture: "Image.Image | str | Path") -> Image.Image:
-    return picture if isinstance(picture, Image.Image) else Picture(Path(picture)).open()
+def _opened(image: "Image.Image | str | Path") -> Image.Image:
+    return image if isinstance(image, Image.Image) else ImageRef(Path(image)).open()
 
 
 def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     if source.is_dir():
-        pictures = find_pictures(source)
-        if not pictures:
-            raise GanzooError(f"{source} holds no pictures (jpg, png, webp, bmp, tiff, ppm).")
-        return [(p, target / p.relative_to(source)) for p in pictures]
+        images = find_images(source)
+        if not images:
+            raise GanzooError(f"{source} holds no images (jpg, png, webp, bmp, tiff, ppm).")
+        return [(p, target / p.relative_to(source)) for p in images]
     if not source.exists():
-        raise GanzooError(f"There is no picture or folder {source}.")
+        raise GanzooError(f"There is no image or folder {source}.")
     return [(source, target / source.name if target.is_dir() or not target.suffix else target)]
 
 
@@ -249,7 +250,7 @@ def _write(image: Image.Image, path: Path) -> None:
         os.replace(beside, path)
     except KeyError:
         raise GanzooError(
-            f'{path}: "{path.suffix}" is no kind of picture that can be written. Use .png or .jpg.'
+            f'{path}: "{path.suffix}" is no kind of image that can be written. Use .png or .jpg.'
         ) from None
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -257,7 +258,7 @@ def _write(image: Image.Image, path: Path) -> None:
 
 
 def _pad(images: Tensor, multiple: int, size: int) -> Tensor:
-    """Right and below to multiples, mirrored where the picture is large enough for it, else repeating its edge.
+    """Right and below to multiples, mirrored where the image is large enough for it, else repeating its edge.
 
     To two multiples at least if the networks were trained on that `size`: norms and mirrored borders need more than one
     position inside.

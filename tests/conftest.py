@@ -1,4 +1,4 @@
-"""Tiny recipes, tiny pictures, and the program itself, run as real processes."""
+"""Tiny recipes, tiny images, and the program itself, run as real processes."""
 
 import contextlib
 import json
@@ -17,9 +17,8 @@ from typing import Any
 
 import pytest
 import tomlkit
+from ganzoo_worlds import landscapes
 from PIL import Image
-
-from ganzoo.data import landscapes
 
 PROGRAM = Path(sys.executable).with_name("ganzoo")
 FORKED = Path(__file__).with_name("forked.py")
@@ -155,9 +154,9 @@ def ganzoo(start):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
+def images(tmp_path_factory) -> Path:
     """trainA, trainB, testA, testB: 8 and 3 small landscapes of each domain."""
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     for letter, rendering, first in (("A", "photo", 0), ("B", "painting", 100)):
         for split, count in (("train", 8), ("test", 3)):
             (root / f"{split}{letter}").mkdir()
@@ -168,12 +167,12 @@ def pictures(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def recipe(pictures):
+def recipe(images):
     """`recipe(folder, {"train.images": 8})` writes the tiny recipe with changes to FOLDER/tiny.toml; None removes."""
 
     def write(folder: Path, changes: dict[str, Any] | None = None, name: str = "tiny.toml") -> Path:
         tables = json.loads(json.dumps(BASE))
-        tables["data"]["root"] = str(pictures)
+        tables["data"]["root"] = str(images)
         for key, value in (changes or {}).items():
             *table, last = key.split(".")
             place = tables.setdefault(table[0], {}) if table else tables

@@ -25,21 +25,21 @@ def test_digits_are_learned(trained):
     assert list(found.accuracy) == list("0123456789")
     assert min(found.accuracy.values()) > 0.8
     assert sum(found.accuracy.values()) > 9.5
-    pictures = torch.rand(7, 1, 40, 24) * 2 - 1  # any size
-    labels = found.labels(pictures)
+    images = torch.rand(7, 1, 40, 24) * 2 - 1  # any size
+    labels = found.labels(images)
     assert labels.shape == (7, 10) and (labels.sum(dim=1) == 1).all()
-    assert torch.allclose(found.probabilities(pictures).sum(dim=1), torch.ones(7))
-    assert torch.equal(found.labels(pictures.double()), labels)
+    assert torch.allclose(found.probabilities(images).sum(dim=1), torch.ones(7))
+    assert torch.equal(found.labels(images.double()), labels)
 
 
 def test_the_seed_decides(monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", 10)
     opened = open_source(DIGITS, "labelled")
-    pictures = torch.rand(3, 1, 16, 16)
+    images = torch.rand(3, 1, 16, 16)
     made = []
     for seed in (0, 0, 1):
         before = torch.get_rng_state()
-        made.append(classifier.train(opened.source, DIGITS, opened.spec, seed).probabilities(pictures))
+        made.append(classifier.train(opened.source, DIGITS, opened.spec, seed).probabilities(images))
         assert torch.equal(torch.get_rng_state(), before)  # the run around it goes on as if nothing had happened
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
 
@@ -48,7 +48,7 @@ def test_unknown_labels_count_for_nothing():
     spec = DataSpec(("image",), {"image": 3}, 16, ("black", "blond", "smiling"), (("black", "blond"),))
     torch.manual_seed(0)
     found, images = classifier.Classifier(spec), torch.rand(4, 3, 16, 16)
-    found.network.eval()  # no dropout: the same pictures give the same logits
+    found.network.eval()  # no dropout: the same images give the same logits
     assert found.loss(images, torch.full((4, 3), nan)) == 0
     known = torch.tensor([[1.0, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 1]])
     parts = [known.clone(), known.clone()]

@@ -1,4 +1,4 @@
-"""Runs side by side: the same pictures through each, one page, figures that are each run's own."""
+"""Runs side by side: the same images through each, one page, figures that are each run's own."""
 
 import json
 import re
@@ -52,6 +52,6 @@ def test_runs_that_make_new_pictures(ganzoo, recipe, tmp_path):
     done = ganzoo("compare", "gan", "cgan", "--out", "page.html", cwd=tmp_path)
     assert done.returncode == 0, done
     page = (tmp_path / "page.html").read_text()
-    assert len(re.findall(r'<img src="data:image/webp;base64,', page)) == 1 and "new pictures" in page
+    assert len(re.findall(r'<img src="data:image/webp;base64,', page)) == 1 and "new images" in page
     found = json.loads(ganzoo("compare", "gan", "cgan", "--json", cwd=tmp_path).stdout)
     assert {"sure", "covered"} <= found["gan"]["generated"].keys() and "asked" in found["cgan"]["generated"]

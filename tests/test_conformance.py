@@ -23,7 +23,7 @@ class Sound(Trainer):
         generator: GeneratorPart = {"name": "resnet", "width": 4, "blocks": 1}
         """draws"""
         discriminator: DiscriminatorPart = {"name": "patch", "width": 4, "layers": 1}
-        """judges"""
+        """discriminates"""
         weight: Weight = 10.0
         """of the L1 loss"""
 
@@ -118,7 +118,7 @@ class Deaf(Sound):
 
 
 class Loner(Sound):
-    """Looks at the deviation of the pictures that this process happens to have."""
+    """Looks at the deviation of the images that this process happens to have."""
 
     def generator_loss(self, batch, carry):
         terms = super().generator_loss(batch, carry)
@@ -205,7 +205,7 @@ class Idle(Sound):
 
 
 class Branching(Sound):
-    """Looks into the picture to decide what to do."""
+    """Looks into the image to decide what to do."""
 
     def translate(self, images, source, target):
         return self.G(images) if images.mean() > 0 else self.G(-images)
@@ -214,8 +214,8 @@ SPOILED = {
     "Orphan": ("spare.weight", "every parameter to be trained", "never got a gradient"),
     "Writer": ("checkpoint", "a state that can be saved and loaded", "keepsakes.diary.lines is a set"),
     "Unbounded": ("translate(left to right)", "values in [-1, 1]", "end with a tanh"),
-    "Cropping": ("translate(left to right)", "pictures of shape (2, 3, 32, 32); they are (2, 3, 32, 31)"),
-    "Restless": ("translate(left to right)", "the same pictures for the same random seed"),
+    "Cropping": ("translate(left to right)", "images of shape (2, 3, 32, 32); they are (2, 3, 32, 31)"),
+    "Restless": ("translate(left to right)", "the same images for the same random seed"),
     "Wearing": ("translate(left to right)", "no lasting change, but G.layers.1.weight changed"),
     "Greedy": ("G.", 'both "G" and "D" move it', "overlapping=True"),
     "Meddler": ('phase "G"', "only its own parameters to move, but D."),

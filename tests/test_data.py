@@ -1,4 +1,4 @@
-"""Your own pictures: layouts, order, what a training picture looks like, and that the clock alone decides which."""
+"""Your own images: layouts, order, what a training image looks like, and that the clock alone decides which."""
 
 import json
 import shutil
@@ -11,8 +11,9 @@ from PIL import Image
 
 from ganzoo import GanzooError
 from ganzoo.clock import Clock
-from ganzoo.data.batches import Draws, batches, held_out, plain_view, train_view
-from ganzoo.data.pictures import find_pictures
+from ganzoo.data import batches as batching
+from ganzoo.data.batches import TrainingSamples, batches, train_transform
+from ganzoo.data.images import find_images
 from ganzoo.data.sources import open_source
 from ganzoo.options import DataOptions
 
@@ -20,7 +21,7 @@ DAY2NIGHT = Path(__file__).parents[2] / "shared" / "data" / "day2night"
 
 
 def fill(folder: Path, count: int, first: int = 0):
-    """Pictures 0.png, 1.png, ... of one grey each, `first`, first + 1, ..."""
+    """Images 0.png, 1.png, ... of one grey each, `first`, first + 1, ..."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
         Image.new("L", (12, 10), first + i).save(folder / f"{i}.png")
@@ -31,7 +32,7 @@ def opened(root, **options):
 
 
 def counts(source):
-    return {(split, d): len(source.pictures(split, d)) for d in source.domains for split in ("train", "test")}
+    return {(split, d): len(source.images(split, d)) for d in source.domains for split in ("train", "test")}
 
 
 def layout(root: Path, names: str):
@@ -65,7 +66,7 @@ def test_layouts(tmp_path, folders, expected):
 def test_held_out_pictures_are_not_trained_on(tmp_path):
     source = opened(layout(tmp_path, "cat:100 dog:45")).source
     for domain in source.domains:
-        train, test = (set(source.pictures(split, domain)) for split in ("train", "test"))
+        train, test = (set(source.images(split, domain)) for split in ("train", "test"))
         assert not train & test
         assert {p.path.stem for p in test} == {str(i) for i in range(0, 100 if domain == "cat" else 45, 20)}
 
@@ -111,13 +112,13 @@ def test_natural_order_and_only_pictures(tmp_path):
         (tmp_path / name).write_bytes(b"")
     for name in ("notes.txt", ".b3.png", "b.gif.part", "Thumbs.db"):
         (tmp_path / name).write_bytes(b"")
-    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
     assert found == ["a.webp", "B1.jpeg", "b2.PNG", "b10.png", "sub/0.png", "x²3.png", "x²20.png"]
 
 
 def draws(root, seed=0, batch=2, workers=0, **options):
     found = opened(root, size=8, batch=batch, workers=workers, **options)
-    return Draws(found.source, found.data, found.spec, "unpaired", seed, 1)
+    return TrainingSamples(found.source, found.data, found.spec, "unpaired", seed, 1)
 
 
 def taken(made, start=0, stop=20, rank=0, world=1):
@@ -136,15 +137,15 @@ def equal(ours, theirs):
 
 @pytest.fixture(scope="module")
 def greys(tmp_path_factory):
-    """Domains A and B of 7 and 5 pictures, each of its own grey."""
+    """Domains A and B of 7 and 5 images, each of its own grey."""
     root = tmp_path_factory.mktemp("greys")
     fill(root / "trainA", 7)
     fill(root / "trainB", 5, first=100)
     return root
 
 
-def test_draws_are_a_function_of_the_clock(greys, pictures):
-    for root in (greys, pictures):
+def test_draws_are_a_function_of_the_clock(greys, images):
+    for root in (greys, images):
         all_of_them = taken(draws(root))
         assert len(all_of_them) == 10
         assert all(batch["A"].shape == (2, 3, 8, 8) for batch in all_of_them)
@@ -154,15 +155,15 @@ def test_draws_are_a_function_of_the_clock(greys, pictures):
         assert not equal(taken(draws(root, seed=1)), all_of_them)
 
 
-def test_processes_share_a_batch(pictures):
-    whole = taken(draws(pictures, batch=4))
-    parts = [taken(draws(pictures, batch=4), rank=rank, world=2) for rank in (0, 1)]
+def test_processes_share_a_batch(images):
+    whole = taken(draws(images, batch=4))
+    parts = [taken(draws(images, batch=4), rank=rank, world=2) for rank in (0, 1)]
     joined = [{d: torch.cat([a[d], b[d]]) for d in a} for a, b in zip(*parts, strict=True)]
     assert equal(joined, whole)
 
 
 def shades(made, domain, stop):
-    """Which pictures were drawn, known by their grey."""
+    """Which images were drawn, known by their grey."""
     return [
         round((value.item() + 1) * 127.5) for batch in taken(made, stop=stop) for value in batch[domain][:, 0, 0, 0]
     ]
@@ -176,7 +177,7 @@ def test_every_picture_comes_once_an_epoch_in_a_new_order(greys):
 
 
 def test_the_domains_are_drawn_independently(tmp_path):
-    """Pictures with one number come together as often as chance has it, not more."""
+    """Images with one number come together as often as chance has it, not more."""
     fill(tmp_path / "trainA", 10)
     fill(tmp_path / "trainB", 10)
     made = draws(tmp_path)
@@ -184,23 +185,23 @@ def test_the_domains_are_drawn_independently(tmp_path):
     assert 30 < together < 90  # 60 is expected
 
 
-def test_crops_and_mirrors_differ_between_draws_and_domains(pictures):
-    first = pictures / "trainA" / "0.png"
-    root = pictures.parent / "same"
+def test_crops_and_mirrors_differ_between_draws_and_domains(images):
+    first = images / "trainA" / "0.png"
+    root = images.parent / "same"
     for letter in "AB":
         (root / f"train{letter}").mkdir(parents=True)
         shutil.copy(first, root / f"train{letter}")
     batch = taken(draws(root, batch=8), stop=8)[0]
-    assert len({tuple(picture.flatten().tolist()) for picture in batch["A"]}) > 4
+    assert len({tuple(image.flatten().tolist()) for image in batch["A"]}) > 4
     assert not torch.equal(batch["A"], batch["B"])
     still = draws(root, batch=8, flip=False, load=8)
     batch = taken(still, stop=8)[0]
-    assert all(torch.equal(picture, batch["A"][0]) for picture in batch["A"])
+    assert all(torch.equal(image, batch["A"][0]) for image in batch["A"])
     assert torch.equal(batch["A"], batch["B"])
 
 
 def ramp(width, height):
-    """A picture whose red is x and whose green is y."""
+    """An image whose red is x and whose green is y."""
     y, x = np.mgrid[0:height, 0:width]
     return Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype(np.uint8))
 
@@ -219,15 +220,18 @@ def ramp(width, height):
 )
 def test_preprocess(preprocess, size, expected):
     data = DataOptions(source="none", size=32, preprocess=preprocess, flip=False)
-    for view in (train_view(ramp(*size), data, 4, np.random.default_rng(0)), plain_view(ramp(*size), data, 4)):
+    for view in (
+        train_transform(ramp(*size), data, 4, np.random.default_rng(0)),
+        batching.test_transform(ramp(*size), data, 4),
+    ):
         assert view.size == expected
     if size == (100, 60) and preprocess == "crop":
-        crops = [np.asarray(train_view(ramp(*size), data, 4, np.random.default_rng(i))) for i in range(400)]
+        crops = [np.asarray(train_transform(ramp(*size), data, 4, np.random.default_rng(i))) for i in range(400)]
         lefts, tops = ({int(crop[0, 0, c]) for crop in crops} for c in (0, 1))
         assert (min(lefts), max(lefts)) == (0, 68)
         assert (min(tops), max(tops)) == (0, 28)
         assert all((crop[:, :, 0] - crop[0, 0, 0] == np.arange(32)).all() for crop in crops)
-        middle = np.asarray(plain_view(ramp(*size), data, 4))
+        middle = np.asarray(batching.test_transform(ramp(*size), data, 4))
         assert middle[0, 0].tolist() == [34, 14, 0]
 
 
@@ -239,7 +243,7 @@ def test_shown_pictures_are_spread_over_all(tmp_path):
     found = opened(tmp_path, size=8, load=8, channels=1, broken="skip")
 
     def shown(count):
-        tests = held_out(found.source, found.data, found.spec, 1, count)
+        tests = batching.test_images(found.source, found.data, found.spec, 1, count)
         return {domain: [round((p.mean().item() + 1) * 127.5) - 10 for p in tests[domain]] for domain in "AB"}
 
     assert shown(3) == {"A": [0, 3, 6], "B": [0, 3, 6]}
@@ -249,24 +253,24 @@ def test_shown_pictures_are_spread_over_all(tmp_path):
 
 def test_half_of_the_pictures_are_mirrored():
     data = DataOptions(source="none", size=32, preprocess="none")
-    views = [np.asarray(train_view(ramp(32, 32), data, 4, np.random.default_rng(i))) for i in range(400)]
+    views = [np.asarray(train_transform(ramp(32, 32), data, 4, np.random.default_rng(i))) for i in range(400)]
     mirrored = [view[0, 0, 0] == 31 for view in views]
     assert 160 < sum(mirrored) < 240
     assert all((view[:, ::-1] if flip else view).tobytes() == views[mirrored.index(False)].tobytes()
                for view, flip in zip(views, mirrored, strict=True))  # fmt: skip
 
 
-def test_channels_of_each_domain(pictures):
-    found = opened(pictures, size=8, channels={"A": 3, "B": 1})
-    made = Draws(found.source, found.data, found.spec, "unpaired", 0, 1)
-    assert {d: tuple(picture.shape) for d, picture in made[0].items()} == {"A": (3, 8, 8), "B": (1, 8, 8)}
-    tests = held_out(found.source, found.data, found.spec, 1)
+def test_channels_of_each_domain(images):
+    found = opened(images, size=8, channels={"A": 3, "B": 1})
+    made = TrainingSamples(found.source, found.data, found.spec, "unpaired", 0, 1)
+    assert {d: tuple(image.shape) for d, image in made[0].items()} == {"A": (3, 8, 8), "B": (1, 8, 8)}
+    tests = batching.test_images(found.source, found.data, found.spec, 1)
     assert {d: (len(t), tuple(t[0].shape)) for d, t in tests.items()} == {"A": (3, (3, 8, 8)), "B": (3, (1, 8, 8))}
-    assert all(picture.abs().max() <= 1 for domain in tests.values() for picture in domain)
+    assert all(image.abs().max() <= 1 for domain in tests.values() for image in domain)
 
 
-def test_data_check_of_good_pictures(tmp_path, pictures, recipe, ganzoo):
-    for what in (pictures, recipe(tmp_path)):
+def test_data_check_of_good_pictures(tmp_path, images, recipe, ganzoo):
+    for what in (images, recipe(tmp_path)):
         done = ganzoo("data", "check", what, cwd=tmp_path, env={"COLUMNS": "150"})
         assert done.returncode == 0, done
         rows = [line.split() for line in done.stdout.splitlines()]
@@ -275,11 +279,11 @@ def test_data_check_of_good_pictures(tmp_path, pictures, recipe, ganzoo):
         assert "Everything can be read" in done.stdout
 
 
-def test_data_check_finds_what_is_wrong(tmp_path, pictures, ganzoo):
-    root = shutil.copytree(pictures, tmp_path / "mine")
+def test_data_check_finds_what_is_wrong(tmp_path, images, ganzoo):
+    root = shutil.copytree(images, tmp_path / "mine")
     Image.open(root / "trainA" / "2.png").convert("RGBA").save(root / "testA" / "again.webp", lossless=True)
     (root / "trainB" / "3.png").write_bytes((root / "trainB" / "3.png").read_bytes()[:300])
-    (root / "testB" / "0.png").write_text("no picture")
+    (root / "testB" / "0.png").write_text("no image")
     for i, value in enumerate((300, 60_000)):  # both would be white if 16 bits were cut to 8
         Image.fromarray(np.full((9, 9), value, np.uint16)).save(root / ("trainB", "testB")[i] / "sixteen.png")
     done = ganzoo("data", "check", "mine", cwd=tmp_path, env={"COLUMNS": "150"})
@@ -291,18 +295,18 @@ def test_data_check_finds_what_is_wrong(tmp_path, pictures, ganzoo):
     assert "9x9 to 36x36" in done.stdout
 
 
-def test_data_check_without_test_pictures(tmp_path, pictures, ganzoo):
+def test_data_check_without_test_pictures(tmp_path, images, ganzoo):
     for letter in "AB":
-        shutil.copytree(pictures / f"train{letter}", tmp_path / "mine" / letter)
+        shutil.copytree(images / f"train{letter}", tmp_path / "mine" / letter)
     done = ganzoo("data", "check", "mine", cwd=tmp_path)
     assert done.returncode == 0, done
     assert "tested on those for training: A, B" in done.stdout
 
 
-def test_data_check_shows_what_was_expected(tmp_path, pictures, ganzoo):
-    shutil.copytree(pictures / "trainA", tmp_path / "mine" / "photos")
+def test_data_check_shows_what_was_expected(tmp_path, images, ganzoo):
+    shutil.copytree(images / "trainA", tmp_path / "mine" / "photos")
     ganzoo("data", "check", "mine", cwd=tmp_path).mistake(
-        "1 found: photos", "Expected one of:", "mine/trainA  trainB", "Found:", "mine/photos  (8 pictures)"
+        "1 found: photos", "Expected one of:", "mine/trainA  trainB", "Found:", "mine/photos  (8 images)"
     )
     ganzoo("data", "check", "nowhere", cwd=tmp_path).mistake("there is no folder nowhere")
 
@@ -316,7 +320,7 @@ def test_real_pictures_are_all_there(ganzoo, tmp_path):
     rows = [line.split()[:3] for line in done.stdout.splitlines()]
     for row in (["train", "A", "120"], ["train", "B", "120"], ["test", "A", "80"], ["test", "B", "80"]):
         assert row in rows
-    twice = "A/20151102_224922.jpg"  # the one picture that its publishers have in both
+    twice = "A/20151102_224922.jpg"  # the one image that its publishers have in both
     done.mistake("1 problem:", f"in train and in test: {DAY2NIGHT}/train{twice} is {DAY2NIGHT}/test{twice}")
 
 

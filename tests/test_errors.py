@@ -125,32 +125,30 @@ def test_missing_folder(fails):
     fails({"data.root": "no/such/place"}, "data.root: there is no folder no/such/place")
 
 
-def test_empty_domain(tmp_path, pictures, fails):
-    shutil.copytree(pictures / "trainA", tmp_path / "mine" / "trainA")
+def test_empty_domain(tmp_path, images, fails):
+    shutil.copytree(images / "trainA", tmp_path / "mine" / "trainA")
     (tmp_path / "mine" / "trainB").mkdir()
-    fails({"data.root": "mine"}, 'The domain "B" is empty: put pictures', f"mine{os.sep}trainB")
+    fails({"data.root": "mine"}, 'The domain "B" is empty: put images', f"mine{os.sep}trainB")
 
 
-def test_one_domain_only_shows_what_was_expected_and_what_was_found(tmp_path, pictures, fails):
-    shutil.copytree(pictures / "trainA", tmp_path / "mine" / "trainA")
-    fails(
-        {"data.root": "mine"}, "mine should hold two domains, 1 found: A", "Expected one of", "Found:", "(8 pictures)"
-    )
+def test_one_domain_only_shows_what_was_expected_and_what_was_found(tmp_path, images, fails):
+    shutil.copytree(images / "trainA", tmp_path / "mine" / "trainA")
+    fails({"data.root": "mine"}, "mine should hold two domains, 1 found: A", "Expected one of", "Found:", "(8 images)")
 
 
 def damage(root, way):
-    """All of a domain's training pictures but one are left whole."""
+    """All of a domain's training images but one are left whole."""
     file = root / "trainB" / "3.png"
     if way == "truncated":
         file.write_bytes(file.read_bytes()[:-400])
     else:
-        file.write_text("this is no picture")
+        file.write_text("this is no image")
     return file
 
 
 @pytest.mark.parametrize("way", ["truncated", "corrupt"])
-def test_broken_picture(tmp_path, pictures, ganzoo, recipe, way):
-    file = damage(shutil.copytree(pictures, tmp_path / "mine"), way)
+def test_broken_picture(tmp_path, images, ganzoo, recipe, way):
+    file = damage(shutil.copytree(images, tmp_path / "mine"), way)
     recipe(tmp_path, {"data.root": "mine"})
     stopped = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path)
     stopped.mistake(f"mine{os.sep}trainB{os.sep}3.png cannot be read", 'data.broken = "skip"', code=1)
@@ -162,17 +160,17 @@ def test_broken_picture(tmp_path, pictures, ganzoo, recipe, way):
     assert "Traceback" not in skipped.stderr
 
 
-def test_only_broken_pictures(tmp_path, pictures, ganzoo, recipe):
-    for file in (shutil.copytree(pictures, tmp_path / "mine") / "trainB").iterdir():
-        file.write_text("this is no picture")
+def test_only_broken_pictures(tmp_path, images, ganzoo, recipe):
+    for file in (shutil.copytree(images, tmp_path / "mine") / "trainB").iterdir():
+        file.write_text("this is no image")
     recipe(tmp_path, {"data.root": "mine", "data.broken": "skip"})
-    ganzoo("run", "tiny.toml", cwd=tmp_path).mistake("None of the 8 pictures of", "B", "can be read", code=1)
+    ganzoo("run", "tiny.toml", cwd=tmp_path).mistake("None of the 8 images of", "B", "can be read", code=1)
 
 
 @pytest.mark.parametrize(
     ("channels", "words"),
     [
-        ({"A": 3, "C": 1}, ['data.channels speaks of a domain "C"', "A, B"]),
+        ({"A": 3, "C": 1}, ['data.channels names a domain "C"', "A, B"]),
         ({"A": 3}, ['data.channels says nothing of the domain "B"', "B = 3"]),
         ({"A": 3, "B": 1}, ["A has 3 and B has 1 channels", "options.identity = 0"]),
         (5, ["data.channels", "less than or equal to 4"]),
@@ -196,8 +194,8 @@ def test_a_size_that_the_networks_cannot_take(fails, changes, words):
     fails(changes, *words)
 
 
-def test_pictures_of_several_sizes_in_a_batch(tmp_path, pictures, ganzoo, recipe):
-    root = shutil.copytree(pictures, tmp_path / "mine")
+def test_pictures_of_several_sizes_in_a_batch(tmp_path, images, ganzoo, recipe):
+    root = shutil.copytree(images, tmp_path / "mine")
     Image.new("RGB", (40, 20)).save(root / "trainA" / "0.png")
     recipe(tmp_path, {"data.root": "mine", "data.preprocess": "none"})
     ganzoo("run", "tiny.toml", cwd=tmp_path).mistake("several sizes", "data.batch = 1", code=1)
@@ -254,13 +252,13 @@ def test_a_checkpoint_of_another_model(tmp_path, trained, ganzoo, recipe):
 
 def test_what_is_no_run(tmp_path, trained, ganzoo):
     (tmp_path / "empty").mkdir()
-    picture = trained / "out" / "samples" / "000000000.png"
+    image = trained / "out" / "samples" / "000000000.png"
     for run, words in (
         ("nowhere", "There is no run nowhere"),
         ("empty", "empty is not a run folder"),
-        (picture, "cannot be read"),
+        (image, "cannot be read"),
     ):
-        ganzoo("translate", run, picture, "out", cwd=tmp_path).mistake(words)
+        ganzoo("translate", run, image, "out", cwd=tmp_path).mistake(words)
     ganzoo("evaluate", "nowhere", cwd=tmp_path).mistake("There is no run nowhere")
     ganzoo("report", "empty", cwd=tmp_path).mistake("empty is not a run folder")
 
@@ -349,9 +347,9 @@ def test_no_network_but_a_fallback_which_is_said_everywhere(tmp_path, ganzoo, re
     said_everywhere()
 
 
-def test_an_archive_that_is_not_the_published_one(tmp_path, pictures, fails):
+def test_an_archive_that_is_not_the_published_one(tmp_path, images, fails):
     with zipfile.ZipFile(tmp_path / "monet2photo.zip", "w") as archive:
-        archive.write(pictures / "trainA" / "0.png", "monet2photo/trainA/0.png")
+        archive.write(images / "trainA" / "0.png", "monet2photo/trainA/0.png")
     data = {
         "data.source": "monet2photo",
         "data.fallback": "landscapes",

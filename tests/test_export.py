@@ -31,12 +31,12 @@ MODELS = {  # what differs from the tiny recipe; source and target
                 "width": 2,
                 "encoder_blocks": 1,
                 "decoder_blocks": 1,
-                "discriminator": {"name": "twin", "width": 2, "layers": 2},
+                "discriminator": {"name": "two-stream", "width": 2, "layers": 2},
             }
         },
         ("A", "B"),
     ),
-    "shared": ({"options": {"width": 2, "blocks": 2, "discriminator": PATCH}}, ("B", "A")),
+    "unit": ({"options": {"width": 2, "blocks": 2, "discriminator": PATCH}}, ("B", "A")),
     "xgan": ({"options": {"width": 2, "embedding": 8}}, ("A", "B")),
     "stargan": (
         {
@@ -55,11 +55,11 @@ MODELS = {  # what differs from the tiny recipe; source and target
 LABELS = "file,blond,smiling,glasses\n" + "".join(f"{i}.png,{i % 2},{i // 2 % 2},{i // 4}\n" for i in range(8))
 
 
-def trained(folder, model, pictures, recipe, ganzoo):
+def trained(folder, model, images, recipe, ganzoo):
     changes, direction = MODELS[model]
     changes = changes | {"model": model, "train.images": 6, "train.checkpoint_every": 6}
     if "data.labels" in changes:
-        shutil.copytree(pictures / "trainA", folder / "labelled")
+        shutil.copytree(images / "trainA", folder / "labelled")
         (folder / "labelled" / "labels.csv").write_text(LABELS)
         changes["data.root"] = str(folder / "labelled")
     recipe(folder, changes)
@@ -100,7 +100,7 @@ def test_the_command_writes_a_file_that_says_how_it_is_used(tmp_path, run, ganzo
     done = ganzoo("export", run, "sub/night.onnx", cwd=tmp_path)
     assert done.returncode == 0 and not done.stderr, done
     assert "A to B: sub/night.onnx, 0." in done.stdout
-    assert "any number of pictures of any size" in done.stdout and "multiples of 4 from 8 on" in done.stdout
+    assert "any number of images of any size" in done.stdout and "multiples of 4 from 8 on" in done.stdout
     assert "0.001 would be allowed" in done.stdout
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["night.onnx"]
     file = tmp_path / "sub" / "night.onnx"
@@ -116,11 +116,11 @@ def test_the_command_writes_a_file_that_says_how_it_is_used(tmp_path, run, ganzo
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_gives_the_same_as_here(tmp_path, model, pictures, recipe, ganzoo, capsys):
-    run, source, target = trained(tmp_path, model, pictures, recipe, ganzoo)
+def test_every_model_gives_the_same_as_here(tmp_path, model, folder_of_images, recipe, ganzoo, capsys):
+    run, source, target = trained(tmp_path, model, folder_of_images, recipe, ganzoo)
     file = tmp_path / "made.onnx"
     cli(["export", str(run), str(file), "--to", target, "--from", source], standalone_mode=False)
-    assert "any number of pictures of any size" in capsys.readouterr().out
+    assert "any number of images of any size" in capsys.readouterr().out
     translator = package.load(run)
     for module in translator.trainer.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -174,11 +174,11 @@ def test_models_that_translate_nothing_are_refused(model, domains, refused):
     made_from = recipe.parse(tables)
     spec = package.DataSpec(domains, dict.fromkeys(domains, 3), 16)
     said = refused(Translator(made_from.trainer(made_from.options, spec).eval(), made_from))
-    assert "translates no pictures" in said and "no input for noise" in said and "ganzoo generate RUN" in said
+    assert "translates no images" in said and "no input for noise" in said and "ganzoo generate RUN" in said
 
 
 def dark(images):
-    """Depends on what is in the pictures, as no fixed program can."""
+    """Depends on what is in the images, as no fixed program can."""
     return -images if images.mean() > 0 else images
 
 
@@ -206,8 +206,8 @@ def test_too_large_for_one_file(run, refused, monkeypatch):
 @pytest.mark.parametrize(
     ("translate", "takes"),
     [
-        (lambda images: -images if images.shape[2] > 32 else images, "any number of pictures of the training size"),
-        (lambda images: images * len(images), "one picture of the training size"),
+        (lambda images: -images if images.shape[2] > 32 else images, "any number of images of the training size"),
+        (lambda images: images * len(images), "one image of the training size"),
     ],
 )
 def test_sizes_that_a_model_does_not_allow_are_told(tmp_path, run, translate, takes, capsys):
@@ -215,7 +215,7 @@ def test_sizes_that_a_model_does_not_allow_are_told(tmp_path, run, translate, ta
     translator.trainer.translate = lambda images, source, target: translate(images)
     export.write(translator, tmp_path / "x.onnx", None, None, print)
     said = capsys.readouterr().out
-    assert "It cannot take any number of pictures of any size: " in said
+    assert "It cannot take any number of images of any size: " in said
     assert f"It takes {takes}" in said and takes in facts(tmp_path / "x.onnx")[0]["use"]
     batch = 3 if "number" in takes else 1
     assert np.allclose(through(tmp_path / "x.onnx", noise(batch, 3, 32, 32)), noise(batch, 3, 32, 32), atol=1e-6)

@@ -1,4 +1,4 @@
-"""`ganzoo generate` makes new pictures of a label, always the same for a seed, and overwrites nothing."""
+"""`ganzoo generate` makes new images of a label, always the same for a seed, and overwrites nothing."""
 
 from pathlib import Path
 
@@ -51,8 +51,8 @@ def test_pictures_depend_on_the_seed_and_the_label(place, ganzoo):
     assert made["again"].items() < made["three"].items()
     for out in ("other", "black"):
         assert all(made[out][name] != made["again"][name] for name in made["again"])
-    with Image.open(place / "three" / "000.png") as picture:
-        assert (picture.size, picture.mode) == ((8, 8), "L")
+    with Image.open(place / "three" / "000.png") as image:
+        assert (image.size, image.mode) == ((8, 8), "L")
 
 
 def test_nothing_is_overwritten(place, ganzoo):
@@ -66,7 +66,7 @@ def test_mistakes_are_told(place, ganzoo):
     ganzoo("generate", "run", "out", "--label", "whit", cwd=place).mistake('Did you mean "white"?', "black, white")
     ganzoo("generate", "run", "tiny.toml", cwd=place).mistake("is a file")
     ganzoo("generate", "nowhere", "out", cwd=place).mistake("There is no run nowhere")
-    ganzoo("translate", "run", "squares", "out", cwd=place).mistake("translates no pictures", "ganzoo generate RUN")
+    ganzoo("translate", "run", "squares", "out", cwd=place).mistake("translates no images", "ganzoo generate RUN")
     assert not (place / "out").exists()
 
 

@@ -27,7 +27,7 @@ def weights(run, images):
     ],
     ids=str,
 )
-def test_a_run_trains_resumes_and_is_used(tmp_path, ganzoo, recipe, pictures, train):
+def test_a_run_trains_resumes_and_is_used(tmp_path, ganzoo, recipe, images, train):
     changes = {f"train.{key}": value for key, value in train.items()}
     recipe(tmp_path, changes | {"train.device": "cuda", "data.workers": 2})
     done = ganzoo("run", "tiny.toml", "--out", "out", "--set", "train.images=12", cwd=tmp_path)
@@ -39,7 +39,7 @@ def test_a_run_trains_resumes_and_is_used(tmp_path, ganzoo, recipe, pictures, tr
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [4, 8, 12, 16, 20, 24]
     assert lines[-1]["memory_gb"] > 0
-    done = ganzoo("translate", "out", pictures / "testA", "made", "--device", "cuda", cwd=tmp_path)
+    done = ganzoo("translate", "out", images / "testA", "made", "--device", "cuda", cwd=tmp_path)
     assert done.returncode == 0, done
     assert len(list((tmp_path / "made").glob("*.png"))) == 3
 

@@ -1,14 +1,14 @@
-"""Labelled pictures as people have them: folders, CelebA's text, CSV; and every way in which they do not fit."""
+"""Labelled images as people have them: folders, CelebA's text, CSV; and every way in which they do not fit."""
 
 import math
 
 import pytest
+from ganzoo_worlds.sources import Faces
 from PIL import Image
 
 from ganzoo.attributes import targets, wanted
 from ganzoo.data.folders import Folders
 from ganzoo.data.sources import open_source
-from ganzoo.data.worlds import Faces
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.trainer import DataSpec
@@ -19,7 +19,7 @@ CELEBA = "3\nBlack Blond Young\n1.png 1 -1 1\n2.png -1  1 -1\n10.png -1 -1 1\n"
 
 @pytest.fixture
 def root(tmp_path):
-    """`root("a/1.png", ...)` puts pictures there."""
+    """`root("a/1.png", ...)` puts images there."""
 
     def fill(*names):
         for name in names:
@@ -41,7 +41,7 @@ def table(root, text, file="labels.csv", **options):
 
 
 def labels_of(source, split="train"):
-    return {p.path.name: p.labels for p in source.pictures(split, "image")}
+    return {p.path.name: p.labels for p in source.images(split, "image")}
 
 
 def test_celeba(root):
@@ -58,7 +58,7 @@ def test_attributes_choose_and_order_the_columns(root):
 def test_csv_with_unknown_values_and_paths(root):
     folder = root("celeba/1.png", "rafd/1.png", "rafd/2.png")
     text = "file,smiling,angry\nceleba/1.png,1,\nrafd/1.png,, 0\n2.png,-1,1\n\n"
-    rows = {str(p.path.relative_to(folder)): p.labels for p in table(folder, text).pictures("train", "image")}
+    rows = {str(p.path.relative_to(folder)): p.labels for p in table(folder, text).images("train", "image")}
     assert rows["rafd/2.png"] == (0, 1)
     assert rows["celeba/1.png"][0] == 1 and math.isnan(rows["celeba/1.png"][1])
     assert math.isnan(rows["rafd/1.png"][0]) and rows["rafd/1.png"][1] == 0
@@ -67,13 +67,13 @@ def test_csv_with_unknown_values_and_paths(root):
 def test_a_folder_for_each_class(root):
     source = opened(root("happy/1.png", "angry/1.png", "angry/2.png", "angry/deep/3.png"))
     assert source.labels == ("angry", "happy") and source.groups == (("angry", "happy"),)
-    assert [p.labels for p in source.pictures("train", "image")] == [(1, 0)] * 3 + [(0, 1)]
+    assert [p.labels for p in source.images("train", "image")] == [(1, 0)] * 3 + [(0, 1)]
 
 
 def test_classes_can_be_chosen(root):
     source = opened(root("happy/1.png", "angry/1.png", "sad/1.png"), attributes=("sad", "angry"))
     assert source.labels == ("sad", "angry")
-    assert [p.labels for p in source.pictures("train", "image")] == [(1, 0), (0, 1)]
+    assert [p.labels for p in source.images("train", "image")] == [(1, 0), (0, 1)]
 
 
 def test_classes_with_a_test_folder(root):
@@ -119,7 +119,7 @@ def test_options_that_do_not_fit_the_file(root, options, words):
     [
         ("", "begin with a header"),
         ("file;smiling\n1.png;1\n", "header, separated by commas"),
-        ("file,smiling\n", "describes no pictures"),
+        ("file,smiling\n", "describes no images"),
         ("file,smiling\n1.png,yes\n", r"line of 1\.png should have 1 values, each 1, -1 or 0.*yes"),
         ("file,smiling,male\n1.png,1\n", r"line of 1\.png should have 2 values.*has 1"),
         ("file,smiling\n1.png,1\n1.png,0\n", r"several lines for 1\.png"),
@@ -145,9 +145,9 @@ def test_a_file_that_is_not_text(root):
 
 def test_a_file_that_does_not_fit_the_folder(root):
     folder = root("1.png", "2.png", "3.png")
-    with pytest.raises(GanzooError, match=r"describes 2 pictures, but one of them is not in .*, such as 7\.png"):
+    with pytest.raises(GanzooError, match=r"describes 2 images, but one of them is not in .*, such as 7\.png"):
         table(folder, "file,smiling\n1.png,1\n7.png,0\n")
-    with pytest.raises(GanzooError, match=r"holds 3 pictures, but 2 of them are not in .*, such as 2\.png.*skip"):
+    with pytest.raises(GanzooError, match=r"holds 3 images, but 2 of them are not in .*, such as 2\.png.*skip"):
         table(folder, "file,smiling\n1.png,1\n")
     with pytest.raises(GanzooError, match=r"does not fit .*such as 7\.png, none is among the 3.*data\.root"):
         table(folder, "file,smiling\n7.png,1\n", broken="skip")
@@ -177,10 +177,10 @@ def test_label_sets_that_do_not_fit(sets, words):
 def test_drawn_worlds_hide_the_labels_of_other_sets():
     sets = (("black", "blond", "brown"), ("smiling", "glasses"))
     source = Faces(DataOptions(source="faces", label_sets=sets), "labelled")
-    for i, picture in enumerate(source.pictures("train", "image")[:6]):
-        known = {name for name, value in zip(source.labels, picture.labels, strict=True) if not math.isnan(value)}
+    for i, image in enumerate(source.images("train", "image")[:6]):
+        known = {name for name, value in zip(source.labels, image.labels, strict=True) if not math.isnan(value)}
         assert known == set(sets[i % 2])
-    assert not any(math.isnan(value) for picture in source.pictures("test", "image") for value in picture.labels)
+    assert not any(math.isnan(value) for image in source.images("test", "image") for value in image.labels)
 
 
 def test_an_unknown_attribute_of_a_drawn_world():

@@ -4,11 +4,12 @@ from weakref import WeakKeyDictionary
 
 import pytest
 import torch
+from ganzoo_worlds.sources import Faces
 
 from ganzoo import evaluate as evaluation
 from ganzoo.attributes import targets, wanted
-from ganzoo.data.batches import held_out_pictures, plain_tensor
-from ganzoo.data.worlds import Faces
+from ganzoo.data import batches as batching
+from ganzoo.data.batches import labelled_test_images
 from ganzoo.metrics import L1
 from ganzoo.options import DataOptions, Options
 from ganzoo.trainer import DataSpec, Trainer
@@ -17,18 +18,16 @@ DATA = DataOptions(source="faces", size=32, attributes=("black", "blond", "smili
 SOURCE = Faces(DATA, "labelled")
 SPEC = DataSpec(("image",), {"image": 3}, 32, SOURCE.labels, (("black", "blond"),))
 PICTURES = [
-    (picture, image)
-    for picture, image in held_out_pictures(SOURCE, DATA, SPEC, 1, "image")
-    if sum(picture.labels[:2]) == 1
+    (ref, image) for ref, image in labelled_test_images(SOURCE, DATA, SPEC, 1, "image") if sum(image.labels[:2]) == 1
 ][:6]
 
 
-def answer(picture, changes):
-    return plain_tensor(SOURCE.answer(picture, changes), DATA, 3, 1)
+def answer(image, changes):
+    return batching.test_tensor(SOURCE.answer(image, changes), DATA, 3, 1)
 
 
 class Known(Trainer):
-    """Knows what every test picture should become, and does `change` with it."""
+    """Knows what every test image should become, and does `change` with it."""
 
     data = "labelled"
 
@@ -43,8 +42,8 @@ class Known(Trainer):
         return [("image", target) for target in targets(SPEC)]
 
     def translate(self, images, source, target):
-        picture = next(picture for picture, image in PICTURES if torch.equal(image, images[0]))
-        return self.change(picture, images[0], wanted(SPEC, target))[None]
+        ref = next(ref for ref, image in PICTURES if torch.equal(image, images[0]))
+        return self.change(ref, images[0], wanted(SPEC, target))[None]
 
 
 class Judge:
@@ -78,14 +77,14 @@ def figures(monkeypatch, trained):
 
 def test_one_classifier_judges_all_runs_of_a_source(figures, trained):
     for _ in range(2):
-        figures(lambda picture, image, asked: image)
+        figures(lambda ref, image, asked: image)
     assert len(trained) == 1
-    evaluation.evaluate(Known(lambda picture, image, asked: image), SOURCE, DATA.model_copy(update={"flip": False}), {})
+    evaluation.evaluate(Known(lambda ref, image, asked: image), SOURCE, DATA.model_copy(update={"flip": False}), {})
     assert len(trained) == 2
 
 
 def test_the_truth_is_right_in_everything(figures):
-    found = figures(lambda picture, image, asked: answer(picture, asked))
+    found = figures(lambda ref, image, asked: answer(ref, asked))
     assert list(found) == ["image->black", "image->blond", "image->smiling", "image->no-smiling", "mean"]
     for values in found.values():
         assert values["asked"] == values["kept"] == values["asked_truth"] == values["kept_truth"] == 1
@@ -94,16 +93,16 @@ def test_the_truth_is_right_in_everything(figures):
 
 
 def test_doing_nothing_gives_nothing_that_was_asked(figures):
-    mean = figures(lambda picture, image, asked: image)["mean"]
+    mean = figures(lambda ref, image, asked: image)["mean"]
     assert mean["asked"] == mean["asked_truth"] == 0 and mean["kept"] == mean["kept_truth"] == 1
     assert mean["l1"] == mean["l1_identity"]
 
 
 def test_changing_more_than_was_asked_is_noticed(figures):
-    def all_changed(picture, image, asked):
-        own = dict(zip(SPEC.labels, map(bool, picture.labels), strict=True))
+    def all_changed(ref, image, asked):
+        own = dict(zip(SPEC.labels, map(bool, ref.labels), strict=True))
         flipped = {"smiling": not own["smiling"], "black": not own["black"], "blond": own["black"]}
-        return answer(picture, flipped | asked)
+        return answer(ref, flipped | asked)
 
     mean = figures(all_changed)["mean"]
     assert mean["asked"] == mean["asked_truth"] == 1 and mean["kept"] == mean["kept_truth"] == 0

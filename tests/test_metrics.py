@@ -148,7 +148,7 @@ def test_a_best_that_cannot_be_measured(tmp_path, env, ganzoo, recipe):
     ganzoo("run", "tiny.toml", cwd=tmp_path).mistake('"sim" is not among train.metrics', 'Did you mean "ssim"?')
     recipe(tmp_path, {"train.best": "moody", "train.metrics": ["moody"]})
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake("does not say whether lower or higher is better")
-    recipe(tmp_path, {"train.best": "ssim"})  # folders of pictures without pairs
+    recipe(tmp_path, {"train.best": "ssim"})  # folders of images without pairs
     done = ganzoo("run", "tiny.toml", cwd=tmp_path)
     assert done.returncode == 1 and "needs their right answers" in done.stderr and "Traceback" not in done.stderr
 
@@ -210,9 +210,9 @@ def test_distances_to_the_real_pictures(weights, monkeypatch):
     assert far.keys() == {"fid", "kid", "fid_identity", "kid_identity"}
     assert far["fid"] > 10 * abs(far["fid_identity"])
     assert far["kid"] > 10 * abs(far["kid_identity"])
-    grey = [picture[:1] for picture in bright[:2]]
+    grey = [image[:1] for image in bright[:2]]
     assert against_real({"kid": KID(subset=2)}, grey, (), grey).keys() == {"kid"}
-    assert against_real(metrics, bright[:1], (), dark) == {}, "one picture has no distribution"
+    assert against_real(metrics, bright[:1], (), dark) == {}, "one image has no distribution"
 
 
 def test_perceptual_distance(weights, monkeypatch):
@@ -225,11 +225,11 @@ def test_perceptual_distance(weights, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("metric", "pictures", "said"),
+    ("metric", "images", "said"),
     [("FID", "[p, p], [p, p]", "the Inception network, which FID"), ("LPIPS", "p, p", "the alex network, which LPIPS")],
 )
-def test_without_a_network_the_weights_are_asked_for(tmp_path, metric, pictures, said):
-    code = f"from ganzoo.metrics import {metric}; import torch; p = torch.zeros(3, 32, 32); {metric}()({pictures})"
+def test_without_a_network_the_weights_are_asked_for(tmp_path, metric, images, said):
+    code = f"from ganzoo.metrics import {metric}; import torch; p = torch.zeros(3, 32, 32); {metric}()({images})"
     proxy = {"https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=proxy, capture_output=True, text=True)
     assert f"GanzooError: The weights of {said}" in done.stderr

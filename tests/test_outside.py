@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ganzoo import Discriminator, Generator, Loss, Picture, Source
+from ganzoo import Discriminator, Generator, Loss, Image, Source
 
 
 class Tint(Generator):
@@ -64,7 +64,7 @@ class Steep(Loss):
         return nn.functional.softplus(-self.slope * real).mean() + nn.functional.softplus(self.slope * fake).mean()
 
 
-class Flat(Picture):
+class Flat(Image):
     def open(self):
         return Image.new("RGB", (40, 40), self.path.stem)
 
@@ -75,7 +75,7 @@ class Colours(Source):
     def __init__(self, data, kind):
         self.colours = {"warm": ("red", "orange", "gold"), "cold": ("blue", "cyan", "navy")}
 
-    def pictures(self, split, domain):
+    def images(self, split, domain):
         return [Flat(Path(f"{colour}.png")) for colour in self.colours[domain]]
 """
 REGISTER = """
@@ -147,13 +147,13 @@ def test_three_phases_keep_their_rates():
         (
             "rosetta",
             {"domains": ["summer", "autumn", "winter"]},
-            ("translate", "out", "picture.png", "x.png", "--from", "winter"),
+            ("translate", "out", "image.png", "x.png", "--from", "winter"),
         ),
-        ("plain", {"domains": ["edges", "photo"]}, ("translate", "out", "picture.png", "x.png")),
+        ("plain", {"domains": ["edges", "photo"]}, ("translate", "out", "image.png", "x.png")),
         ("vaegan", {}, ("generate", "out", "made", "--count", "2")),
     ],
 )
-def test_it_gets_everything_from_the_engine(tmp_path, site, ganzoo, recipe, pictures, name, data, use):
+def test_it_gets_everything_from_the_engine(tmp_path, site, ganzoo, recipe, images, name, data, use):
     changes = {f"data.{key}": value for key, value in data.items()} | {
         f"options.{k}": v for k, v in SMALL[name].items()
     }
@@ -165,26 +165,26 @@ def test_it_gets_everything_from_the_engine(tmp_path, site, ganzoo, recipe, pict
     assert done.returncode == 0, done
     assert (tmp_path / "out" / "report.html").exists() and list((tmp_path / "out" / "samples").glob("*.png"))
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())
-    shutil.copy(pictures / "testA" / "0.png", tmp_path / "picture.png")
+    shutil.copy(images / "testA" / "0.png", tmp_path / "image.png")
     done = ganzoo(*use, cwd=tmp_path, env=env)
     assert done.returncode == 0, done
     assert (tmp_path / "x.png").exists() or len(list((tmp_path / "made").glob("*.png"))) == 2
     if name == "rosetta":  # of many domains, --from and --to choose
         assert "from winter to summer" in done.stdout
         done = ganzoo(
-            "translate", "out", "picture.png", "y.png", "--to", "autumn", "--from", "winter", cwd=tmp_path, env=env
+            "translate", "out", "image.png", "y.png", "--to", "autumn", "--from", "winter", cwd=tmp_path, env=env
         )
         assert "from winter to autumn" in done.stdout
         assert (tmp_path / "x.png").read_bytes() != (tmp_path / "y.png").read_bytes()
         same = ("--from", "winter", "--to", "winter")
-        ganzoo("translate", "out", "picture.png", "z.png", *same, cwd=tmp_path, env=env).mistake(
+        ganzoo("translate", "out", "image.png", "z.png", *same, cwd=tmp_path, env=env).mistake(
             'cannot translate from winter to "winter"', "It knows: summer, autumn."
         )
 
 
 def test_the_kit_notices_that_a_generator_is_not_told_where_to_go():
     deaf = SMALL["rosetta"] | {"generator": {"name": "resnet", "width": 4, "blocks": 1}}
-    with pytest.raises(ConformanceError, match=r"other pictures than left to right gives.*instance norm"):
+    with pytest.raises(ConformanceError, match=r"other images than left to right gives.*instance norm"):
         check_model("rosetta", **deaf)
 
 

@@ -8,20 +8,21 @@ import pytest
 from PIL import Image
 
 from ganzoo import GanzooError
-from ganzoo.data.batches import Draws, held_out
+from ganzoo.data import batches as batching
+from ganzoo.data.batches import TrainingSamples
 from ganzoo.data.sources import open_source
 from ganzoo.options import DataOptions
 
 
-def picture(number: int, size: int = 40) -> np.ndarray:
-    """A smooth picture in which every place and every number differs."""
+def image(number: int, size: int = 40) -> np.ndarray:
+    """A smooth image in which every place and every number differs."""
     y, x = np.mgrid[0:size, 0:size] * 4
     return np.stack([x, y, np.full_like(x, 8 * number)], axis=-1).astype(np.uint8)
 
 
 def draw_pair(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture and its negative."""
-    return picture(number), 255 - picture(number)
+    """An image and its negative."""
+    return image(number), 255 - image(number)
 
 
 def side_by_side(root, count: int = 6, test: int = 2):
@@ -44,8 +45,8 @@ def options(root, **more) -> DataOptions:
     return DataOptions(source="folders", root=str(root), size=32, load=36, **more)
 
 
-def draws(opened, kind: str = "paired") -> Draws:
-    return Draws(opened.source, opened.data, opened.spec, kind, seed=0, multiple=1)
+def draws(opened, kind: str = "paired") -> TrainingSamples:
+    return TrainingSamples(opened.source, opened.data, opened.spec, kind, seed=0, multiple=1)
 
 
 @pytest.mark.parametrize("layout", [side_by_side, two_folders])
@@ -65,7 +66,7 @@ def test_domains_of_side_by_side_pictures(tmp_path):
     root = side_by_side(tmp_path)
     assert open_source(options(root), "paired").source.domains == ("A", "B")
     opened = open_source(options(root, domains=("photo", "label")), "paired")
-    tests = held_out(opened.source, opened.data, opened.spec, 1)
+    tests = batching.test_images(opened.source, opened.data, opened.spec, 1)
     assert opened.source.truth
     assert [len(tests[d]) for d in ("photo", "label")] == [2, 2]
     assert (tests["photo"][0] + tests["label"][0]).abs().max() < 0.02
@@ -74,11 +75,11 @@ def test_domains_of_side_by_side_pictures(tmp_path):
 
 
 def test_side_by_side_pictures_as_unpaired_ones(tmp_path):
-    """Five pairs: no training picture of one side has its partner among those of the other."""
+    """Five pairs: no training image of one side has its partner among those of the other."""
     source = open_source(options(side_by_side(tmp_path, count=5)), "unpaired").source
-    left, right = ([p.path.stem for p in source.pictures("train", d)] for d in "AB")
+    left, right = ([p.path.stem for p in source.images("train", d)] for d in "AB")
     assert (left, right) == (["0", "1", "2"], ["3", "4"])
-    assert [[p.path.stem for p in source.pictures("test", d)] for d in "AB"] == [["5", "6"]] * 2
+    assert [[p.path.stem for p in source.images("test", d)] for d in "AB"] == [["5", "6"]] * 2
     assert source.truth
 
 
@@ -88,7 +89,7 @@ def test_odd_width(tmp_path):
     opened = open_source(options(root), "paired")
     mistakes = [str(item) for item in (draws(opened)[i] for i in range(6)) if isinstance(item, GanzooError)]
     assert len(mistakes) == 1
-    assert "3.png should hold two pictures side by side, but its width, 81, is odd" in mistakes[0]
+    assert "3.png should hold two images side by side, but its width, 81, is odd" in mistakes[0]
     skipping = open_source(options(root, broken="skip"), "paired")
     assert not any(isinstance(draws(skipping)[i], GanzooError) for i in range(6))
 
@@ -123,7 +124,7 @@ def test_a_published_archive_of_pairs(tmp_path, monkeypatch):
     assert opened.source.truth
     item = draws(opened)[0]
     assert (item["photo"] + item["label"]).abs().max() < 0.02
-    assert "does not hold the published numbers of pictures (train has 6, not 400)" in said.getvalue()
+    assert "does not hold the published numbers of images (train has 6, not 400)" in said.getvalue()
 
 
 @pytest.mark.parametrize(("domains", "found"), [(("photo",), "is one"), (("photo", "edges", "painting"), "are 3")])

@@ -37,8 +37,8 @@ BROKEN = {  # plugin -> its __init__, the reason that is told
     "failing": (registering("generator", "x", "y:z").replace('"y:z"', "1 / 0"), "ZeroDivisionError"),
     "unhooked": (registering("paintbrush", "x", "y:z"), "register_paintbrushs"),
     "twice": (
-        registering("model", "twin", "a:B") + '    register("twin", "c:D")\n',
-        'ValueError: it registers the model "twin" twice',
+        registering("model", "two-stream", "a:B") + '    register("two-stream", "c:D")\n',
+        'ValueError: it registers the model "two-stream" twice',
     ),
 }
 
@@ -75,7 +75,7 @@ def test_broken_plugins_are_lines_and_the_others_work(site, env, start):
     assert "it should name a module" in reasons["member"]
     assert 'note ganzoo-cyclegan/cyclegan and ganzoo-rival/cyclegan are both called "cyclegan"' in text.stdout
     names = [model["name"] for model in listing["models"]]
-    assert "twin" not in names, "nothing of a broken plugin is left"
+    assert "two-stream" not in names, "nothing of a broken plugin is left"
     assert {(m["distribution"], m["version"]) for m in listing["models"] if m["name"] == "cyclegan"} == {
         ("ganzoo-cyclegan", "0.1.0"),
         ("ganzoo-rival", "0.5"),
@@ -128,19 +128,19 @@ def test_two_plugins_with_one_name_are_refused_at_use(tmp_path, env, ganzoo, rec
     assert json.loads(shown.stdout)["distribution"] == "ganzoo-rival"
 
 
-def test_what_was_trained_with_a_qualified_name_loads_again(tmp_path, env, ganzoo, recipe, pictures):
+def test_what_was_trained_with_a_qualified_name_loads_again(tmp_path, env, ganzoo, recipe, images):
     recipe(tmp_path, {"train.images": 2, "model": "ganzoo-rival/cyclegan"})
     assert ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env).returncode == 0
     assert json.loads((tmp_path / "out" / "env.json").read_text())["plugin"]["distribution"] == "ganzoo-rival"
-    done = ganzoo("translate", "out", pictures / "testA", "translated", cwd=tmp_path, env=env)
+    done = ganzoo("translate", "out", images / "testA", "translated", cwd=tmp_path, env=env)
     assert done.returncode == 0, done
 
 
-def test_a_plugin_that_is_gone_is_asked_for(tmp_path, env, ganzoo, recipe, plugin, pictures):
+def test_a_plugin_that_is_gone_is_asked_for(tmp_path, env, ganzoo, recipe, plugin, images):
     alone = plugin(tmp_path / "site", "sketch", {"__init__": registering("model", "sketch", CYCLEGAN)})
     recipe(tmp_path, {"train.images": 2, "model": "sketch"})
     assert ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=alone).returncode == 0
-    for args in (("translate", "out", pictures / "testA", "translated"), ("evaluate", "out")):
+    for args in (("translate", "out", images / "testA", "translated"), ("evaluate", "out")):
         ganzoo(*args, cwd=tmp_path).mistake('"sketch" of ganzoo-sketch 0.5', "pip install ganzoo-sketch")
 
 
@@ -204,7 +204,7 @@ def test_show_tells_every_option(tmp_path, ganzoo):
     assert part["kind"] == "generator"
     assert {option["name"]: option["default"] for option in part["options"]}["width"] == 64
     both = {kind: ganzoo("show", "disco", "--kind", kind, cwd=tmp_path) for kind in ("generator", "discriminator")}
-    assert "judges whole" in both["discriminator"].stdout and "encoder-decoder" in both["generator"].stdout
+    assert "discriminates whole" in both["discriminator"].stdout and "encoder-decoder" in both["generator"].stdout
     assert "ganzoo show disco --kind discriminator" in both["generator"].stdout
     ganzoo("show", "resnat", cwd=tmp_path).mistake('"resnat"', "ganzoo list")
 

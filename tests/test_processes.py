@@ -40,7 +40,7 @@ def register_models(register):
     register("plain", "ganzoo_plain.model:Plain", data="unpaired")
 """
 RECIPE = {
-    # 20 steps of 4 pictures, so that the pool of 3 is full after the first. Without norms, and from strong initial
+    # 20 steps of 4 images, so that the pool of 3 is full after the first. Without norms, and from strong initial
     # weights, rounding stays what it is; instance norm enlarges it about eightfold a step while the fakes are still flat.
     "model": "plain",
     "data.batch": 4,
@@ -153,12 +153,12 @@ def test_a_signal_to_one_stops_and_saves_all(place, begin):
     assert checkpoint.load_state(checkpoint.latest(place / "stopped"))["images"] % 4 == 0
 
 
-def test_what_one_of_them_meets_is_told_once(place, pictures, begin):
-    broken = shutil.copytree(pictures, place / "broken")
-    picture = broken / "trainA" / "0.png"
-    picture.write_bytes(picture.read_bytes()[:300])
+def test_what_one_of_them_meets_is_told_once(place, images, begin):
+    broken = shutil.copytree(images, place / "broken")
+    image = broken / "trainA" / "0.png"
+    image.write_bytes(image.read_bytes()[:300])
     done = begin("run", "tiny.toml", "--out", "failed", "--devices", 2, "--set", f"data.root={broken}").wait()
-    done.mistake(f"{picture} cannot be read as a picture", code=1)
+    done.mistake(f"{image} cannot be read as an image", code=1)
     status = json.loads((place / "failed" / "status.json").read_text())
     assert status["state"] == "failed"
-    assert str(picture) in status["message"]
+    assert str(image) in status["message"]

@@ -11,7 +11,7 @@ import torch
 from ganzoo import recipe as recipes
 from ganzoo import scaffold
 from ganzoo.clock import Clock
-from ganzoo.data.batches import Draws, batches
+from ganzoo.data.batches import TrainingSamples, batches
 from ganzoo.data.sources import open_source
 from ganzoo.loop import Engine, Means, train
 from ganzoo.runtime import Runtime
@@ -50,15 +50,15 @@ def test_recipe_fits_the_json_schema(path, schema):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_quick_recipe_trains(path, pictures):
-    here = ["train.device=cpu", "train.precision=32", f"data.root={pictures}"]
+def test_quick_recipe_trains(path, images):
+    here = ["train.device=cpu", "train.precision=32", f"data.root={images}"]
     recipe = recipes.read(path, quick=True, changes=here)
     opened = open_source(recipe.data, recipe.kind)
     torch.manual_seed(0)
     trainer = recipe.trainer(recipe.options, opened.spec)
     runtime = Runtime(recipe.train, recipe.data.batch)
     engine = Engine(trainer, recipe.train, runtime, Clock(0, recipe.data.batch))
-    draws = Draws(opened.source, recipe.data, opened.spec, recipe.kind, 0, trainer.multiple)
+    draws = TrainingSamples(opened.source, recipe.data, opened.spec, recipe.kind, 0, trainer.multiple)
     means = Means()
     for tick in train(engine, batches(draws, engine.clock, 2 * recipe.data.batch)):
         means.add(tick)

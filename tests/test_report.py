@@ -30,11 +30,11 @@ def log_line(images: int, **more: Any) -> dict[str, Any]:
 
 
 def save_sheets(run: Path, images: list[int]) -> None:
-    """Sample sheets of one colour each, 3 levels of red a sheet, so that an embedded one can be told by its colour."""
+    """Sample grids of one colour each, 3 levels of red a sheet, so that an embedded one can be told by its colour."""
     (run / "samples").mkdir(parents=True, exist_ok=True)
     for i, seen in enumerate(images):
-        picture = np.full((60, 100, 3), (3 * i, 128, 128), np.uint8)
-        Image.fromarray(picture).save(run / "samples" / f"{seen:09d}.png")
+        image = np.full((60, 100, 3), (3 * i, 128, 128), np.uint8)
+        Image.fromarray(image).save(run / "samples" / f"{seen:09d}.png")
 
 
 def save_log(run: Path, lines: list[dict[str, Any]], tail: str = "") -> None:
@@ -85,7 +85,7 @@ def test_shows_everything(run: Path) -> None:
     for text in ("cyclegan", "monet-1", "running", "all is well", "6,000 of 40,000 images seen", "8 min 20 s", "12.5",
                  "1, latest 6,000", "weights.photo", "0.25", "0.00012345", ">12345<",
                  "plugin.distribution", "ganzoo-cyclegan", "odd", "kept",
-                 "photo → painting", "doing nothing", "0.1 ✓", "0.5 ✗", "91.5", "24 of 60 sheets",
+                 "photo → painting", "the identity baseline", "0.1 ✓", "0.5 ✗", "91.5", "24 of 60 sheets",
                  f"ganzoo run {run}/recipe.toml", f"ganzoo translate {run} INPUT OUTPUT"):  # fmt: skip
         assert text in page, text
     assert 'class="banner"' not in page
@@ -101,9 +101,9 @@ def test_is_self_contained(run: Path) -> None:
 
 def test_embeds_first_and_last_sheet_and_at_most_24(run: Path) -> None:
     page = write(run)
-    pictures = embedded(page)
-    reds = [int(np.median(np.asarray(picture)[..., 0].astype(int))) for picture in pictures]
-    assert len(pictures) == 24
+    images = embedded(page)
+    reds = [int(np.median(np.asarray(image)[..., 0].astype(int))) for image in images]
+    assert len(images) == 24
     assert abs(reds[0]) <= 4 and abs(reds[-1] - 3 * 59) <= 4
     gaps = np.diff([int(seen) for seen in re.findall(r'data-images="(\d+)"', page)])
     assert set(gaps) <= {200, 300} and gaps.sum() == 5900
@@ -115,7 +115,7 @@ def test_shrinks_wide_sheets_and_leaves_out_broken_ones(run: Path) -> None:
     Image.new("RGB", (3200, 400)).save(run / "samples" / "000000003.png")
     (run / "samples" / "000000002.png").write_bytes((run / "samples" / "000000003.png").read_bytes()[:90])
     (run / "samples" / "notes.txt").write_text("not a sheet")
-    assert [picture.size for picture in embedded(write(run))] == [(100, 60), (1600, 200)]
+    assert [image.size for image in embedded(write(run))] == [(100, 60), (1600, 200)]
 
 
 def test_charts_are_decimated_and_keep_the_ends(run: Path) -> None:
@@ -149,7 +149,7 @@ def test_run_that_has_just_started(tmp_path: Path, touch: bool) -> None:
         for name in ("samples", "checkpoints"):
             (tmp_path / name).mkdir()
     page = write(tmp_path)
-    for text in ("No sample sheets yet", "Nothing logged yet", "No numbers yet", "No settings", "No environment"):
+    for text in ("No sample grids yet", "Nothing logged yet", "No numbers yet", "No settings", "No environment"):
         assert text in page
     assert "could not be read" not in page
 

@@ -78,8 +78,8 @@ def test_the_log_has_a_line_a_tick(finished):
 def test_samples_show_test_pictures_there_and_back(finished):
     sheets = [Image.open(finished[0] / "samples" / f"{images:09d}.png") for images in (0, 24)]
     assert sheets[0].size == sheets[1].size
-    assert sheets[0].width > 6 * 32  # picture, translation and way back, in both directions
-    assert sheets[0].height > 3 * 32  # a row for each test picture
+    assert sheets[0].width > 6 * 32  # image, translation and way back, in both directions
+    assert sheets[0].height > 3 * 32  # a row for each test image
     assert sheets[0].tobytes() != sheets[1].tobytes()
 
 

@@ -79,7 +79,7 @@ def test_all_are_listed_with_their_options(plugins):
         "name": "cycle",
         "type": "number >= 0",
         "default": 10.0,
-        "meaning": "weight of the way there and back",
+        "meaning": "weight of cycle consistency",
     } in shown["options"]
     schema = json.loads(call(PROGRAM, "schema", **site))
     assert schema["$defs"]["sketchy-unpaired"]["properties"]["cycle"]["minimum"] == 0
@@ -173,7 +173,7 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     assert (sketch / "refused.txt").read_text() == message
 
 
-def test_one_file_is_a_plugin(plugins, tmp_path, ganzoo, recipe, pictures):
+def test_one_file_is_a_plugin(plugins, tmp_path, ganzoo, recipe, images):
     model = (plugins / "ganzoo-sketchy-unpaired" / "ganzoo_sketchy_unpaired" / "model.py").read_text()
     hook = """
 from ganzoo import hookimpl
@@ -189,7 +189,7 @@ def register_models(register):
     recipe(tmp_path, {"model": "lone", "train.images": 2, "options.pool": None})
     done = ganzoo("--plugin", "lone_model.py", "run", "tiny.toml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done
-    use = ("translate", "out", pictures / "testA", "translated")
+    use = ("translate", "out", images / "testA", "translated")
     assert ganzoo("--plugin", "lone_model.py", *use, cwd=tmp_path).returncode == 0
     ganzoo(*use, cwd=tmp_path).mistake("of lone_model.py, a file", "ganzoo --plugin path/to/lone_model.py")
 

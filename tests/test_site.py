@@ -36,8 +36,8 @@ def site(tmp_path_factory):
 def test_every_page_and_picture_is_there(site):
     for page in (ROOT / "docs").rglob("*.md"):
         assert (site / page.relative_to(ROOT / "docs").with_suffix(".html")).exists()
-    for picture in re.findall(r'<img[^>]* src="([^"]+)"', (site / "results.html").read_text()):
-        assert (site / picture).stat().st_size > 0
+    for image in re.findall(r'<img[^>]* src="([^"]+)"', (site / "results.html").read_text()):
+        assert (site / image).stat().st_size > 0
     home = (site / "index.html").read_text()
     assert (
         'src="images/quick.webp"' in home
@@ -103,7 +103,7 @@ SPOILED = {
     ),
     "attribute without a docstring": (
         "ganzoo/trainer.py",
-        '    """side of the training pictures, pixels"""\n',
+        '    """side of the training images, pixels"""\n',
         "",
         "ganzoo.DataSpec.size is public and has no docstring",
     ),

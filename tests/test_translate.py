@@ -1,4 +1,4 @@
-"""`ganzoo translate` and `ganzoo evaluate`: every kind of picture, with its name and size, and nothing overwritten."""
+"""`ganzoo translate` and `ganzoo evaluate`: every kind of image, with its name and size, and nothing overwritten."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from PIL import Image
 
 import ganzoo as package
 from ganzoo import checkpoint, recipe
-from ganzoo.data.pictures import convert, to_tensor
+from ganzoo.data.images import convert, to_tensor
 from ganzoo.translate import Translator
 
 SIZES = {  # name -> (width, height) as seen, after turning
@@ -44,7 +44,7 @@ def noise(size, channels=3):
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """A folder of all kinds of pictures, a file that is none, and a hidden one."""
+    """A folder of all kinds of images, a file that is none, and a hidden one."""
     folder = tmp_path_factory.mktemp("mixed")
     (folder / "sub" / "deep").mkdir(parents=True)
     colour = {name: Image.fromarray(noise(size)) for name, size in SIZES.items()}
@@ -61,7 +61,7 @@ def mixed(tmp_path_factory):
     more = {"turned.jpg": {"exif": TURN}, "see-through.png": {"transparency": (0, 0, 0)}}
     for name in SIZES:
         saved.get(name, colour[name]).save(folder / name, **more.get(name, {}))
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     colour["a.jpg"].save(folder / ".hidden.png")
     (folder / ".thumbs").mkdir()
     colour["a.jpg"].save(folder / ".thumbs" / "a.png")
@@ -85,7 +85,7 @@ def pixels(image, channels=3):
 def test_every_picture_keeps_name_place_and_size(translated):
     out, done = translated
     assert done.returncode == 0, done
-    assert f"{len(SIZES)} pictures translated from A to B" in done.stdout
+    assert f"{len(SIZES)} images translated from A to B" in done.stdout
     assert names(out) == SIZES.keys()
     for name, size in SIZES.items():
         with Image.open(out / name) as image:
@@ -116,8 +116,8 @@ def test_a_broken_picture_is_named_and_the_others_are_done(tmp_path, run, mixed,
         shutil.copy(mixed / name, tmp_path / "in")
     (tmp_path / "in" / "b.PNG").write_bytes((mixed / "b.PNG").read_bytes()[:200])
     done = ganzoo("translate", run, "in", "out", cwd=tmp_path)
-    done.mistake("in/b.PNG cannot be read as a picture", code=1)
-    assert "2 pictures translated from A to B" in done.stdout
+    done.mistake("in/b.PNG cannot be read as an image", code=1)
+    assert "2 images translated from A to B" in done.stdout
     assert names(tmp_path / "out") == {"a.jpg", "c.webp"}
 
 
@@ -126,7 +126,7 @@ def test_to_the_other_domain_and_from_file_to_file(tmp_path, run, mixed, transla
     for to, target in (("A", "x.png"), ("B", "y.png"), ("B", "folder")):
         done = ganzoo("translate", run, mixed / "b.PNG", target, "--to", to, cwd=tmp_path)
         assert done.returncode == 0, done
-        assert f"1 picture translated from {'A' if to == 'B' else 'B'} to {to}" in done.stdout
+        assert f"1 image translated from {'A' if to == 'B' else 'B'} to {to}" in done.stdout
     assert names(tmp_path) == {"x.png", "y.png", "folder/b.PNG"}
     there = pixels(Image.open(tmp_path / "y.png"))
     assert (there == pixels(Image.open(translated[0] / "b.PNG"))).all()
@@ -137,9 +137,9 @@ def test_to_the_other_domain_and_from_file_to_file(tmp_path, run, mixed, transla
     ("args", "words"),
     [
         (("a.jpg", "out", "--to", "C"), ['cannot translate to "C"', "It knows: B, A"]),
-        (("nowhere", "out"), ["There is no picture or folder nowhere"]),
-        (("empty", "out"), ["empty holds no pictures"]),
-        (("a.jpg", "x.docx"), ['".docx" is no kind of picture']),
+        (("nowhere", "out"), ["There is no image or folder nowhere"]),
+        (("empty", "out"), ["empty holds no images"]),
+        (("a.jpg", "x.docx"), ['".docx" is no kind of image']),
     ],
 )
 def test_mistakes(tmp_path, run, mixed, ganzoo, args, words):
@@ -177,8 +177,8 @@ def test_the_weights_alone_are_enough(tmp_path, run, mixed, translated, ganzoo):
 def test_an_older_checkpoint_can_be_chosen(tmp_path, run, mixed):
     first = package.load(run / "checkpoints" / "000000010")
     assert first.images == 10
-    picture = mixed / "b.PNG"
-    assert (pixels(first.translate(picture)) != pixels(package.load(run).translate(picture))).any()
+    image = mixed / "b.PNG"
+    assert (pixels(first.translate(image)) != pixels(package.load(run).translate(image))).any()
 
 
 GENERATORS = [
@@ -212,7 +212,7 @@ def test_pictures_become_what_the_networks_take(tmp_path):
     assert to_tensor(convert(grey, 1)).tolist() == [[[-1, 1]]]
     upright = Image.fromarray(noise((5, 3)))
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=TURN)
-    assert (pixels(package.Picture(tmp_path / "turned.png").open()) == pixels(upright)).all()
+    assert (pixels(package.ImageRef(tmp_path / "turned.png").open()) == pixels(upright)).all()
     clear = Image.new("RGBA", (1, 1), (10, 20, 30, 0))
     assert pixels(clear).tolist() == [[[255, 255, 255]]]
     assert pixels(clear, 4).tolist() == [[[10, 20, 30, 0]]]
@@ -224,7 +224,7 @@ def test_pictures_become_what_the_networks_take(tmp_path):
     assert to_tensor(convert(Image.new("L", (2, 1), 255), 3)).shape == (3, 1, 2)
 
 
-def test_channels_for_each_domain(tmp_path, pictures, mixed, recipe, ganzoo):
+def test_channels_for_each_domain(tmp_path, images, mixed, recipe, ganzoo):
     recipe(tmp_path, {"data.channels": {"A": 3, "B": 1}, "options.identity": 0, "train.images": 2})
     done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done
@@ -251,8 +251,8 @@ def test_evaluate_with_truth_stands_beside_doing_nothing(tmp_path, recipe, ganzo
     assert figures.keys() == {"photo->painting", "painting->photo"}
     for values in figures.values():
         assert values.keys() >= {f"{name}{nothing}" for name in ("l1", "psnr", "ssim") for nothing in ("", "_identity")}
-        assert 0 < values["l1_identity"] < values["l1"] < 1, "after 2 images, doing nothing is still better"
+        assert 0 < values["l1_identity"] < values["l1"] < 1, "after 2 images, the identity baseline is still better"
         assert values["ssim"] < values["ssim_identity"] < 1
     text = ganzoo("evaluate", "out", cwd=tmp_path, env={"COLUMNS": "120"}).stdout
     assert f"{figures['photo->painting']['l1']:.4f}" in text
-    assert "doing nothing" in text
+    assert "the identity baseline" in text

@@ -14,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print figures for programs, write no page.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool, device: str) -> None:
-    """Set runs side by side on the same test pictures: a table here, and one HTML page with the pictures."""
+    """Set runs side by side on the same test images: a table here, and one HTML page with the images."""
     from ganzoo import compare as comparing
 
     found = comparing.compare(runs, device)
@@ -31,4 +31,4 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool, device: str) -> No
     for direction, figure, values in comparing.rows(found.figures):
         table.add_row(direction, figure, *("" if v is None else f"{v:.4f}" for v in values))
     Console().print(table)
-    click.echo(f"Pictures: {out}")
+    click.echo(f"Images: {out}")

@@ -29,7 +29,7 @@ def list_() -> None:
     published = Table(
         title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim"
     )
-    for column in ("name", "kind", "domains", "pictures", "MB"):
+    for column in ("name", "kind", "domains", "images", "MB"):
         published.add_column(
             column, style="cyan" if column == "name" else "", justify="right" if column == "MB" else "left"
         )
@@ -59,7 +59,7 @@ def get(name: str, archive: Path | None) -> None:
 @data.command()
 @click.argument("what", metavar="RECIPE-OR-FOLDER", type=click.Path(path_type=Path))
 def check(what: Path) -> None:
-    """Open every picture of a recipe's data, or of a folder, and say what is there and what is wrong."""
+    """Open every image of a recipe's data, or of a folder, and say what is there and what is wrong."""
     from rich.console import Console
     from rich.table import Table
 
@@ -76,10 +76,10 @@ def check(what: Path) -> None:
     else:
         options, kind = DataOptions(source="folders", root=str(what)), "domains"
     source = open_source(options, kind).source
-    with bar("opening pictures") as update:
+    with bar("opening images") as update:
         findings = look(source, update)
     table = Table(box=None, header_style="dim")
-    for column in ("split", "domain", "pictures", "sizes", "pixels"):
+    for column in ("split", "domain", "images", "sizes", "pixels"):
         table.add_column(column)
     for part in findings.parts:
         table.add_row(part.split, part.domain, str(part.count), _sizes(part.sizes), ", ".join(part.modes))
@@ -93,8 +93,8 @@ def check(what: Path) -> None:
             + "\nRemove or replace these files."
         )
     if findings.untested:
-        click.echo(f"Without test pictures, so tested on those for training: {', '.join(findings.untested)}.")
-    click.echo("Everything can be read, and no picture of a test folder is among the training pictures.")
+        click.echo(f"Without test images, so tested on those for training: {', '.join(findings.untested)}.")
+    click.echo("Everything can be read, and no image of a test folder is among the training images.")
 
 
 def _sizes(sizes: dict[tuple[int, int], int]) -> str:

@@ -12,11 +12,11 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def evaluate(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> None:
-    """Measure a trained RUN on its test pictures.
+    """Measure a trained RUN on its test images.
 
-    Error to the truth where the data has one, beside the error of doing nothing; else the error of the way back.
-    With labels: how often a classifier, trained on the real pictures, finds what was asked for. `ganzoo list` shows the
-    metrics; fid and kid compare with the real pictures of the target and need no truth.
+    Error against the ground truth where the data has it, beside that of the identity baseline; else the
+    cycle-consistency error. With labels: how often a classifier, trained on the real images, finds the target label.
+    `ganzoo list` shows the metrics; fid and kid compare with the real images of the target and need no ground truth.
     """
     from ganzoo import translate as translation
     from ganzoo.cli.progress import bar
@@ -40,7 +40,7 @@ def evaluate(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) ->
     from rich.table import Table
 
     table = Table(title=f"{run} at {translator.images:,} images", title_justify="left", box=None, header_style="dim")
-    for column in ("direction", "figure", "made", "doing nothing"):
+    for column in ("direction", "figure", "made", "the identity baseline"):
         table.add_column(column, justify="left" if column in ("direction", "figure") else "right")
     for direction, values in figures.items():
         for name, value in values.items():

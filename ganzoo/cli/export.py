@@ -9,7 +9,7 @@ import click
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUTPUT.onnx", type=click.Path(path_type=Path))
 @click.option("--to", metavar="TARGET", help="Domain, or labels: blond,no-glasses.  [default: the run's first target]")
-@click.option("--from", "source", metavar="DOMAIN", help="Domain of the pictures.  [default: the first that fits]")
+@click.option("--from", "source", metavar="DOMAIN", help="Domain of the images.  [default: the first that fits]")
 def export(run: Path, output: Path, to: str | None, source: str | None) -> None:
     """Write one translation of a trained RUN as an ONNX file, and check it with onnxruntime.
 

@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def report(run: Path) -> None:
-    """Write RUN/report.html anew: samples over time, losses, settings and numbers in one file."""
+    """Write RUN/report.html again: samples over time, losses, settings and numbers in one file."""
     from ganzoo.errors import GanzooError
     from ganzoo.report import write
 

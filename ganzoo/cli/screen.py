@@ -142,23 +142,25 @@ def _closing(folder: Path) -> str:
                 lines.append(f"Label that was asked for is there: {values['asked']:.0%}{kept}")
         elif "sure" in values:
             lines.append(
-                f"New pictures that show a label beyond doubt: {values['sure']:.0%} "
+                f"New images that show a label beyond doubt: {values['sure']:.0%} "
                 f"(real ones: {values['sure_on_real']:.0%}); labels among them: {values['covered']:.0%}"
             )
         elif "spread" in values:
             lines.append(
-                f"L1 between two new pictures: {values['spread']:.3f} (real ones: {values['spread_on_real']:.3f})"
+                f"L1 between two new images: {values['spread']:.3f} (real ones: {values['spread_on_real']:.3f})"
             )
         elif "l1_identity" in values:
             ssim = f", SSIM {values['ssim']:.2f} ({values['ssim_identity']:.2f})" if "ssim" in values else ""
-            nothing = f"(doing nothing: {values['l1_identity']:.3f})"
+            nothing = f"(the identity baseline: {values['l1_identity']:.3f})"
             lines.append(f"{direction}: L1 to the truth {values['l1']:.3f} {nothing}{ssim}")
         elif "cycle_l1" in values:
-            lines.append(f"{direction}: L1 of the way there and back {values['cycle_l1']:.3f}")
+            lines.append(f"{direction}: L1 of cycle consistency {values['cycle_l1']:.3f}")
         else:
             both = [(name, values.get(f"{name}_identity")) for name in values]
             lines += [
-                f"{n}: {values[n]:.3f} (doing nothing: {nothing:.3f})" for n, nothing in both if nothing is not None
+                f"{n}: {values[n]:.3f} (the identity baseline: {nothing:.3f})"
+                for n, nothing in both
+                if nothing is not None
             ]
     lines.append(f"Look at it:   {folder / 'report.html'}")
     use = f"generate {folder}" if "generated" in figures else f"translate {folder} PICTURES"

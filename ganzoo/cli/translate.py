@@ -11,12 +11,12 @@ import click
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--to", metavar="TARGET", help="Domain, or labels: blond,no-glasses.  [default: the run's first target]")
 @click.option("--from", "source", metavar="DOMAIN", help="Domain of INPUT.  [default: the first that leads there]")
-@click.option("--grid", is_flag=True, help="One picture that shows all targets, instead of a translation.")
+@click.option("--grid", is_flag=True, help="One image that shows all targets, instead of a translation.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def translate(
     run: Path, input: Path, output: Path, to: str | None, source: str | None, grid: bool, device: str
 ) -> None:
-    """Translate a picture, or all pictures in a folder, with a trained RUN. Names and sizes are kept."""
+    """Translate an image, or all images in a folder, with a trained RUN. Names and sizes are kept."""
     from ganzoo import translate as translation
     from ganzoo.cli.progress import bar
     from ganzoo.errors import GanzooError
@@ -34,7 +34,7 @@ def translate(
             if failure:
                 failures.append(failure)
     written = done - len(failures)
-    click.echo(f"{written} picture{'s' if written != 1 else ''} translated from {source} to {target}: {output}")
+    click.echo(f"{written} image{'s' if written != 1 else ''} translated from {source} to {target}: {output}")
     if failures:
         problem = GanzooError("Left out:\n" + "\n".join(f"  {failure}" for failure in failures))
         problem.exit_code = 1

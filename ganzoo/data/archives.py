@@ -47,11 +47,11 @@ class Offline(GanzooError):
 
 @dataclass(frozen=True)
 class Archive:
-    """A published dataset. `domains` are A and B, in a "paired" one the left and right half of each picture."""
+    """A published dataset. `domains` are A and B, in a "paired" one the left and right half of each image."""
 
     name: str
     domains: tuple[str, str]
-    counts: tuple[int, ...]  # pictures in trainA, trainB, testA, testB; if "paired" in train; () where not published
+    counts: tuple[int, ...]  # images in trainA, trainB, testA, testB; if "paired" in train; () where not published
     bytes: int | None  # None where not published
     sha256: str | None  # None where not published: the first download is trusted and recorded
     urls: tuple[str, ...]  # mirrors, best first
@@ -73,7 +73,7 @@ _HOSTS = ("https://efrosgans.eecs.berkeley.edu", "http://efrosgans.eecs.berkeley
 _RIGHTS = "No licence is published with it: the rights stay with their owners, so check before you pass anything on."
 _PAINTINGS = f"Paintings from WikiArt, photographs from Flickr. {_RIGHTS}"
 _FLICKR, _IMAGENET = f"Photographs from Flickr. {_RIGHTS}", f"Photographs from ImageNet. {_RIGHTS}"
-_FACADES, _MAPS = f"From the CMP Facade Database. {_RIGHTS}", f"Pictures from Google Maps. {_RIGHTS}"
+_FACADES, _MAPS = f"From the CMP Facade Database. {_RIGHTS}", f"Images from Google Maps. {_RIGHTS}"
 
 
 def _zip(name: str, a: str, b: str, counts: tuple[int, ...], size: int, sha256: str, licence: str) -> Archive:
@@ -118,7 +118,7 @@ _ALL = (
 ARCHIVES: dict[str, Archive] = {archive.name: archive for archive in _ALL}
 WITHDRAWN: dict[str, str] = dict.fromkeys(
     ("cityscapes", "pix2pix_cityscapes"),
-    "cityscapes was withdrawn by its publishers for licence reasons, so ganzoo cannot download it: get the pictures "
+    "cityscapes was withdrawn by its publishers for licence reasons, so ganzoo cannot download it: get the images "
     'from https://www.cityscapes-dataset.com and set `data.source = "folders"` and `data.root = "FOLDER"`.',
 )
 
@@ -181,13 +181,13 @@ def find(name: str) -> Archive:
 
 
 def verify(folder: Path, archive: Archive) -> str:
-    """A sentence if `folder` holds other numbers of pictures than were published, else ""."""
+    """A sentence if `folder` holds other numbers of images than were published, else ""."""
     found = {part: sum(not file.name.startswith(".") for file in folder.glob(f"{part}/*")) for part in archive.parts}
     published = zip(archive.parts, archive.counts, strict=False)
     wrong = [f"{part} has {found[part]}, not {count}" for part, count in published if found[part] != count]
     if not wrong:
         return ""
-    return f"{archive.name} does not hold the published numbers of pictures ({'; '.join(wrong)}): results may differ."
+    return f"{archive.name} does not hold the published numbers of images ({'; '.join(wrong)}): results may differ."
 
 
 @contextlib.contextmanager
@@ -325,7 +325,7 @@ def _size(url: str, seconds: float) -> int:
 
 
 def _from_mirror(url: str, part: Path, expected: str | None, progress: Progress) -> str:
-    """Completes `part` and returns its digest; a wrong one is removed, and tried anew if its beginning was older."""
+    """Completes `part` and returns its digest; a wrong one is removed, and tried again if its beginning was older."""
     resumed = part.exists()
     best, tries = _done(part), 0
     while True:

@@ -1,4 +1,4 @@
-"""Batches as a function of the clock: image number i of a run is always the same picture, cropped the same way."""
+"""Batches as a function of the clock: image number i of a run is always the same image, cropped the same way."""
 
 import signal
 import sys
@@ -15,19 +15,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ganzoo.clock import Clock
-from ganzoo.data.pictures import Picture, convert, to_tensor
+from ganzoo.data.images import ImageRef, convert, to_tensor
 from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.trainer import Batch, DataSpec
 
 
-class Draws(Dataset):
+class TrainingSamples(Dataset):
     """Item i is the i-th draw of a run, as tensors in [-1, 1]; what it holds is said in trainer.KINDS."""
 
     def __init__(self, source: Source, data: DataOptions, spec: DataSpec, kind: str, seed: int, multiple: int) -> None:
         self.data, self.spec, self.kind, self.seed, self.multiple = data, spec, kind, seed, multiple
-        self.pictures = {domain: source.pictures("train", domain) for domain in spec.domains}
+        self.images = {domain: source.images("train", domain) for domain in spec.domains}
 
     def __getitem__(self, i: int) -> dict[str, Tensor] | GanzooError:
         try:
@@ -42,12 +42,11 @@ class Draws(Dataset):
 
     @cached_property
     def _still(self) -> dict[str, Tensor]:
-        """The first picture of each domain, without anything random."""
+        """The first image of each domain, without anything random."""
         firsts = {
-            domain: convert(pictures[0].open(), self.spec.channels[domain])
-            for domain, pictures in self.pictures.items()
+            domain: convert(images[0].open(), self.spec.channels[domain]) for domain, images in self.images.items()
         }
-        return {d: to_tensor(plain_view(image, self.data, self.multiple)) for d, image in firsts.items()}
+        return {d: to_tensor(test_transform(image, self.data, self.multiple)) for d, image in firsts.items()}
 
     def _two(self, step: int) -> list[str]:
         """The two domains of a step."""
@@ -55,14 +54,14 @@ class Draws(Dataset):
         return [self.spec.domains[place] for place in places]
 
     def _draw(self, domains: Sequence[str], stream_name: str, i: int) -> dict[str, Tensor]:
-        """One picture of each domain, from the same place in their lists and seen through the same crop."""
-        stream, count = crc32(stream_name.encode()), len(self.pictures[domains[0]])
+        """One image of each domain, from the same place in their lists and seen through the same crop."""
+        stream, count = crc32(stream_name.encode()), len(self.images[domains[0]])
         epoch, place = divmod(i, count)
         for attempt in range(count):
             index = _order(self.seed, stream, epoch, count)[(place + attempt) % count]
-            pictures = {domain: self.pictures[domain][index] for domain in domains}
+            refs = {domain: self.images[domain][index] for domain in domains}
             try:
-                images = {d: convert(p.open(), self.spec.channels[d]) for d, p in pictures.items()}
+                images = {d: convert(p.open(), self.spec.channels[d]) for d, p in refs.items()}
             except GanzooError as error:
                 if self.data.broken == "stop":
                     raise
@@ -71,14 +70,14 @@ class Draws(Dataset):
             draw = {}
             for domain, image in images.items():
                 rng = np.random.default_rng([self.seed, stream, i])
-                draw[domain] = to_tensor(train_view(image, self.data, self.multiple, rng))
+                draw[domain] = to_tensor(train_transform(image, self.data, self.multiple, rng))
                 if self.kind == "labelled":
-                    draw["label"] = torch.tensor(pictures[domain].labels, dtype=torch.float32)
+                    draw["label"] = torch.tensor(refs[domain].labels, dtype=torch.float32)
             return draw
-        raise GanzooError(f"None of the {count} pictures of {' and '.join(domains)} can be read. Replace them.")
+        raise GanzooError(f"None of the {count} images of {' and '.join(domains)} can be read. Replace them.")
 
 
-def batches(draws: Draws, clock: Clock, stop: int, pin: bool = False) -> Iterator[Batch]:
+def batches(draws: TrainingSamples, clock: Clock, stop: int, pin: bool = False) -> Iterator[Batch]:
     """This process's part of every batch from the clock's time until `stop` images."""
     workers = draws.data.workers
     if workers is None:
@@ -91,7 +90,7 @@ def batches(draws: Draws, clock: Clock, stop: int, pin: bool = False) -> Iterato
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin,
-        worker_init_fn=_deaf,
+        worker_init_fn=_ignore_signals,
     )
     for batch in loader:
         if isinstance(batch, GanzooError):
@@ -99,7 +98,7 @@ def batches(draws: Draws, clock: Clock, stop: int, pin: bool = False) -> Iterato
         yield batch
 
 
-def _deaf(worker: int) -> None:
+def _ignore_signals(worker: int) -> None:
     """Ctrl-C reaches the workers too, but it is the training that finishes its step and then ends them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -127,7 +126,7 @@ def _collate(items: list[Any]) -> Batch | GanzooError:
     except RuntimeError:
         sizes = sorted({f"{t.shape[-1]}x{t.shape[-2]}" for item in items for t in item.values()})
         return GanzooError(
-            f"A batch holds pictures of several sizes ({', '.join(sizes)}). Set data.batch = 1, or a data.preprocess "
+            f"A batch holds images of several sizes ({', '.join(sizes)}). Set data.batch = 1, or a data.preprocess "
             'that makes squares: "resize-and-crop", "square" or "crop".'
         )
 
@@ -142,8 +141,8 @@ def _tell_once(message: str) -> None:
     print(f"skipped: {message}", file=sys.stderr)
 
 
-def train_view(image: Image.Image, data: DataOptions, multiple: int, rng: np.random.Generator) -> Image.Image:
-    """A training picture as the networks see it: resized, cropped and mirrored at random."""
+def train_transform(image: Image.Image, data: DataOptions, multiple: int, rng: np.random.Generator) -> Image.Image:
+    """A training image as the networks see it: resized, cropped and mirrored at random."""
     left, top, mirror = rng.random(3)
     if data.preprocess in ("resize-and-crop", "square"):
         image = _resize(_middle(image, data), data.load_size, data.load_size)
@@ -151,8 +150,8 @@ def train_view(image: Image.Image, data: DataOptions, multiple: int, rng: np.ran
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if data.flip and mirror < 0.5 else image
 
 
-def plain_view(image: Image.Image, data: DataOptions, multiple: int) -> Image.Image:
-    """A test picture, without anything random."""
+def test_transform(image: Image.Image, data: DataOptions, multiple: int) -> Image.Image:
+    """A test image, without anything random."""
     if data.preprocess in ("resize-and-crop", "square"):
         return _resize(_middle(image, data), data.size, data.size)
     return _framed(image, data, multiple, 0.5, 0.5)
@@ -173,7 +172,7 @@ def _framed(image: Image.Image, data: DataOptions, multiple: int, left: float, t
         return _resize(image, _near(width, multiple), _near(height, multiple))
     if data.preprocess == "scale-width":
         return _resize(image, data.size, _near(round(height * data.size / width), multiple))
-    if min(width, height) < data.size:  # a crop that is larger than the picture: enlarge it just enough
+    if min(width, height) < data.size:  # a crop that is larger than the image: enlarge it just enough
         scale = data.size / min(width, height)
         image = _resize(image, max(data.size, round(width * scale)), max(data.size, round(height * scale)))
         width, height = image.size
@@ -189,10 +188,10 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def held_out(
+def test_images(
     source: Source, data: DataOptions, spec: DataSpec, multiple: int, count: int | None = None
 ) -> dict[str, list[Tensor]]:
-    """The test pictures of each domain, or `count` of them from first to last: neighbours are often much alike.
+    """The test images of each domain, or `count` of them from first to last: neighbours are often much alike.
 
     Each is (channels, height, width) in [-1, 1]. Where the source knows the truth, one index shows the same thing in
     all domains, also after broken ones are skipped.
@@ -205,32 +204,32 @@ def held_out(
     return found
 
 
-def held_out_pictures(
+def labelled_test_images(
     source: Source, data: DataOptions, spec: DataSpec, multiple: int, domain: str
-) -> Iterator[tuple[Picture, Tensor]]:
-    """The test pictures of a domain as what they are and as the networks see them."""
+) -> Iterator[tuple[ImageRef, Tensor]]:
+    """The test images of a domain as what they are and as the networks see them."""
     return (row[0] for row in _rows(source, data, spec, multiple, domain))
 
 
 def _rows(
     source: Source, data: DataOptions, spec: DataSpec, multiple: int, *domains: str, count: int | None = None
-) -> Iterator[list[tuple[Picture, Tensor]]]:
-    """One test picture of each of these domains at a time, as what it is and as the networks see it.
+) -> Iterator[list[tuple[ImageRef, Tensor]]]:
+    """One test image of each of these domains at a time, as what it is and as the networks see it.
 
     The first `count` are spread over all there are; then come those between.
     """
-    rows = list(zip(*(source.pictures("test", domain) for domain in domains), strict=True))
+    rows = list(zip(*(source.images("test", domain) for domain in domains), strict=True))
     step = max(1, len(rows) // count) if count else 1
-    for pictures in (row for first in range(step) for row in rows[first::step]):
+    for images in (row for first in range(step) for row in rows[first::step]):
         try:
             channels = (spec.channels[domain] for domain in domains)
-            yield [(p, plain_tensor(p, data, c, multiple)) for p, c in zip(pictures, channels, strict=True)]
+            yield [(p, test_tensor(p, data, c, multiple)) for p, c in zip(images, channels, strict=True)]
         except GanzooError as error:
             if data.broken == "stop":
                 raise
             _tell_once(str(error))
 
 
-def plain_tensor(picture: Picture, data: DataOptions, channels: int, multiple: int) -> Tensor:
-    """A picture without anything random, (channels, height, width) in [-1, 1]."""
-    return to_tensor(plain_view(convert(picture.open(), channels), data, multiple))
+def test_tensor(image: ImageRef, data: DataOptions, channels: int, multiple: int) -> Tensor:
+    """An image without anything random, (channels, height, width) in [-1, 1]."""
+    return to_tensor(test_transform(convert(image.open(), channels), data, multiple))

@@ -1,10 +1,10 @@
-"""A look at a data set before it is trained on: counts, sizes, broken files, test pictures among the training ones."""
+"""A look at a data set before it is trained on: counts, sizes, broken files, test images among the training ones."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ganzoo.data.pictures import convert
+from ganzoo.data.images import convert
 from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError
 
@@ -16,34 +16,34 @@ class Part:
     split: str
     domain: str
     count: int = 0
-    sizes: dict[tuple[int, int], int] = field(default_factory=dict)  # (width, height) -> pictures
-    modes: dict[str, int] = field(default_factory=dict)  # Pillow's names of pixel formats -> pictures
+    sizes: dict[tuple[int, int], int] = field(default_factory=dict)  # (width, height) -> images
+    modes: dict[str, int] = field(default_factory=dict)  # Pillow's names of pixel formats -> images
 
 
 @dataclass
 class Findings:
     parts: list[Part] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)  # a sentence each
-    leaks: list[tuple[str, str]] = field(default_factory=list)  # names of the same picture in train and in test
-    untested: list[str] = field(default_factory=list)  # domains that are tested on their training pictures
+    leaks: list[tuple[str, str]] = field(default_factory=list)  # names of the same image in train and in test
+    untested: list[str] = field(default_factory=list)  # domains that are tested on their training images
 
 
 def check(source: Source, progress: Callable[[int, int], None] | None = None) -> Findings:
-    """Opens every picture once."""
+    """Opens every image once."""
     findings = Findings()
     seen: dict[bytes, str] = {}
-    findings.untested = [d for d in source.domains if source.pictures("test", d) == source.pictures("train", d)]
+    findings.untested = [d for d in source.domains if source.images("test", d) == source.images("train", d)]
     splits = [("train", domain) for domain in source.domains]
     splits += [("test", domain) for domain in source.domains if domain not in findings.untested]
-    total = sum(len(source.pictures(*split)) for split in splits)
+    total = sum(len(source.images(*split)) for split in splits)
     done = 0
     for split, domain in splits:
         part = Part(split, domain)
         findings.parts.append(part)
-        for picture in source.pictures(split, domain):
+        for ref in source.images(split, domain):
             done += 1
             try:
-                image = picture.open()
+                image = ref.open()
             except GanzooError as error:
                 findings.broken.append(str(error).split(". Replace")[0])
                 continue
@@ -55,7 +55,7 @@ def check(source: Source, progress: Callable[[int, int], None] | None = None) ->
             part.modes[image.mode] = part.modes.get(image.mode, 0) + 1
             pixels = hashlib.sha256(convert(image, 4).tobytes() + str(image.size).encode()).digest()
             if split == "train":
-                seen.setdefault(pixels, picture.name)
+                seen.setdefault(pixels, ref.name)
             elif pixels in seen:
-                findings.leaks.append((seen[pixels], picture.name))
+                findings.leaks.append((seen[pixels], ref.name))
     return findings

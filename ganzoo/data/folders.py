@@ -1,4 +1,4 @@
-"""Your own pictures: the folder layouts that people have."""
+"""Your own images: the folder layouts that people have."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from ganzoo.data import labelled
-from ganzoo.data.pictures import Picture, find_pictures, natural
+from ganzoo.data.images import ImageRef, find_images, natural
 from ganzoo.data.sources import Source
 from ganzoo.data.splits import TEST_NAMES, explain, folders, split
 from ganzoo.errors import GanzooError
@@ -18,37 +18,37 @@ EXPECTED = """Expected one of:
   {root}/trainA  trainB  testA  testB        (testA, testB may be missing)
   {root}/train/NAME  train/OTHER  test/NAME  test/OTHER
   {root}/NAME/train  NAME/test  OTHER/train  OTHER/test
-  {root}/NAME  OTHER                         (one folder of pictures for each domain)"""
+  {root}/NAME  OTHER                         (one folder of images for each domain)"""
 
 
 class Folders(Source):
     """`data.root` in any of the layouts in `EXPECTED`; domains are named after folders or as `data.domains` says.
 
-    Without test folders every 20th picture, 50 at most, is held out for testing, if a domain has at least 40 pictures;
-    a smaller domain is tested on its training pictures.
+    Without test folders every 20th image, 50 at most, is held out for testing, if a domain has at least 40 images;
+    a smaller domain is tested on its training images.
 
-    Paired pictures are files of the same name in two domains, or files that hold both side by side (left is the first
+    Paired images are files of the same name in two domains, or files that hold both side by side (left is the first
     domain). Asked for as unpaired ones, the first half of such files gives the left, the second half the right
-    pictures, so that no pair is seen; those for testing stay pairs. Labelled pictures are one folder a class, or any
-    pictures with an attribute file (`data.labels`).
+    images, so that no pair is seen; those for testing stay pairs. Labelled images are one folder a class, or any
+    images with an attribute file (`data.labels`).
     """
 
     kinds = ("unpaired", "paired", "domains", "labelled", "images")
 
     def __init__(self, data: DataOptions, kind: str) -> None:
         if not data.root:
-            raise GanzooError('data.source is "folders": set data.root to the folder that holds your pictures.')
+            raise GanzooError('data.source is "folders": set data.root to the folder that holds your images.')
         self.root = Path(data.root).expanduser()
         if not self.root.is_dir():
             raise GanzooError(f"data.root: there is no folder {self.root}. Create it or correct the path.")
         if (self.root / "recipe.toml").exists() and (self.root / "samples").is_dir():
-            raise GanzooError(f"data.root: {self.root} is the folder of a run. Give the one that your pictures are in.")
+            raise GanzooError(f"data.root: {self.root} is the folder of a run. Give the one that your images are in.")
         if kind == "labelled":
-            self.labels, self.groups, pictures = labelled.read(self.root, data)
-            self.domains, self._pictures = ("image",), {"image": pictures}
+            self.labels, self.groups, images = labelled.read(self.root, data)
+            self.domains, self._images = ("image",), {"image": images}
         elif kind == "images":
             train, test = _first([self.root / "train"]) or self.root, _first(self.root / name for name in TEST_NAMES)
-            self.domains, self._pictures = ("image",), {"image": split("image", train, test)}
+            self.domains, self._images = ("image",), {"image": split("image", train, test)}
         elif kind in ("paired", "unpaired") and (files := _side_by_side(self.root)):
             self.domains, self.truth = data.domains or ("A", "B"), True
             if len(self.domains) != 2:
@@ -56,12 +56,12 @@ class Folders(Source):
                     f"{self.root} holds pairs side by side, so data.domains should name two domains, left and right; "
                     f"it names {len(self.domains)}{_listed(self.domains)}."
                 )
-            self._pictures = {
+            self._images = {
                 domain: {part: [Half(p, side) for p in paths] for part, paths in files.items()}
                 for side, domain in enumerate(self.domains)
             }
             if kind == "unpaired":
-                left, right = (self._pictures[domain] for domain in self.domains)
+                left, right = (self._images[domain] for domain in self.domains)
                 middle = (len(left["train"]) + 1) // 2
                 left["train"], right["train"] = left["train"][:middle], right["train"][middle:] or right["train"]
         else:
@@ -73,17 +73,17 @@ class Folders(Source):
                     f"{'Name the two with data.domains. ' if len(found) > 2 else ''}{explain(self.root, EXPECTED)}"
                 )
             self.domains = tuple(found)
-            self._pictures = {domain: split(domain, *folders) for domain, folders in found.items()}
+            self._images = {domain: split(domain, *folders) for domain, folders in found.items()}
             if kind == "paired":
                 self._check_pairs()
 
-    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
-        return self._pictures[domain][split]
+    def images(self, split: str, domain: str) -> Sequence[ImageRef]:
+        return self._images[domain][split]
 
     def _check_pairs(self) -> None:
         self.truth = True
         for part in ("train", "test"):
-            first, second = ({p.path.stem: p.path for p in self._pictures[d][part]} for d in self.domains)
+            first, second = ({p.path.stem: p.path for p in self._images[d][part]} for d in self.domains)
             for name in sorted(first.keys() ^ second.keys())[:1]:
                 lonely = first.get(name) or second[name]
                 raise GanzooError(
@@ -93,29 +93,27 @@ class Folders(Source):
 
 
 @dataclass(frozen=True)
-class Half(Picture):
-    """The left (0) or right (1) half of a picture that holds a pair side by side."""
+class Half(ImageRef):
+    """The left (0) or right (1) half of an image that holds a pair side by side."""
 
     side: int
 
     def open(self) -> Image.Image:
         both = super().open()
         if both.width % 2:
-            raise GanzooError(
-                f"{self.path} should hold two pictures side by side, but its width, {both.width}, is odd."
-            )
+            raise GanzooError(f"{self.path} should hold two images side by side, but its width, {both.width}, is odd.")
         half = both.width // 2
         return both.crop((self.side * half, 0, (self.side + 1) * half, both.height))
 
 
 def _side_by_side(root: Path) -> dict[str, list[Path]]:
-    """Pictures that lie in train and test themselves, not in folders of their own."""
-    train = find_pictures(root / "train", recursive=False) if (root / "train").is_dir() else []
-    test = next((find_pictures(root / t, recursive=False) for t in TEST_NAMES if (root / t).is_dir()), [])
+    """Images that lie in train and test themselves, not in folders of their own."""
+    train = find_images(root / "train", recursive=False) if (root / "train").is_dir() else []
+    test = next((find_images(root / t, recursive=False) for t in TEST_NAMES if (root / t).is_dir()), [])
     return {"train": train, "test": test or train} if train else {}
 
 
-Layout = dict[str, tuple[Path, Path | None]]  # domain -> folders of training and test pictures
+Layout = dict[str, tuple[Path, Path | None]]  # domain -> folders of training and test images
 
 
 def find_layout(root: Path, names: Sequence[str] = ()) -> Layout:
@@ -150,7 +148,7 @@ def _domain_first(root: Path) -> Layout:
 
 def _flat(root: Path) -> Layout:
     """NAME: one folder a domain."""
-    return {p.name: (p, None) for p in folders(root) if find_pictures(p)}
+    return {p.name: (p, None) for p in folders(root) if find_images(p)}
 
 
 def _chosen(layout: Layout, root: Path, names: Sequence[str]) -> Layout:

@@ -1,4 +1,4 @@
-"""Where pictures come from: the contract of a data source, and opening the one that a recipe names."""
+"""Where images come from: the contract of a data source, and opening the one that a recipe names."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -8,18 +8,18 @@ from typing import ClassVar
 from torch import nn
 
 from ganzoo.data import archives
-from ganzoo.data.pictures import Picture
+from ganzoo.data.images import ImageRef
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
-from ganzoo.registry import nearest, registry
+from ganzoo.registry import did_you_mean, registry
 from ganzoo.trainer import KINDS, DataSpec
 
 
 class Source(ABC):
-    """Training and test pictures of named domains. Built with the recipe's `[data]` table and the model's kind of data.
+    """Training and test images of named domains. Built with the recipe's `[data]` table and the model's kind of data.
 
     Kinds are those of `ganzoo.trainer.KINDS`. With kind "labelled" or "images" there is one domain, "image". With kind
-    "paired", pictures of all domains at one index show the same thing. `truth`: so do the test pictures of other kinds,
+    "paired", images of all domains at one index show the same thing. `truth`: so do the test images of other kinds,
     so that a translation can be checked.
     """
 
@@ -28,35 +28,35 @@ class Source(ABC):
     domains: tuple[str, ...] = ()
     """names of the domains, in order"""
     labels: tuple[str, ...] = ()
-    """with kind "labelled": what the columns of `Picture.labels` mean"""
+    """with kind "labelled": what the columns of `Image.labels` mean"""
     groups: tuple[tuple[str, ...], ...] = ()
     """labels of which at most one holds, such as hair colours"""
     truth: bool = False
-    """whether the test pictures of all domains at one index show the same thing"""
+    """whether the test images of all domains at one index show the same thing"""
 
     @abstractmethod
     def __init__(self, data: DataOptions, kind: str) -> None: ...
 
     @abstractmethod
-    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
-        """The pictures of a domain in the split "train" or "test"; never empty for "train".
+    def images(self, split: str, domain: str) -> Sequence[ImageRef]:
+        """The images of a domain in the split "train" or "test"; never empty for "train".
 
         Raises GanzooError where there are none to train on.
         """
 
-    def answer(self, picture: Picture, labels: dict[str, bool]) -> Picture | None:
-        """The same picture with these labels, where the source knows it (built-in worlds do)."""
+    def answer(self, image: ImageRef, labels: dict[str, bool]) -> ImageRef | None:
+        """The same image with these labels, where the source knows it (built-in worlds do)."""
         return None
 
 
 class Still(Source):
-    """The first training picture of each domain of another source, for training and testing alike."""
+    """The first training image of each domain of another source, for training and testing alike."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.domains = source, source.domains
 
-    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
-        return self.source.pictures("train", domain)[:1]
+    def images(self, split: str, domain: str) -> Sequence[ImageRef]:
+        return self.source.images("train", domain)[:1]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Opened:
             for name in channels:
                 if name not in domains:
                     raise GanzooError(
-                        f'data.channels speaks of a domain "{name}".{nearest(name, list(domains))} '
+                        f'data.channels names a domain "{name}".{did_you_mean(name, list(domains))} '
                         f"The domains are: {', '.join(domains)}."
                     )
             for name in domains:
@@ -107,7 +107,7 @@ def _check_sets(
     for name in listed:
         if name not in labels:
             raise GanzooError(
-                f'data.label_sets speaks of "{name}".{nearest(name, list(labels))} '
+                f'data.label_sets names "{name}".{did_you_mean(name, list(labels))} '
                 f"The data has: {', '.join(labels) or 'no labels'}."
             )
         if listed.count(name) > 1:
@@ -152,8 +152,8 @@ def _open(
     if data.source not in names and "/" not in data.source:
         everything = names + sorted(archives.ARCHIVES)
         raise GanzooError(
-            f'There is no data source "{data.source}".{nearest(data.source, everything)} '
-            f'Your own pictures are source = "folders" with root = "FOLDER"; `ganzoo data list` shows the others.'
+            f'There is no data source "{data.source}".{did_you_mean(data.source, everything)} '
+            f'Your own images are source = "folders" with root = "FOLDER"; `ganzoo data list` shows the others.'
         )
     source = registry().load("source", data.source)
     if kind not in source.kinds:
@@ -161,7 +161,7 @@ def _open(
             e.name for e in registry().entries if e.kind == "source" and kind in e.facts.get("data", "").split()
         )
         raise GanzooError(
-            f'The data source "{data.source}" has no {kind} pictures, which this model needs ({KINDS[kind]}). '
+            f'The data source "{data.source}" has no {kind} images, which this model needs ({KINDS[kind]}). '
             f"Sources that have: {fitting}."
         )
     opened = source(data, kind)

@@ -1,41 +1,39 @@
-"""Training and test pictures in folders, and the words for a tree that is not as expected."""
+"""Training and test images in folders, and the words for a tree that is not as expected."""
 
 from pathlib import Path
 
-from ganzoo.data.pictures import Picture, find_pictures, natural
+from ganzoo.data.images import ImageRef, find_images, natural
 from ganzoo.errors import GanzooError
 
 TEST_NAMES = ("test", "val", "valid", "validation")
-HELD_OUT = 20  # one picture in so many is kept for testing where there is no test folder
+HELD_OUT = 20  # one image in so many is kept for testing where there is no test folder
 
 
-def split(domain: str, train: Path, test: Path | None) -> dict[str, list[Picture]]:
-    pictures = [Picture(path) for path in find_pictures(train)]
-    if not pictures:
-        raise GanzooError(
-            f'The domain "{domain}" is empty: put pictures (jpg, png, webp, bmp, tiff, ppm) into {train}.'
-        )
+def split(domain: str, train: Path, test: Path | None) -> dict[str, list[ImageRef]]:
+    images = [ImageRef(path) for path in find_images(train)]
+    if not images:
+        raise GanzooError(f'The domain "{domain}" is empty: put images (jpg, png, webp, bmp, tiff, ppm) into {train}.')
     if test:
-        held = [Picture(path) for path in find_pictures(test)]
-        return {"train": pictures, "test": held or pictures}
-    return hold_out(pictures, 50)
+        held = [ImageRef(path) for path in find_images(test)]
+        return {"train": images, "test": held or images}
+    return hold_out(images, 50)
 
 
-def hold_out(pictures: list[Picture], most: int) -> dict[str, list[Picture]]:
-    """Every 20th picture for testing, `most` at most; of fewer than 40 pictures, none is spared."""
-    if len(pictures) < 2 * HELD_OUT:
-        return {"train": pictures, "test": pictures}
-    held = pictures[::HELD_OUT][:most]
+def hold_out(images: list[ImageRef], most: int) -> dict[str, list[ImageRef]]:
+    """Every 20th image for testing, `most` at most; of fewer than 40 images, none is spared."""
+    if len(images) < 2 * HELD_OUT:
+        return {"train": images, "test": images}
+    held = images[::HELD_OUT][:most]
     spared = set(held)
-    return {"train": [p for p in pictures if p not in spared], "test": held}
+    return {"train": [p for p in images if p not in spared], "test": held}
 
 
 def explain(root: Path, expected: str) -> str:
     """The tree that was expected beside the tree that was found."""
     lines = []
     for folder in [root, *folders(root), *(sub for f in folders(root) for sub in folders(f))][:20]:
-        count = len(find_pictures(folder, recursive=False))
-        lines.append(f"  {folder}  ({count} picture{'s' if count != 1 else ''})")
+        count = len(find_images(folder, recursive=False))
+        lines.append(f"  {folder}  ({count} image{'s' if count != 1 else ''})")
     return expected.format(root=root) + "\nFound:\n" + "\n".join(lines)
 
 

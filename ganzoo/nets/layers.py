@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ganzoo.clock import everywhere
+from ganzoo.clock import all_reduce_mean
 from ganzoo.errors import GanzooError
 
 Norm = Literal["instance", "batch", "none"]
@@ -29,12 +29,12 @@ class BatchNorm(nn.BatchNorm2d):
         """(batch, channels, height, width) to the same. Raises GanzooError in training if a channel is one number."""
         collecting, alone = self.training and self.track_running_stats, not dist.is_initialized()
         if collecting and alone and x.numel() == x.shape[1]:
-            raise GanzooError("Batch norm of a single pixel needs more pictures: set data.batch to 2 or more.")
+            raise GanzooError("Batch norm of a single pixel needs more images: set data.batch to 2 or more.")
         if alone or not collecting:
             return super().forward(x)
         values = x if x.dtype == torch.float64 else x.float()
-        mean = everywhere(values.mean((0, 2, 3), keepdim=True))
-        variance = everywhere((values - mean).square().mean((0, 2, 3), keepdim=True))
+        mean = all_reduce_mean(values.mean((0, 2, 3), keepdim=True))
+        variance = all_reduce_mean((values - mean).square().mean((0, 2, 3), keepdim=True))
         count = dist.get_world_size() * x.numel() // x.shape[1]
         with torch.no_grad():
             self.num_batches_tracked += 1

@@ -10,7 +10,7 @@ from ganzoo.trainer import Discriminator
 class PatchDiscriminator(Discriminator):
     """One logit for each overlapping patch (Isola et al. 2017, arXiv:1611.07004).
 
-    `layers` sets the side of a patch: 1 -> 16 px, 2 -> 34, 3 -> 70 (the paper's), 4 -> 142, 5 -> 286; 0 judges single
+    `layers` sets the side of a patch: 1 -> 16 px, 2 -> 34, 3 -> 70 (the paper's), 4 -> 142, 5 -> 286; 0: single
     pixels. Parameters with 3 channels and 3 layers: 2,764,737 with instance norm, 2,765,633 with batch norm.
     """
 
@@ -31,7 +31,7 @@ class PatchDiscriminator(Discriminator):
             return
         if size < 3 * 2**layers:  # less would leave one position, which no norm and no last convolution can take
             raise GanzooError(
-                f"A patch discriminator with {layers} layers needs pictures of {3 * 2**layers} px or more, and "
+                f"A patch discriminator with {layers} layers needs images of {3 * 2**layers} px or more, and "
                 f"data.size is {size}: enlarge it, or take fewer layers, such as "
                 'discriminator = { name = "patch", layers = 1 }.'
             )

@@ -38,7 +38,7 @@ def upsample_layer(channels: int, out: int, upsample: str, bias: bool) -> nn.Mod
 class ResnetGenerator(Generator):
     """c7s1-64, d128, d256, R256 x blocks, u128, u64, c7s1-3, tanh (Zhu et al. 2017, arXiv:1703.10593, appendix).
 
-    `blocks` defaults to the paper's: 9 for training pictures of 256 px and more, else 6. Parameters with 3 channels:
+    `blocks` defaults to the paper's: 9 for training images of 256 px and more, else 6. Parameters with 3 channels:
     11,378,179 with 9 blocks, 7,837,699 with 6.
     """
 

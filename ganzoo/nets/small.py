@@ -1,4 +1,4 @@
-"""A small encoder-decoder for 64 px pictures."""
+"""A small encoder-decoder for 64 px images."""
 
 from torch import Tensor, nn
 

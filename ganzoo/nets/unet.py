@@ -11,7 +11,7 @@ SHALLOWEST = 4  # halvings, unless a recipe asks for fewer; with fewer there is 
 
 
 class UnetGenerator(Generator):
-    """Halves the picture down to a bottleneck and doubles it back, with skips (Isola et al. 2017, arXiv:1611.07004).
+    """Halves the image down to a bottleneck and doubles it back, with skips (Isola et al. 2017, arXiv:1611.07004).
 
     `depth` is the number of halvings; by default as many as the training size allows, at most 8 (256 px to 1x1). No
     norm on the outermost and innermost convolutions. `dropout` acts in the full-width decoder layers after the
@@ -38,7 +38,7 @@ class UnetGenerator(Generator):
             step = 2**halvings
             below, above = size // step * step, -(-size // step) * step
             raise GanzooError(
-                f"A U-Net halves the picture {halvings} times, so pictures of {size} px do not fit: "
+                f"A U-Net halves the image {halvings} times, so images of {size} px do not fit: "
                 f"set data.size to a multiple of {step}, such as {above if not below else f'{below} or {above}'}."
             )
         self.multiple = 2**depth

@@ -1,4 +1,4 @@
-"""VGG-19 as a fixed judge of what is in a picture (Simonyan and Zisserman 2014, arXiv:1409.1556)."""
+"""VGG-19 as a fixed judge of what is in an image (Simonyan and Zisserman 2014, arXiv:1409.1556)."""
 
 import math
 import pickle
@@ -43,7 +43,7 @@ class VGG19(nn.Module):
             self.register_buffer(f"{name}_bias", bias, persistent=False)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Activations (batch, channels, height, width) by name of the layer, of pictures in [-1, 1], grey or colour."""
+        """Activations (batch, channels, height, width) by name of the layer, of images in [-1, 1], grey or colour."""
         wanted, found = set(layers), {}
         mean, std = (image.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
         x = ((image.expand(-1, 3, -1, -1) + 1) / 2 - mean) / std
@@ -59,8 +59,8 @@ class VGG19(nn.Module):
 
 
 def _random(shapes: list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
-    dice = torch.Generator().manual_seed(0)
-    draws = [torch.randn(out, channels, 3, 3, generator=dice) for out, channels in shapes]
+    rng = torch.Generator().manual_seed(0)
+    draws = [torch.randn(out, channels, 3, 3, generator=rng) for out, channels in shapes]
     return [(draw * math.sqrt(2 / draw[0].numel()), torch.zeros(len(draw))) for draw in draws]
 
 

@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "combogan",
         "ganzoo_combogan.model:ComboGAN",
-        summary="any number of unpaired sets of pictures, each translated into all others",
+        summary="any number of unpaired sets of images, each translated into all others",
         data="domains",
         paper="Anoosheh et al. 2018, arXiv:1712.06909",
     )
@@ -16,4 +16,8 @@ def register_models(register):
 
 @hookimpl
 def register_discriminators(register):
-    register("twin", "ganzoo_combogan.nets:TwinDiscriminator", summary="ComboGAN's: grey and colour, several depths")
+    register(
+        "two-stream",
+        "ganzoo_combogan.nets:TwoStreamDiscriminator",
+        summary="ComboGAN's: grey and colour, several depths",
+    )

@@ -25,7 +25,7 @@ from ganzoo import (
     Trainer,
     Weight,
 )
-from ganzoo.losses import PIXEL
+from ganzoo.losses import DISTANCES
 from ganzoo.nets.layers import Init, Norm, init_weights
 
 from .nets import Decoder, Encoder
@@ -40,7 +40,7 @@ class ComboGANOptions(Options):
     """residual blocks of each decoder"""
     norm: Norm = "instance"
     """of encoders and decoders; without one they soon keep brightness and colours, but change a style less"""
-    discriminator: DiscriminatorPart = "twin"
+    discriminator: DiscriminatorPart = "two-stream"
     """the discriminator of each domain"""
     loss: LossPart = "lsgan"
     """adversarial loss"""
@@ -49,7 +49,7 @@ class ComboGANOptions(Options):
     cycle: Weight = 10.0
     """weight of the way back"""
     identity: Weight = 0.0
-    """weight of coding a picture and decoding it in its own domain, compared at half the size"""
+    """weight of coding an image and decoding it in its own domain, compared at half the size"""
     latent: Weight = 0.0
     """weight of a translation having the code of its source"""
     latent_images: int = Field(default=0, ge=0)
@@ -57,7 +57,7 @@ class ComboGANOptions(Options):
     forward: Weight = 0.0
     """weight of a translation resembling its source at half the size"""
     distance: Literal["l1", "l2", "smooth-l1"] = "smooth-l1"
-    """between pictures and between codes"""
+    """between images and between codes"""
     discriminator_weight: Weight = 0.5
     """weight of the discriminators' loss"""
     pool: int = Field(default=50, ge=0)
@@ -105,7 +105,7 @@ class ComboGAN(Trainer):
         channels = spec.channels
         if config.forward and len(set(channels.values())) > 1:
             raise GanzooError(
-                f"The domains' pictures have {', '.join(f'{n} ({d})' for d, n in channels.items())} channels, so none "
+                f"The domains' images have {', '.join(f'{n} ({d})' for d, n in channels.items())} channels, so none "
                 "can resemble all others: set options.forward = 0, or give all the same data.channels."
             )
         self.encoder, self.decoder, self.D = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
@@ -115,7 +115,7 @@ class ComboGAN(Trainer):
             self.D[domain] = config.discriminator.build(channels[domain], spec.size)
         init_weights(self, config.init)
         self.gan = config.loss.build()
-        self.distance = PIXEL[config.distance]
+        self.distance = DISTANCES[config.distance]
         self.pool = {domain: ImagePool(config.pool) for domain in self.domains}
 
     def phases(self) -> list[Phase]:

@@ -65,7 +65,7 @@ class Decoder(nn.Module):
         return self.layers(code)
 
 
-class Eye(nn.Module):
+class Branch(nn.Module):
     """A PatchGAN of `layers` layers, in which each layer but the first gives one channel away as a prediction."""
 
     def __init__(self, channels: int, width: int, layers: int) -> None:
@@ -87,8 +87,8 @@ class Eye(nn.Module):
         return [*predictions, self.last(x)]
 
 
-class TwinDiscriminator(Discriminator):
-    """One eye for the picture in grey, one for its blurred colours; predictions from several depths.
+class TwoStreamDiscriminator(Discriminator):
+    """One eye for the image in grey, one for its blurred colours; predictions from several depths.
 
     Returns a list of logits (batch, 2, height, width), coarser from one to the next. The blur is a Gaussian of 5x5 px
     with a deviation of 3 px. Parameters with 3 channels and 4 layers: 13,931,410.
@@ -96,7 +96,7 @@ class TwinDiscriminator(Discriminator):
 
     def __init__(self, in_channels: int, size: int, *, width: int = 64, layers: int = 4) -> None:
         super().__init__(in_channels, size)
-        self.grey, self.colour = Eye(1, width, layers), Eye(in_channels, width, layers)
+        self.grey, self.colour = Branch(1, width, layers), Branch(in_channels, width, layers)
         bell = torch.exp(-torch.arange(-2.0, 3.0).square() / (2 * 3**2))
         self.register_buffer("blur", torch.outer(bell, bell) / bell.sum().square(), persistent=False)
 

@@ -19,7 +19,7 @@ SMALL = {
     "width": 4,
     "encoder_blocks": 1,
     "decoder_blocks": 1,
-    "discriminator": {"name": "twin", "width": 4, "layers": 3},
+    "discriminator": {"name": "two-stream", "width": 4, "layers": 3},
 }
 DOMAINS = ("x", "y", "z")
 SPEC = DataSpec(DOMAINS, dict.fromkeys(DOMAINS, 3), 32)
@@ -40,7 +40,7 @@ def read(**options):
     [
         {},
         {"identity": 5.0, "latent": 1.0, "latent_images": 10, "forward": 0.2, "pool": 0},
-        {"loss": "wgan-gp", "discriminator": {"name": "twin", "width": 4}},
+        {"loss": "wgan-gp", "discriminator": {"name": "two-stream", "width": 4}},
         {"loss": "hinge", "discriminator": {"name": "patch", "width": 4, "layers": 2}, "distance": "l1"},
         {"norm": "none", "init": "kaiming"},
         {"norm": "batch"},
@@ -175,9 +175,9 @@ def test_forward_needs_equal_channels():
 def test_all_directions():
     trainer = build(read(**SMALL), SPEC).trainer
     assert trainer.directions() == list(itertools.permutations(DOMAINS, 2))
-    pictures = {key: value.double() for key, value in random_batch(SPEC, 0).items()}
+    images = {key: value.double() for key, value in random_batch(SPEC, 0).items()}
     with trainer.inference():
-        groups = trainer.panels(pictures)
+        groups = trainer.sample_columns(images)
     assert [list(group) for group in groups] == [["x", "to y", "to z"], ["y", "to x", "to z"], ["z", "to x", "to y"]]
 
 

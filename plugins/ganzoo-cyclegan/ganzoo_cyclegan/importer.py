@@ -24,7 +24,7 @@ JUDGE = {"name": "patch", "width": 1, "layers": 0}  # there is none in the files
 @click.argument("back", metavar="B_TO_A.pth", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUTPUT.safetensors", type=click.Path(path_type=Path))
 @click.option("--domains", nargs=2, default=("A", "B"), show_default=True, metavar="A B", help="Names of the domains.")
-@click.option("--size", default=256, show_default=True, help="Side of the pictures that they were trained on, pixels.")
+@click.option("--size", default=256, show_default=True, help="Side of the images that they were trained on, pixels.")
 def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, str], size: int) -> None:
     """Make a ganzoo file of two generators of the authors' PyTorch code (latest_net_G_A.pth, latest_net_G_B.pth).
 

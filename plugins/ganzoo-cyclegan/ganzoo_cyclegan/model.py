@@ -22,7 +22,7 @@ from ganzoo import (
     Trainer,
     Weight,
 )
-from ganzoo.losses import PIXEL
+from ganzoo.losses import DISTANCES
 from ganzoo.nets.layers import Init, init_weights
 
 
@@ -38,9 +38,9 @@ class CycleGANOptions(Options):
     cycle: Weight | tuple[Weight, Weight] = 10.0
     """weight of the cycle back to the first and to the second domain; 0: adversarial only"""
     identity: Weight | tuple[Weight, Weight] = 5.0
-    """weight of leaving pictures of the target domain alone; the authors write it as 0.5 of the cycle's"""
+    """weight of leaving images of the target domain alone; the authors write it as 0.5 of the cycle's"""
     distance: Literal["l1", "l2", "smooth-l1"] = "l1"
-    """between pictures, for cycle and identity"""
+    """between images, for cycle and identity"""
     discriminator_weight: Weight = 0.5
     """weight of the discriminators' loss"""
     pool: int = 50
@@ -56,7 +56,7 @@ class CycleGANOptions(Options):
 
 
 class CycleGAN(Trainer):
-    """`G[domain]` makes pictures of that domain, `D[domain]` tells real ones from made ones."""
+    """`G[domain]` makes images of that domain, `D[domain]` tells real ones from made ones."""
 
     Config = CycleGANOptions
     data = "unpaired"
@@ -72,7 +72,7 @@ class CycleGAN(Trainer):
         if any(self.identity.values()) and spec.channels[first] != spec.channels[second]:
             raise GanzooError(
                 f"{first} has {spec.channels[first]} and {second} has {spec.channels[second]} channels, so no "
-                "generator can leave a picture alone: set options.identity = 0, or give both the same data.channels."
+                "generator can leave an image alone: set options.identity = 0, or give both the same data.channels."
             )
         self.G = nn.ModuleDict()
         for here, there in (self.domains, self.domains[::-1]):
@@ -80,7 +80,7 @@ class CycleGAN(Trainer):
         self.D = nn.ModuleDict({d: config.discriminator.build(spec.channels[d], spec.size) for d in self.domains})
         init_weights(self, config.init)
         self.gan = config.loss.build()
-        self.distance = PIXEL[config.distance]
+        self.distance = DISTANCES[config.distance]
         self.pool = {d: ImagePool(config.pool) for d in self.domains}
 
     def phases(self) -> list[Phase]:

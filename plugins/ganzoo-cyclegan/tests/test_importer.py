@@ -1,4 +1,4 @@
-"""Generators as the authors' code saves them: the same names, and from then on the same pictures."""
+"""Generators as the authors' code saves them: the same names, and from then on the same images."""
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "discogan",
         "ganzoo_discogan.model:DiscoGAN",
-        summary="two unpaired sets of pictures, related by mutual reconstruction",
+        summary="two unpaired sets of images, related by mutual reconstruction",
         data="unpaired",
         paper="Kim et al. 2017, arXiv:1703.05192",
     )
@@ -19,10 +19,14 @@ def register_generators(register):
     register(
         "disco",
         "ganzoo_discogan.nets:DiscoGenerator",
-        summary="four-layer encoder-decoder for 64 px pictures, with or without a bottleneck",
+        summary="four-layer encoder-decoder for 64 px images, with or without a bottleneck",
     )
 
 
 @hookimpl
 def register_discriminators(register):
-    register("disco", "ganzoo_discogan.nets:DiscoDiscriminator", summary="judges whole 64 px pictures, shares features")
+    register(
+        "disco",
+        "ganzoo_discogan.nets:DiscoDiscriminator",
+        summary="DiscoGAN's: one logit for a 64 px image, with features",
+    )

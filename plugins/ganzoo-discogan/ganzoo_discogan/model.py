@@ -24,7 +24,7 @@ from ganzoo import (
     Trainer,
     Weight,
 )
-from ganzoo.clock import everywhere
+from ganzoo.clock import all_reduce_mean
 from ganzoo.nets.layers import Init, init_weights
 
 Distance = Literal["mse", "cosine", "hinge"]
@@ -36,7 +36,7 @@ def mse(made: Tensor, true: Tensor) -> Tensor:
 
 
 def cosine(made: Tensor, true: Tensor) -> Tensor:
-    """One minus the cosine between pictures, values taken as 0 to 1."""
+    """One minus the cosine between images, values taken as 0 to 1."""
     return 1 - F.cosine_similarity((made.flatten(1) + 1) / 2, (true.flatten(1) + 1) / 2).mean()
 
 
@@ -58,11 +58,11 @@ class DiscoGANOptions(Options):
     adversarial: Weight = 0.05
     """weight of the adversarial loss in the generators' loss"""
     features: Weight = 0.45
-    """weight of matching the discriminators' mean features of real and made pictures"""
+    """weight of matching the discriminators' mean features of real and made images"""
     reconstruction: Weight = 0.5
     """weight of the way back"""
     distance: Distance = "mse"
-    """between pictures, for the way back"""
+    """between images, for the way back"""
     early: tuple[Weight, Weight, Weight] = (0.099, 0.891, 0.01)
     """weights of adversarial, features and reconstruction at first"""
     early_images: int = Field(default=640_000, ge=0)
@@ -86,7 +86,7 @@ class DiscoGANOptions(Options):
 
 
 class DiscoGAN(Trainer):
-    """`G[domain]` makes pictures of that domain, `D[domain]` tells real ones from made ones."""
+    """`G[domain]` makes images of that domain, `D[domain]` tells real ones from made ones."""
 
     Config = DiscoGANOptions
     data = "unpaired"
@@ -157,7 +157,10 @@ class DiscoGAN(Trainer):
     def mismatch(self, made: list[Tensor], real: list[Tensor]) -> Tensor:
         """Squared distance between the features' means over the whole batch; mean over values, sum over layers."""
         return torch.stack(
-            [F.mse_loss(everywhere(m.mean(0)), everywhere(r.mean(0))) for m, r in zip(made, real, strict=True)]
+            [
+                F.mse_loss(all_reduce_mean(m.mean(0)), all_reduce_mean(r.mean(0)))
+                for m, r in zip(made, real, strict=True)
+            ]
         ).sum()
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:

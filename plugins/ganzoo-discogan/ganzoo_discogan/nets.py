@@ -19,7 +19,7 @@ def encoder(channels: int, width: int, norm: Norm) -> list[nn.Sequential]:
 class DiscoGenerator(Generator):
     """Four halvings and four doublings, without skips; the output a sigmoid on [0, 1], mapped to [-1, 1].
 
-    `bottleneck` adds a layer of so many 1x1 channels in the middle, for training pictures of 64 px. Parameters with 3
+    `bottleneck` adds a layer of so many 1x1 channels in the middle, for training images of 64 px. Parameters with 3
     channels: 5,513,856; with a bottleneck of 100, as the authors have it for some data: 7,153,480.
     """
 
@@ -38,7 +38,7 @@ class DiscoGenerator(Generator):
         super().__init__(in_channels, out_channels, size)
         if bottleneck and size != 64:
             raise GanzooError(
-                f"DiscoGAN's bottleneck is for pictures of 64 px, they have {size}: set data.size = 64, or leave out "
+                f"DiscoGAN's bottleneck is for images of 64 px, they have {size}: set data.size = 64, or leave out "
                 "the generator's bottleneck."
             )
         w = width
@@ -57,7 +57,7 @@ class DiscoGenerator(Generator):
 
 
 class DiscoDiscriminator(Discriminator):
-    """The generator's encoder and a 4x4 convolution: one logit for a picture of 64 px. Parameters: 2,765,568.
+    """The generator's encoder and a 4x4 convolution: one logit for an image of 64 px. Parameters: 2,765,568.
 
     With `features` also what the second, third and fourth layer see, for feature matching.
     """
@@ -65,7 +65,7 @@ class DiscoDiscriminator(Discriminator):
     def __init__(self, in_channels: int, size: int, *, width: int = 64, norm: Norm = "batch") -> None:
         super().__init__(in_channels, size)
         if size < 64:
-            raise GanzooError(f"DiscoGAN's discriminator needs pictures of 64 px or more, they have {size}.")
+            raise GanzooError(f"DiscoGAN's discriminator needs images of 64 px or more, they have {size}.")
         self.stages = nn.ModuleList(encoder(in_channels, width, norm))
         self.last = nn.Conv2d(8 * width, 1, 4, bias=False)
 

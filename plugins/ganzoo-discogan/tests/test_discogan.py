@@ -44,7 +44,7 @@ def test_conformance(options):
 
 
 def plain_steps(nets, batches, preset, *, early_images=10, reconstruction=0.5):
-    """Kim et al. 2017, section 3, on pictures in [0, 1], with probabilities for logits; nothing of ganzoo.
+    """Kim et al. 2017, section 3, on images in [0, 1], with probabilities for logits; nothing of ganzoo.
 
     "official": steps 0, 3, 6 ... train the discriminators, the others the generators, whose loss is
     (1 - r) (0.1 adversarial + 0.9 feature matching) + r reconstruction. "paper": both in every step, generators first.
@@ -61,18 +61,18 @@ def plain_steps(nets, batches, preset, *, early_images=10, reconstruction=0.5):
         for kind in "GD"
     }
 
-    def made(domain, pictures):
-        return torch.sigmoid(nets["G", domain].layers(pictures))
+    def made(domain, images):
+        return torch.sigmoid(nets["G", domain].layers(images))
 
-    def judged(domain, pictures):
-        features = [pictures]
+    def judged(domain, images):
+        features = [images]
         for stage in nets["D", domain].stages:
             features.append(stage(features[-1]))
         return torch.sigmoid(nets["D", domain].last(features[-1])), features[2:]
 
     for step, batch in enumerate(batches):
         r = 0.01 if official and step * 2 < early_images else reconstruction
-        pictures = {d: (p + 1) / 2 for d, p in batch.items()}
+        images = {d: (p + 1) / 2 for d, p in batch.items()}
         for kind in "GD":
             if official and (kind == "D") != (step % 3 == 0):
                 continue
@@ -81,11 +81,11 @@ def plain_steps(nets, batches, preset, *, early_images=10, reconstruction=0.5):
                 fakes = {}
             for here, there in ("xy", "yx"):
                 if kind == "G":
-                    fakes[there] = fake = made(there, pictures[here])
+                    fakes[there] = fake = made(there, images[here])
                     p, features = judged(there, fake)
-                    back = mse(made(here, fake), pictures[here])
+                    back = mse(made(here, fake), images[here])
                     if official:
-                        _, real = judged(there, pictures[there])
+                        _, real = judged(there, images[there])
                         match = sum(
                             (f.mean(0) - t.mean(0)).square().mean() for f, t in zip(features, real, strict=True)
                         )
@@ -93,8 +93,8 @@ def plain_steps(nets, batches, preset, *, early_images=10, reconstruction=0.5):
                     else:
                         loss += bce(p, torch.ones_like(p)) + 2 * r * back
                 else:
-                    fake = made(there, pictures[here]) if official else fakes[there]
-                    p, q = judged(there, pictures[there])[0], judged(there, fake.detach())[0]
+                    fake = made(there, images[here]) if official else fakes[there]
+                    p, q = judged(there, images[there])[0], judged(there, fake.detach())[0]
                     mistakes = bce(p, torch.ones_like(p)) + bce(q, torch.zeros_like(q))
                     loss += 0.5 * mistakes if official else mistakes
             opts[kind].zero_grad()
@@ -143,9 +143,9 @@ def test_pairs_for_the_pixel_loss(distance):
     """A translation that is right costs nothing, and the recipe asks for paired data."""
     from ganzoo_discogan.model import DISTANCES
 
-    picture, other = (random_batch(SPEC, step)["x"] for step in range(2))
-    assert DISTANCES[distance](picture, picture).item() == pytest.approx(0, abs=1e-6)
-    assert DISTANCES[distance](other, picture).item() > 0.01
+    image, other = (random_batch(SPEC, step)["x"] for step in range(2))
+    assert DISTANCES[distance](image, image).item() == pytest.approx(0, abs=1e-6)
+    assert DISTANCES[distance](other, image).item() > 0.01
     assert read(**SMALL, pixel=1.0).kind == "paired"
     assert read(**SMALL).kind == "unpaired"
     tick = build(read(**SMALL, pixel=1.0, generator_steps=0), SPEC).step(
@@ -162,7 +162,7 @@ def test_feature_matching_needs_features():
 
 def test_sizes():
     made = read(size=128, generator={"name": "disco", "bottleneck": 100})
-    with pytest.raises(GanzooError, match="for pictures of 64 px, they have 128"):
+    with pytest.raises(GanzooError, match="for images of 64 px, they have 128"):
         made.trainer(made.options, DataSpec(("x", "y"), {"x": 3, "y": 3}, 128))
     check_model("discogan", size=96, **SMALL)
     bottled = build(read(**SMALL | {"generator": {"name": "disco", "width": 4, "bottleneck": 5}}), SPEC)

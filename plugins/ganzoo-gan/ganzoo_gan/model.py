@@ -1,4 +1,4 @@
-"""Pictures from noise: GAN (Goodfellow et al. 2014, arXiv:1406.2661) and conditional GAN (Mirza and Osindero 2014)."""
+"""Images from noise: GAN (Goodfellow et al. 2014, arXiv:1406.2661) and conditional GAN (Mirza and Osindero 2014)."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -12,21 +12,21 @@ from ganzoo.attributes import targets, wanted
 from ganzoo.nets.layers import Init, Norm, init_weights
 from ganzoo_gan.nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, DenseGenerator
 
-COLUMNS = 10  # pictures in a row of a sample sheet
+COLUMNS = 10  # images in a row of a sample grid
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class GANOptions(Options):
-    trunk: Literal["dcgan", "mlp"] = "dcgan"
+    backbone: Literal["dcgan", "mlp"] = "dcgan"
     """networks: convolutions (Radford et al. 2015), or the fully connected layers of the first papers"""
     latent: Count = 100
-    """numbers that a picture is made from"""
+    """numbers that an image is made from"""
     noise: Literal["normal", "uniform"] = "normal"
     """distribution of those numbers: standard normal, or uniform in [-1, 1]"""
     generator_width: Count | None = None
-    """dcgan: channels of the layer before the picture, default 64; mlp: units of a hidden layer, default 1200"""
+    """dcgan: channels of the layer before the image, default 64; mlp: units of a hidden layer, default 1200"""
     discriminator_width: Count | None = None
-    """dcgan: channels of the layer after the picture, default 64; mlp: maxout units, default 240"""
+    """dcgan: channels of the layer after the image, default 64; mlp: maxout units, default 240"""
     discriminator_norm: Norm = "batch"
     """dcgan: norm of the discriminator; a loss with a gradient penalty does not go with batch norm"""
     generator_dropout: Share = 0.0
@@ -53,33 +53,33 @@ class CGANOptions(GANOptions):
     embedding: Count = 16
     """dcgan: size of the vector that stands for a label, beside the noise and in "concat\""""
     condition: Literal["projection", "concat"] = "projection"
-    """dcgan: what the discriminator does with labels, by Miyato and Koyama 2018 or as planes beside the picture"""
+    """dcgan: what the discriminator does with labels, by Miyato and Koyama 2018 or as planes beside the image"""
 
 
 class GAN(Trainer):
-    """`G` makes pictures from noise, `D` tells real ones from made ones."""
+    """`G` makes images from noise, `D` tells real ones from made ones."""
 
     Config = GANOptions
     data = "images"
     presets: ClassVar = {
         "official": {},
         "dcgan": {"generator_width": 128, "noise": "uniform"},
-        "paper": {"trunk": "mlp", "noise": "uniform", "discriminator_dropout": 0.5, "optimizer": "sgd", "lr": 0.1},
+        "paper": {"backbone": "mlp", "noise": "uniform", "discriminator_dropout": 0.5, "optimizer": "sgd", "lr": 0.1},
     }
 
     def __init__(self, config: GANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
         channels, labels = spec.channels["image"], len(spec.labels) if self.data == "labelled" else 0
         self.gan = config.loss.build()
-        if config.trunk == "mlp":
+        if config.backbone == "mlp":
             width, judge_width = config.generator_width or 1200, config.discriminator_width or 240
             self.G = DenseGenerator(config.latent, channels, spec.size, labels, width, config.generator_dropout)
             self.D = DenseDiscriminator(channels, spec.size, labels, judge_width, config.discriminator_dropout)
         else:
             if self.gan.penalty_weight and config.discriminator_norm == "batch":
                 raise GanzooError(
-                    f'The loss "{config.loss.name}" judges the slope at each picture by itself, which batch norm mixes '
-                    'with the others: set options.discriminator_norm = "none" or "instance".'
+                    f'The loss "{config.loss.name}" penalises the gradient at each image by itself, which batch norm '
+                    'mixes with the others: set options.discriminator_norm = "none" or "instance".'
                 )
             width, judge_width = config.generator_width or 64, config.discriminator_width or 64
             embedding, condition = getattr(config, "embedding", 0), getattr(config, "condition", "concat")
@@ -117,14 +117,14 @@ class GAN(Trainer):
         return {"fool": self.gan.generator(self.D(fake, labels))}
 
     def noise(self, like: Tensor) -> Tensor:
-        """(batch, latent) for a step, one row for each picture."""
+        """(batch, latent) for a step, one row for each image."""
         shape = (len(like), self.config.latent)
         if self.config.noise == "uniform":
             return 2 * self.clock.rand(*shape, like=like) - 1
         return self.clock.randn(*shape, like=like)
 
     def labels(self, batch: Batch) -> Tensor | None:
-        """(batch, labels) of a step; pictures are made of the labels that the real ones have."""
+        """(batch, labels) of a step; images are made of the labels that the real ones have."""
         return None
 
     def draw(self, count: int) -> Tensor:
@@ -146,13 +146,13 @@ class GAN(Trainer):
         if images.shape[2:] != (size, size):
             height, width = images.shape[2:]
             raise GanzooError(
-                f"These networks know squares of {size} px only, and a picture is {width} x {height}: "
+                f"These networks know squares of {size} px only, and an image is {width} x {height}: "
                 'set data.preprocess = "resize-and-crop" or "crop".'
             )
 
 
 class CGAN(GAN):
-    """The same, of a label: `G` and `D` are told what the picture is meant to be."""
+    """The same, of a label: `G` and `D` are told what the image is meant to be."""
 
     Config = CGANOptions
     data = "labelled"
@@ -168,7 +168,7 @@ class CGAN(GAN):
         """`label` is a target such as "7" or "blond,no-glasses"; what it leaves open is drawn at random."""
         return self.G(self.draw(count), self.asked(self.draw_labels(count), label))
 
-    def panels(self, pictures: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """A column for each label, a row of the same noise."""
         z, labels = self.draw(1), self.draw_labels(1)
         return [{target: self.G(z, self.asked(labels, target)) for target in targets(self.spec)[:COLUMNS]}]

@@ -1,4 +1,4 @@
-"""From noise to pictures and from pictures to a logit: convolutions (DCGAN) or fully connected layers."""
+"""From noise to images and from images to a logit: convolutions (DCGAN) or fully connected layers."""
 
 from typing import Literal
 
@@ -16,8 +16,8 @@ def doublings(size: int) -> int:
     times = max(1, (size // START).bit_length() - 1)
     if START * 2**times != size:
         raise GanzooError(
-            f"DCGAN doubles {START} x {START} pixels until they are a picture, and never meets {size}: set data.size = "
-            f'{START * 2**times} or {START * 2 ** (times + 1)}, or options.trunk = "mlp".'
+            f"DCGAN doubles {START} x {START} pixels until they are an image, and never meets {size}: set data.size = "
+            f'{START * 2**times} or {START * 2 ** (times + 1)}, or options.backbone = "mlp".'
         )
     return times
 
@@ -34,7 +34,7 @@ class LabelEmbedding(nn.Module):
 
 
 class ConvGenerator(nn.Module):
-    """4x4 transposed convolutions from 1x1 to the picture, batch norm and ReLU, tanh (Radford et al. 2015).
+    """4x4 transposed convolutions from 1x1 to the image, batch norm and ReLU, tanh (Radford et al. 2015).
 
     `width`: channels of the last layer but one; they double towards the noise, to at most 8 times. Parameters at 64 px,
     3 channels, 100 latent and no labels: 3,576,704 with width 64, 12,658,432 with the paper's 128.
@@ -64,7 +64,7 @@ class ConvGenerator(nn.Module):
 class ConvDiscriminator(Discriminator):
     """4x4 convolutions at stride 2 down to 4x4, leaky ReLU, then one logit (Radford et al. 2015).
 
-    Labels either join the picture as constant planes of their embedding ("concat") or add the inner product of their
+    Labels either join the image as constant planes of their embedding ("concat") or add the inner product of their
     embedding with the summed features to the logit ("projection": Miyato and Koyama 2018, arXiv:1802.05637).
     Parameters at 64 px, 3 channels, width 64, batch norm and no labels: 2,765,568.
     """
@@ -145,9 +145,9 @@ class Maxout(nn.Module):
 
 
 class DenseDiscriminator(Discriminator):
-    """Maxout layers for the picture and for the labels, a joint one, and a logit (Mirza and Osindero 2014, 4.1).
+    """Maxout layers for the image and for the labels, a joint one, and a logit (Mirza and Osindero 2014, 4.1).
 
-    `width` units of 5 pieces for the picture, about a fifth of it for the labels, `width` units of 4 pieces for both.
+    `width` units of 5 pieces for the image, about a fifth of it for the labels, `width` units of 4 pieces for both.
     Parameters for MNIST (28 px, 1 channel, 10 labels, the paper's width 240): 1,224,351. Without labels the joint layer
     has 5 pieces, as the first.
     """
@@ -155,14 +155,14 @@ class DenseDiscriminator(Discriminator):
     def __init__(self, in_channels: int, size: int, labels: int, width: int, dropout: float) -> None:
         super().__init__(in_channels, size)
         of_labels = max(1, width * 5 // 24) if labels else 0
-        self.picture = nn.Sequential(Maxout(in_channels * size * size, width, 5), nn.Dropout(dropout))
+        self.image = nn.Sequential(Maxout(in_channels * size * size, width, 5), nn.Dropout(dropout))
         self.label = nn.Sequential(Maxout(labels, of_labels, 5), nn.Dropout(dropout)) if labels else None
         self.joint = nn.Sequential(Maxout(width + of_labels, width, 4 if labels else 5), nn.Dropout(dropout))
         self.last = nn.Linear(width, 1)
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """(batch, in_channels, size, size), (batch, labels) to logits (batch, 1)."""
-        x = self.picture(image.flatten(1))
+        x = self.image(image.flatten(1))
         if self.label:
             x = torch.cat([x, self.label(labels)], dim=1)
         return self.last(self.joint(x))

@@ -19,7 +19,7 @@ from ganzoo.testing import build, check_model, random_batch
 from ganzoo.trainer import DataSpec
 
 SMALL = {"generator_width": 4, "discriminator_width": 4, "latent": 8}
-DENSE = {"trunk": "mlp", "generator_width": 24, "discriminator_width": 24, "latent": 8}
+DENSE = {"backbone": "mlp", "generator_width": 24, "discriminator_width": 24, "latent": 8}
 IMAGES = DataSpec(("image",), {"image": 3}, 32)
 DIGITS = DataSpec(("image",), {"image": 1}, 16, tuple("0123"), (tuple("0123"),))
 
@@ -121,7 +121,7 @@ def plain_cgan(G, D, batches, clock, *, lr=0.1, momentum=0.5):
     """Mirza and Osindero 2014, 4.1: both players are told the label, gradient descent with momentum.
 
     Their fully connected networks are written out from the weights: ReLU layers for noise and label, then a joint one;
-    maxout layers for picture and label, then a joint one.
+    maxout layers for image and label, then a joint one.
     """
     opt_G = torch.optim.SGD(G.parameters(), lr, momentum)
     opt_D = torch.optim.SGD(D.parameters(), lr, momentum)
@@ -138,7 +138,7 @@ def plain_cgan(G, D, batches, clock, *, lr=0.1, momentum=0.5):
         return F.linear(x, linear.weight, linear.bias).reshape(len(x), -1, pieces).max(dim=2).values
 
     def judge(pixels, y):
-        joint = maxout(D.joint, torch.cat([maxout(D.picture, pixels, 5), maxout(D.label, y, 5)], dim=1), 4)
+        joint = maxout(D.joint, torch.cat([maxout(D.image, pixels, 5), maxout(D.label, y, 5)], dim=1), 4)
         return torch.sigmoid(F.linear(joint, D.last.weight, D.last.bias))
 
     for step, (x, y) in enumerate(batches):
@@ -169,7 +169,7 @@ def test_ten_steps_of_cgan_agree_with_the_paper():
 
 
 def test_projection_is_miyato_and_koyamas():
-    """Their equation 3: y' V phi(x) + psi(phi(x)), phi summed over the picture."""
+    """Their equation 3: y' V phi(x) + psi(phi(x)), phi summed over the image."""
     D = make("cgan", DIGITS).trainer.D.eval()
     x, y = torch.randn(5, 1, 16, 16).double(), torch.eye(4).double()[[0, 1, 2, 3, 0]]
     phi = D.layers(x)
@@ -210,19 +210,19 @@ def test_mistakes_are_told():
         make("gan", DataSpec(("image",), {"image": 1}, 28))
     with pytest.raises(GanzooError, match='discriminator_norm = "none"'):
         make("gan", IMAGES, loss="wgan-gp")
-    with pytest.raises(GanzooError, match=r"squares of 32 px only, and a picture is 48 x 32.*data.preprocess"):
+    with pytest.raises(GanzooError, match=r"squares of 32 px only, and an image is 48 x 32.*data.preprocess"):
         make("gan", IMAGES).step({"image": torch.zeros(4, 3, 32, 48).double()})
 
 
 def test_sheets_and_figures_without_labels():
-    """A row for each test picture; how much the pictures differ, where no label says what they should be."""
+    """A row for each test image; how much the images differ, where no label says what they should be."""
     trainer = make("gan", IMAGES).trainer
     data = DataOptions(source="landscapes", size=32)
     opened = open_source(data, "images")
     figures = evaluate(trainer, opened.source, data, {})["generated"]
     assert figures.keys() == {"spread", "spread_on_real"} and 0 < figures["spread"] < figures["spread_on_real"] < 1
-    picture = sheet.draw(trainer, {"image": [torch.zeros(3, 32, 32)] * 4}, False, "title")
-    assert picture.width > picture.height > 4 * 64
+    image = sheet.draw(trainer, {"image": [torch.zeros(3, 32, 32)] * 4}, False, "title")
+    assert image.width > image.height > 4 * 64
 
 
 def one_of_two(rank, folder, batches):

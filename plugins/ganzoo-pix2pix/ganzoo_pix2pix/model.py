@@ -20,7 +20,7 @@ from ganzoo import (
     Trainer,
     Weight,
 )
-from ganzoo.losses import PIXEL
+from ganzoo.losses import DISTANCES
 from ganzoo.nets.layers import Init, init_weights
 
 
@@ -36,9 +36,9 @@ class Pix2PixOptions(Options):
     adversarial: Weight = 1.0
     """weight of the adversarial loss in the generator's loss"""
     pixel: Weight = 100.0
-    """weight of the distance to the true picture"""
+    """weight of the distance to the true image"""
     distance: Literal["l1", "l2", "smooth-l1"] = "l1"
-    """between pictures"""
+    """between images"""
     discriminator_weight: Weight = 0.5
     """weight of the discriminator's loss"""
     first: Literal["discriminator", "generator"] = "discriminator"
@@ -52,7 +52,7 @@ class Pix2PixOptions(Options):
 
 
 class Pix2Pix(Trainer):
-    """`G` makes a picture of `target` from one of `source`; `D` tells true pairs from those with a made picture."""
+    """`G` makes an image of `target` from one of `source`; `D` tells true pairs from those with a made image."""
 
     Config = Pix2PixOptions
     data = "paired"
@@ -67,7 +67,7 @@ class Pix2Pix(Trainer):
         self.D = config.discriminator.build(channels + out, spec.size)
         init_weights(self, config.init)
         self.gan = config.loss.build()
-        self.distance = PIXEL[config.distance]
+        self.distance = DISTANCES[config.distance]
 
     def phases(self) -> list[Phase]:
         c = self.config
@@ -82,9 +82,9 @@ class Pix2Pix(Trainer):
         self.clock.start_step()
         return self.G(batch[self.source])
 
-    def judge(self, batch: Batch, picture: Tensor) -> Tensor:
-        """Logits of D for the source pictures, each beside a true or made picture of the target domain."""
-        return self.D(torch.cat([batch[self.source], picture], dim=1))
+    def judge(self, batch: Batch, image: Tensor) -> Tensor:
+        """Logits of D for the source images, each beside a true or made image of the target domain."""
+        return self.D(torch.cat([batch[self.source], image], dim=1))
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
         real, fake = batch[self.target], carry["fake"] if "fake" in carry else self.fake(batch)
@@ -92,7 +92,7 @@ class Pix2Pix(Trainer):
         terms = {"judge": self.config.discriminator_weight * loss}
         if self.gan.penalty_weight:
             alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
-            terms["penalty"] = self.gan.penalty(lambda picture: self.judge(batch, picture), real, fake, alpha)
+            terms["penalty"] = self.gan.penalty(lambda image: self.judge(batch, image), real, fake, alpha)
         return terms
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:

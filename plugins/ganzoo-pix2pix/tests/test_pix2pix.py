@@ -48,7 +48,7 @@ def test_conformance(options):
 def plain_steps(G, D, batches, *, lr, total, pixel=100.0):
     """Isola et al. 2017, sections 3 and 3.3: one step on D, its objective halved, then one on G; Adam (0.5, 0.999).
 
-    Nothing of ganzoo but the moment at which a step seeds the dropout. The same made picture serves both updates.
+    Nothing of ganzoo but the moment at which a step seeds the dropout. The same made image serves both updates.
     """
     bce, l1 = nn.BCEWithLogitsLoss(), nn.L1Loss()
     opt_G = torch.optim.Adam(G.parameters(), lr=lr, betas=(0.5, 0.999))
@@ -107,9 +107,9 @@ def test_published_parameters(size, generator):
 
 def test_dropout_is_the_noise_when_translating():
     trainer = make().trainer
-    picture = random_batch(SPEC, 0)["x"].double()
+    image = random_batch(SPEC, 0)["x"].double()
     with trainer.inference():
-        first, second = (trainer.translate(picture, "x", "y") for _ in range(2))
+        first, second = (trainer.translate(image, "x", "y") for _ in range(2))
     assert not torch.equal(first, second)
 
 

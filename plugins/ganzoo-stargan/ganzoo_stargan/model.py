@@ -25,25 +25,25 @@ from ganzoo_stargan.nets import StarGANDiscriminator
 
 class StarGANOptions(Options):
     generator: GeneratorPart = "stargan"
-    """the generator; it sees the labels as planes beside the picture's channels"""
+    """the generator; it sees the labels as planes beside the image's channels"""
     residual: bool = False
-    """the generator draws a change to the picture, a little smoothed, instead of the picture: learns faster; not the
+    """the generator draws a change to the image, a little smoothed, instead of the image: learns faster; not the
     paper's"""
     discriminator_width: Count = 64
     """channels of the discriminator's first layer, doubled by each"""
     discriminator_layers: Count = 6
-    """layers of the discriminator, each halving the picture"""
+    """layers of the discriminator, each halving the image"""
     loss: LossPart = "wgan-gp"
     """adversarial loss"""
     adversarial: Weight = 1.0
     """weight of the adversarial loss, for both networks"""
     classification: Weight = 1.0
-    """weight of telling the labels: of real pictures for the discriminator, of made ones for the generator"""
+    """weight of telling the labels: of real images for the discriminator, of made ones for the generator"""
     old_labels: Weight = 0.0
-    """weight, for the discriminator, of telling the old labels of made pictures: only a change that looks true is then
+    """weight, for the discriminator, of telling the old labels of made images: only a change that looks true is then
     taken for the new label; not the paper's"""
     reconstruction: Weight = 10.0
-    """weight of the way back to the original picture (L1)"""
+    """weight of the way back to the original image (L1)"""
     noise: Weight = 0.0
     """standard deviation of noise over what the discriminator sees in training, against invisible changes that only its
     classifier takes for the label; not the paper's"""
@@ -58,12 +58,12 @@ class StarGANOptions(Options):
 
 
 class StarGAN(Trainer):
-    """`G` makes a picture with the labels asked for; `D` tells real pictures from made ones, and their labels.
+    """`G` makes an image with the labels asked for; `D` tells real images from made ones, and their labels.
 
-    Each label set (`DataSpec.label_sets`; by default one, of all labels) is learned from the pictures that know it.
-    With several, G also sees which set is meant (the paper's mask vector), and a picture that knows more than one is
-    used for one of them, by lot. A set that is one exclusive group has a softmax, any other a sigmoid for each label.
-    A label that is not known counts as absent for G, and for nothing in the losses.
+    Each label set (`DataSpec.label_sets`; by default one, of all labels) is learned from the images that know it.
+    With several, G also sees which set is meant (the paper's mask vector), and an image that knows more than one is
+    used for one of them, at random. A set that is one exclusive group has a softmax, any other a sigmoid for each
+    label. An unknown label is 0 in G's input and is left out of the losses.
     """
 
     Config = StarGANOptions
@@ -90,10 +90,10 @@ class StarGAN(Trainer):
     def phases(self) -> list[Phase]:
         c = self.config
         critic = Adam(self.D.parameters(), c.lr if c.discriminator_lr is None else c.discriminator_lr, c.betas)
-        painter = Adam(self.G.parameters(), c.lr, c.betas)
+        opt_G = Adam(self.G.parameters(), c.lr, c.betas)
         return [
             Phase("D", critic, self.discriminator_loss),
-            Phase("G", painter, self.generator_loss, lambda step: (step + 1) % c.discriminator_steps == 0),
+            Phase("G", opt_G, self.generator_loss, lambda step: (step + 1) % c.discriminator_steps == 0),
         ]
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
@@ -126,27 +126,27 @@ class StarGAN(Trainer):
         }
 
     def draw_targets(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The set that each picture is used for, (batch, sets) one-hot, and new labels: another picture's of that set.
+        """The set that each image is used for, (batch, sets) one-hot, and new labels: another image's of that set.
 
-        Drawn over the pictures of all processes together. Labels outside the set are nan.
+        Drawn over the images of all processes together. Labels outside the set are nan.
         """
-        everyone = self.clock.gather(labels).cpu()
-        known = torch.stack([(~everyone[:, columns].isnan()).float().mean(dim=1) for columns in self.sets], dim=1)
+        gathered = self.clock.all_gather(labels).cpu()
+        known = torch.stack([(~gathered[:, columns].isnan()).float().mean(dim=1) for columns in self.sets], dim=1)
         if len(self.sets) > 1:
             known += 1e-3 * torch.rand(known.shape, generator=self.clock.shared)
-        chosen, target = known.argmax(dim=1), everyone.clone()
+        chosen, target = known.argmax(dim=1), gathered.clone()
         for s in range(len(self.sets)):
             rows = (chosen == s).nonzero().flatten()
-            target[rows] = everyone[rows[torch.randperm(len(rows), generator=self.clock.shared)]]
-        mask = F.one_hot(chosen, len(self.sets)).to(everyone)
+            target[rows] = gathered[rows[torch.randperm(len(rows), generator=self.clock.shared)]]
+        mask = F.one_hot(chosen, len(self.sets)).to(gathered)
         return self.clock.own(mask).to(labels), self.clock.own(self.within(target, mask)).to(labels)
 
     def within(self, labels: Tensor, mask: Tensor) -> Tensor:
-        """The labels of the set that each picture is used for; the others become nan."""
+        """The labels of the set that each image is used for; the others become nan."""
         return labels.masked_fill(mask[:, self.set_of] == 0, torch.nan)
 
     def paint(self, images: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        """G's picture of `images` with these labels, (batch, labels) of 1, 0 and nan, of the sets in `mask`."""
+        """G's image of `images` with these labels, (batch, labels) of 1, 0 and nan, of the sets in `mask`."""
         condition = torch.cat([labels.nan_to_num(0.0), mask], dim=1) if len(self.sets) > 1 else labels.nan_to_num(0.0)
         planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
         drawn = self.G(torch.cat([images, planes], dim=1))
@@ -157,13 +157,13 @@ class StarGAN(Trainer):
         return (images + 2 * drawn).clamp(-1, 1)
 
     def seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What D says of pictures in training."""
+        """What D says of images in training."""
         if self.config.noise:
             images = images + self.config.noise * self.clock.randn(*images.shape, like=images)
         return self.D(images)
 
     def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of each softmax set, binary cross-entropy summed over other labels; mean over the pictures."""
+        """Cross-entropy of each softmax set, binary cross-entropy summed over other labels; mean over the images."""
         known, truth = ~labels.isnan(), labels.nan_to_num(0.0)
         total = logits.new_zeros(len(logits))
         for columns, softmax in zip(self.sets, self.softmax, strict=True):

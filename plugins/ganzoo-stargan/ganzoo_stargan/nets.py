@@ -6,7 +6,7 @@ from ganzoo import Discriminator, GanzooError, Generator
 
 
 def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
-    """The convolution and an instance norm with weights; always the picture's own statistics."""
+    """The convolution and an instance norm with weights; always the image's own statistics."""
     return [convolution, nn.InstanceNorm2d(channels, affine=True)]
 
 
@@ -28,7 +28,7 @@ class ResidualBlock(nn.Module):
 class StarGANGenerator(Generator):
     """7x7-64, down 128, 256, residual blocks, up 128, 64, 7x7-3, tanh; no biases.
 
-    Padding is with zeros: an instance norm takes a constant plane away, so labels laid beside the picture as planes are
+    Padding is with zeros: an instance norm takes a constant plane away, so labels laid beside the image as planes are
     seen only at the zeros of the border. Parameters for 3 channels: 8,430,528 with 5 label planes, 8,439,936 with 8.
     """
 
@@ -51,7 +51,7 @@ class StarGANGenerator(Generator):
 class StarGANDiscriminator(Discriminator):
     """Strided 4x4 convolutions with LeakyReLU(0.01), no norm, and two heads: real or made, and the labels.
 
-    Gives (batch, 1, h, w) logits and (batch, classes) logits for training pictures of side `size`. Parameters with 6
+    Gives (batch, 1, h, w) logits and (batch, classes) logits for training images of side `size`. Parameters with 6
     layers: 44,762,048 for 128 px and 5 classes, 44,884,928 for 256 px, 44,786,624 for 128 px and 8 classes.
     """
 
@@ -59,7 +59,7 @@ class StarGANDiscriminator(Discriminator):
         super().__init__(in_channels, size)
         if size < 2**layers:
             raise GanzooError(
-                f"A discriminator of {layers} layers halves pictures of {size} px to nothing: set "
+                f"A discriminator of {layers} layers halves images of {size} px to nothing: set "
                 f"options.discriminator_layers to at most {size.bit_length() - 1}."
             )
         widths = [width * 2**i for i in range(layers)]

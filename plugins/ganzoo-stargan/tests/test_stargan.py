@@ -82,7 +82,7 @@ def test_published_parameters(network, parameters):
 def plain_steps(G, D, batches, clock, classification, *, lr=1e-4, total=80, rec=10.0, gp=10.0, n_critic=5):
     """The algorithm of Choi et al. 2018, section 3, with the authors' settings; nothing of ganzoo but its dice.
 
-    WGAN-GP critic, labels of another picture of the batch as the target, `n_critic` critic steps to one of G.
+    WGAN-GP critic, labels of another image of the batch as the target, `n_critic` critic steps to one of G.
     """
     opt_G = torch.optim.Adam(G.parameters(), lr, (0.5, 0.999))
     opt_D = torch.optim.Adam(D.parameters(), lr, (0.5, 0.999))
@@ -151,7 +151,7 @@ def test_ten_steps_agree_with_the_paper(spec, loss):
 
 
 def test_two_label_sets_are_two_models_in_one():
-    """A batch of pictures of both sets gives the mean of the losses of each set alone, with its mask (section 3.3)."""
+    """A batch of images of both sets gives the mean of the losses of each set alone, with its mask (section 3.3)."""
     trainer = make(JOINT, batch=4).trainer
     G, D = trainer.G, trainer.D
     assert G.layers[0].in_channels == 3 + 4 + 2
@@ -167,7 +167,7 @@ def test_two_label_sets_are_two_models_in_one():
     first, second = [0, 2], [1, 3]
     for rows, columns in ((first, [0, 3]), (second, [1, 2])):
         mine = target[rows][:, columns]
-        assert sorted(mine.tolist()) == sorted(c[rows][:, columns].tolist())  # only pictures of the same set swap
+        assert sorted(mine.tolist()) == sorted(c[rows][:, columns].tolist())  # only images of the same set swap
         assert target[rows][:, [i for i in range(4) if i not in columns]].isnan().all()
     classes = D(x)[1]
     bce = F.binary_cross_entropy_with_logits(classes[first][:, [0, 3]], c[first][:, [0, 3]], reduction="sum") / 2
@@ -216,12 +216,12 @@ def test_a_picture_that_knows_both_sets_is_used_for_one_by_lot():
 class Halves(Clock):
     """One of two processes, the other's rows known beforehand."""
 
-    def __init__(self, rank, everyone):
-        super().__init__(0, len(everyone), rank, 2)
-        self.everyone = everyone
+    def __init__(self, rank, gathered):
+        super().__init__(0, len(gathered), rank, 2)
+        self.gathered = gathered
 
-    def gather(self, rows):
-        return self.everyone
+    def all_gather(self, rows):
+        return self.gathered
 
 
 @pytest.mark.parametrize("spec", [ATTRIBUTES, JOINT])

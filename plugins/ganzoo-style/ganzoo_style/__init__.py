@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "style",
         "ganzoo_style.model:Style",
-        summary="one picture painted in the style of another: its pixels are what is trained",
+        summary="one image painted in the style of another: its pixels are what is trained",
         data="still",
         paper="Gatys et al. 2016, CVPR",
     )

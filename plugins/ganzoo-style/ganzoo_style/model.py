@@ -1,4 +1,4 @@
-"""Neural style transfer: pixels that keep one picture's content and take another one's style.
+"""Neural style transfer: pixels that keep one image's content and take another one's style.
 
 Gatys, Ecker and Bethge 2016, "Image style transfer using convolutional neural networks", CVPR (first arXiv:1508.06576).
 """
@@ -15,7 +15,7 @@ from ganzoo.nets.vgg import LAYERS, VGG19
 
 Layer = Literal[LAYERS]
 NOISE = 0.5  # standard deviation; from much less, L-BFGS leaps too far, since the losses are flat there
-LEVELS = 255  # the published weights belong to features of pictures that go from 0 to 255
+LEVELS = 255  # the published weights belong to features of images that go from 0 to 255
 
 
 class StyleOptions(Options):
@@ -38,19 +38,19 @@ class StyleOptions(Options):
     pooling: Literal["max", "average"] = "max"
     """between the blocks of VGG-19"""
     init: Literal["noise", "content"] = "noise"
-    """what the picture is at the beginning: white noise, or the content picture"""
+    """what the image is at the beginning: white noise, or the content image"""
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     """L-BFGS without line search, one iteration a step; or Adam"""
     history: Count = 100
-    """steps that L-BFGS remembers, each as large as two pictures in the checkpoint"""
+    """steps that L-BFGS remembers, each as large as two images in the checkpoint"""
     lr: Weight = 1.0
     """length of L-BFGS's steps, or learning rate of Adam"""
 
 
 class Style(Trainer):
-    """The picture is `start`, nothing or the content picture, and the trained `change` to it.
+    """The image is `start`, nothing or the content image, and the trained `change` to it.
 
-    Of the two domains of the data the first gives the content and the second the style, one picture each.
+    Of the two domains of the data the first gives the content and the second the style, one image each.
     """
 
     Config = StyleOptions
@@ -58,7 +58,7 @@ class Style(Trainer):
     presets: ClassVar = {
         "neural-style": {},  # the defaults are those of jcjohnson/neural-style
         "adam": {"optimizer": "adam", "lr": 10 / 127.5},  # ten of 255 levels
-        "average-pooling": {"pooling": "average", "smooth": 0.0},  # as the paper's own pictures were made
+        "average-pooling": {"pooling": "average", "smooth": 0.0},  # as the paper's own images were made
     }
 
     def __init__(self, config: StyleOptions, spec: DataSpec) -> None:
@@ -72,20 +72,20 @@ class Style(Trainer):
         self.register_buffer("start", torch.zeros(shape))
         self.change = nn.Parameter(torch.zeros(shape) if config.init == "content" else NOISE * torch.randn(shape))
         self._vgg: VGG19 | None = None
-        self._seen: Batch = {}  # the pictures that the targets are of
+        self._seen: Batch = {}  # the images that the targets are of
         self._targets: dict[str, Tensor] = {}
 
     def phases(self) -> list[Phase]:
         config = self.config
         if config.features == "random":
-            print("Content and style are measured with RANDOM features, not those of a network that knows pictures.")
+            print("Content and style are measured with RANDOM features, not those of a network that knows images.")
         self.vgg()
         if config.optimizer == "lbfgs":
-            return [Phase("picture", LBFGS([self.change], config.lr, 1, history_size=config.history), self.loss)]
-        return [Phase("picture", Adam([self.change], config.lr), self.loss)]
+            return [Phase("image", LBFGS([self.change], config.lr, 1, history_size=config.history), self.loss)]
+        return [Phase("image", Adam([self.change], config.lr), self.loss)]
 
     def vgg(self) -> VGG19:
-        """The network that measures, made when first needed: whoever only wants the picture needs no weights of it."""
+        """The network that measures, made when first needed: whoever only wants the image needs no weights of it."""
         if self._vgg is None:
             config = self.config
             self._vgg = VGG19(config.features, config.pooling, config.feature_width).to(self.change)
@@ -97,8 +97,8 @@ class Style(Trainer):
         if config.init == "content":
             self.start.copy_(content)
         self._look_at(content, style)
-        picture = self.start + self.change
-        features = self.vgg()(picture, (*config.content_layers, *config.style_layers))
+        image = self.start + self.change
+        features = self.vgg()(image, (*config.content_layers, *config.style_layers))
         terms = {}
         for layer in config.content_layers:
             terms[f"content_{layer}"] = config.content * self._error(
@@ -109,7 +109,7 @@ class Style(Trainer):
                 gram(features[layer]), self._targets[f"style_{layer}"], 4
             )
         if config.smooth:
-            terms["smooth"] = config.smooth * total_variation(picture * LEVELS / 2)
+            terms["smooth"] = config.smooth * total_variation(image * LEVELS / 2)
         return terms
 
     def _error(self, made: Tensor, target: Tensor, power: int) -> Tensor:
@@ -118,14 +118,14 @@ class Style(Trainer):
         return error / target.square().mean() if self.config.relative else LEVELS**power * error
 
     def _look_at(self, content: Tensor, style: Tensor) -> None:
-        """Sets the targets; they are measured anew only when the pictures are others."""
+        """Sets the targets; they are measured again only when the images are others."""
         if self._seen and all(
             torch.equal(seen, new) for seen, new in zip(self._seen.values(), (content, style), strict=True)
         ):
             return
         if content.shape != self.change.shape:
             raise GanzooError(
-                f"The content picture is {content.shape[-1]}x{content.shape[-2]}, but a square of data.size = "
+                f"The content image is {content.shape[-1]}x{content.shape[-2]}, but a square of data.size = "
                 f'{self.spec.size} is trained: set data.preprocess = "resize-and-crop" or "crop".'
             )
         self._seen = {"content": content.clone(), "style": style.clone()}
@@ -135,14 +135,14 @@ class Style(Trainer):
         self._targets |= {f"style_{layer}": gram(value) for layer, value in taken.items()}
 
     def generate(self, count: int, label: str | None = None) -> Tensor:
-        """The picture, `count` times."""
+        """The image, `count` times."""
         return (self.start + self.change).clamp(-1, 1).expand(count, -1, -1, -1)
 
     def directions(self) -> list[tuple[str, str]]:
         return []
 
-    def panels(self, pictures: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-        content, style = (pictures[domain] for domain in self.domains)
+    def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        content, style = (images[domain] for domain in self.domains)
         start = content if self.config.init == "content" else self.start
         return [{"content": content, "style": style, "made": (start + self.change).clamp(-1, 1)}]
 
@@ -151,10 +151,8 @@ class Style(Trainer):
         content, style = (tests[domain][0][None].to(self.change) for domain in self.domains)
         layers, taken = self.config.content_layers, self.config.style_layers
         with torch.no_grad():
-            made = self.panels(dict(zip(self.domains, (content, style), strict=True)))[0]["made"]
-            of_made, of_content, of_style = (
-                self.vgg()(picture, (*layers, *taken)) for picture in (made, content, style)
-            )
+            made = self.sample_columns(dict(zip(self.domains, (content, style), strict=True)))[0]["made"]
+            of_made, of_content, of_style = (self.vgg()(image, (*layers, *taken)) for image in (made, content, style))
             figures = {}
             if taken:
                 grams = [[gram(found[layer]) for layer in taken] for found in (of_made, of_content, of_style)]
@@ -174,9 +172,9 @@ def gram(features: Tensor) -> Tensor:
     return rows @ rows.transpose(1, 2) / rows[0].numel()
 
 
-def total_variation(picture: Tensor) -> Tensor:
+def total_variation(image: Tensor) -> Tensor:
     """Half the squared differences of neighbours, across and down, added up."""
-    across, down = picture.diff(dim=3), picture.diff(dim=2)
+    across, down = image.diff(dim=3), image.diff(dim=2)
     return (across.square().sum() + down.square().sum()) / 2
 
 

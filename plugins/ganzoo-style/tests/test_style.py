@@ -8,7 +8,7 @@ from torch import nn
 
 from ganzoo import GanzooError, recipe
 from ganzoo.clock import Clock
-from ganzoo.data.batches import Draws, batches
+from ganzoo.data.batches import TrainingSamples, batches
 from ganzoo.data.sources import open_source
 from ganzoo.evaluate import evaluate
 from ganzoo.nets.vgg import LAYERS, VGG19
@@ -51,8 +51,8 @@ def test_gram_matrix_by_hand():
 
 
 def test_total_variation_by_hand():
-    picture = torch.tensor([[[[0.0, 2.0], [1.0, 5.0]]]])
-    assert total_variation(picture).item() == (2**2 + 4**2 + 1**2 + 3**2) / 2
+    image = torch.tensor([[[[0.0, 2.0], [1.0, 5.0]]]])
+    assert total_variation(image).item() == (2**2 + 4**2 + 1**2 + 3**2) / 2
 
 
 def plain_network(vgg):
@@ -69,15 +69,15 @@ def plain_network(vgg):
     return upto
 
 
-def plain_picture(engine, batch, steps, *, style_weight=100.0):
-    """Gatys et al. 2016 with the constants of jcjohnson/neural-style; features of pictures from 0 to 255."""
+def plain_image(engine, batch, steps, *, style_weight=100.0):
+    """Gatys et al. 2016 with the constants of jcjohnson/neural-style; features of images from 0 to 255."""
     network = plain_network(engine.trainer.vgg())
     mean = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
     content, style = batch["content"][:1], batch["style"][:1]
 
-    def features(picture, name):
-        return 255 * network[name](((picture + 1) / 2 - mean) / std)
+    def features(image, name):
+        return 255 * network[name](((image + 1) / 2 - mean) / std)
 
     def products(activations):
         _, channels, height, width = activations.shape
@@ -86,28 +86,28 @@ def plain_picture(engine, batch, steps, *, style_weight=100.0):
 
     wanted = features(content, "relu4_2").detach()
     styles = {name: products(features(style, name)).detach() for name in STYLE_LAYERS}
-    picture = nn.Parameter(engine.trainer.change.detach().clone())
-    optimizer = torch.optim.LBFGS([picture], lr=1, max_iter=steps, history_size=100)
+    image = nn.Parameter(engine.trainer.change.detach().clone())
+    optimizer = torch.optim.LBFGS([image], lr=1, max_iter=steps, history_size=100)
 
     def evaluate_loss():
         optimizer.zero_grad()
-        loss = 5 * nn.functional.mse_loss(features(picture, "relu4_2"), wanted)
+        loss = 5 * nn.functional.mse_loss(features(image, "relu4_2"), wanted)
         for name, target in styles.items():
-            loss = loss + style_weight * nn.functional.mse_loss(products(features(picture, name)), target)
-        levels = picture * 127.5
+            loss = loss + style_weight * nn.functional.mse_loss(products(features(image, name)), target)
+        levels = image * 127.5
         across, down = levels[..., 1:] - levels[..., :-1], levels[..., 1:, :] - levels[..., :-1, :]
         loss = loss + 1e-3 * 0.5 * ((across**2).sum() + (down**2).sum())
         loss.backward()
         return loss
 
     optimizer.step(evaluate_loss)  # all iterations in one call, as the published programs do
-    return picture.detach()
+    return image.detach()
 
 
 def test_ten_steps_of_lbfgs_agree_with_the_paper():
     engine = make()
     batch = {key: value.double() for key, value in random_batch(SPEC, 0).items()}
-    theirs, other = plain_picture(engine, batch, 10), plain_picture(engine, batch, 10, style_weight=102.0)
+    theirs, other = plain_image(engine, batch, 10), plain_image(engine, batch, 10, style_weight=102.0)
     for _ in range(10):
         engine.step(batch)
     ours = engine.trainer.generate(1)
@@ -154,11 +154,11 @@ def test_weights_from_a_local_file(tmp_path):
 def test_a_still_is_the_same_picture_in_every_step(tmp_path):
     for domain, colour in (("content", "red"), ("style", "blue")):
         (tmp_path / domain).mkdir()
-        Image.new("RGB", (60, 40), colour).save(tmp_path / domain / "picture.png")
+        Image.new("RGB", (60, 40), colour).save(tmp_path / domain / "image.png")
     made = parsed({"source": "folders", "root": str(tmp_path)}, optimizer="adam", lr=0.08)
     opened = open_source(made.data, made.kind)
     assert opened.source.domains == ("content", "style") and not opened.source.truth
-    draws = Draws(opened.source, made.data, opened.spec, made.kind, 0, 1)
+    draws = TrainingSamples(opened.source, made.data, opened.spec, made.kind, 0, 1)
     assert torch.equal(draws[0]["content"], draws[7]["content"])
     assert draws[0]["content"].shape == (3, 32, 32) and draws[0]["style"][2].min() == 1
 
@@ -167,7 +167,7 @@ def test_style_is_taken_over_and_measured():
     made = parsed({"source": "landscapes"}, init="content", optimizer="adam", lr=0.05, relative=True)
     opened = open_source(made.data, made.kind)
     engine = build(made, opened.spec)
-    draws = Draws(opened.source, made.data, opened.spec, made.kind, 0, 1)
+    draws = TrainingSamples(opened.source, made.data, opened.spec, made.kind, 0, 1)
     before = evaluate(engine.trainer, opened.source, made.data, {})["generated"]
     assert before["style"] == before["style_identity"] > 0 and before["content"] == 0
     for batch in batches(draws, Clock(), 30):
@@ -179,14 +179,14 @@ def test_style_is_taken_over_and_measured():
 def test_it_translates_nothing_else():
     trainer = make().trainer
     assert trainer.directions() == []
-    with pytest.raises(GanzooError, match=r"translates no pictures.*ganzoo generate"):
+    with pytest.raises(GanzooError, match=r"translates no images.*ganzoo generate"):
         trainer.translate(torch.zeros(1, 3, 32, 32), "content", "style")
 
 
 def test_a_picture_that_is_not_square_is_refused():
     engine = make()
     batch = {domain: torch.zeros(1, 3, 32, 48, dtype=torch.float64) for domain in SPEC.domains}
-    with pytest.raises(GanzooError, match=r"content picture is 48x32.*set data\.preprocess"):
+    with pytest.raises(GanzooError, match=r"content image is 48x32.*set data\.preprocess"):
         engine.step(batch)
 
 

@@ -24,11 +24,11 @@ from ganzoo import (
     Trainer,
     Weight,
 )
-from ganzoo.losses import PIXEL
+from ganzoo.losses import DISTANCES
 from ganzoo.nets.layers import Init, Norm, init_weights, needs_bias, norm_layer, reverse_gradient
 from ganzoo.nets.vgg import VGG19
 
-STRIDE = 16  # a picture is this many times as high and wide as what reaches the fully connected layers
+STRIDE = 16  # an image is this many times as high and wide as what reaches the fully connected layers
 TEACHER_LAYER = "relu5_4"
 
 
@@ -52,7 +52,7 @@ class XGANOptions(Options):
     ramp: int = Field(default=0, ge=0)
     """images over which gradient reversal grows from 0 to 1, 2/(1 + exp(-10 p)) - 1; 0: whole from the beginning"""
     semantic: Weight = 1.0
-    """weight of the embedding staying the same when a picture is translated, both ways"""
+    """weight of the embedding staying the same when an image is translated, both ways"""
     semantic_distance: Literal["l1", "l2", "smooth-l1"] = "l1"
     """between embeddings"""
     adversarial: Weight = 1.0
@@ -100,9 +100,9 @@ class Judge(Discriminator):
 
 
 class XGAN(Trainer):
-    """E[domain], then the shared encoder: a picture's embedding. The shared decoder, then G[domain]: a picture of it.
+    """E[domain], then the shared encoder: an image's embedding. The shared decoder, then G[domain]: an image of it.
 
-    D[domain] tells real pictures from translated ones; the classifier tells which domain an embedding is from.
+    D[domain] tells real images from translated ones; the classifier tells which domain an embedding is from.
     """
 
     Config = XGANOptions
@@ -112,7 +112,7 @@ class XGAN(Trainer):
         super().__init__(config, spec)
         if spec.size % STRIDE or spec.size < 2 * STRIDE:
             raise GanzooError(
-                f"XGAN halves the picture four times: set data.size to a multiple of {STRIDE} from {2 * STRIDE} on, "
+                f"XGAN halves the image four times: set data.size to a multiple of {STRIDE} from {2 * STRIDE} on, "
                 f"such as 64, the paper's; it is {spec.size}."
             )
         if config.teacher != "none" and config.embedding != 1024:
@@ -158,7 +158,7 @@ class XGAN(Trainer):
         self.D = nn.ModuleDict({d: Judge(spec.channels[d], spec.size, width=max(1, w // 2), norm=norm) for d in judged})
         init_weights(self, config.init)
         self.gan = config.loss.build()
-        self.distance = PIXEL[config.semantic_distance]
+        self.distance = DISTANCES[config.semantic_distance]
 
     def phases(self) -> list[Phase]:
         def adam(*nets: nn.Module) -> Adam:
@@ -166,23 +166,23 @@ class XGAN(Trainer):
 
         if self.config.teacher == "vgg19":
             self.teacher = VGG19(self.config.teacher_weights).to(next(self.parameters()))
-        makers = (self.E, self.shared_encoder, self.shared_decoder, self.G, self.classifier)
-        phases = [Phase("G", adam(*makers), self.generator_loss)]
+        generator_nets = (self.E, self.shared_encoder, self.shared_decoder, self.G, self.classifier)
+        phases = [Phase("G", adam(*generator_nets), self.generator_loss)]
         return [*phases, Phase("D", adam(self.D), self.discriminator_loss)] if len(self.D) else phases
 
     def encode(self, images: Batch) -> Batch:
-        """Pictures by domain, each (batch, channels, size, size), to their embeddings, each (batch, embedding).
+        """Images by domain, each (batch, channels, size, size), to their embeddings, each (batch, embedding).
 
         All go through the shared layers at once: quicker, and batch norm sees the domains mixed, as when translating.
         """
         size = self.spec.size
-        for pictures in images.values():
-            if pictures.shape[-2:] != (size, size):
+        for rows in images.values():
+            if rows.shape[-2:] != (size, size):
                 raise GanzooError(
-                    f"XGAN is trained on squares of data.size = {size}, but a picture is {pictures.shape[-1]}x"
-                    f'{pictures.shape[-2]}: set data.preprocess = "resize-and-crop" or "crop".'
+                    f"XGAN is trained on squares of data.size = {size}, but an image is {rows.shape[-1]}x"
+                    f'{rows.shape[-2]}: set data.preprocess = "resize-and-crop" or "crop".'
                 )
-        code = self.shared_encoder(torch.cat([self.E[d](pictures) for d, pictures in images.items()]))
+        code = self.shared_encoder(torch.cat([self.E[d](rows) for d, rows in images.items()]))
         code = _unit(code) if self.config.normalise else code
         return dict(zip(images, code.split([p.shape[0] for p in images.values()]), strict=True))
 
@@ -225,13 +225,13 @@ class XGAN(Trainer):
         return 2 / (1 + math.exp(-10 * min(1.0, self.clock.images / self.config.ramp))) - 1
 
     def taught(self, images: Tensor) -> Tensor:
-        """What the teacher says of pictures: mean and maximum over places of its last layer, (batch, 1024)."""
+        """What the teacher says of images: mean and maximum over places of its last layer, (batch, 1024)."""
         with torch.no_grad():
             features = self.teacher(images, [TEACHER_LAYER])[TEACHER_LAYER].flatten(2)
             return _unit(torch.cat([features.mean(2), features.amax(2)], dim=1))
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """The embedding has one size, so other pictures are brought to the training size and back."""
+        """The embedding has one size, so other images are brought to the training size and back."""
         shape, square = images.shape[-2:], (self.spec.size, self.spec.size)
         images = F.interpolate(images, square, mode="bilinear", antialias=True)  # of equal sizes: to the bit the same
         made = self.G[target](self.shared_decoder(self.encode({source: images})[source]))

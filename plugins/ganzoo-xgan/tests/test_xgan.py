@@ -75,8 +75,8 @@ def plain_steps(nets, batches, *, lr=1e-4, ramp=20, semantic=1.0):
     opt_D = torch.optim.Adam(D.parameters(), lr=lr, betas=(0.5, 0.999))
     l1, l2, bce = nn.L1Loss(), nn.MSELoss(), nn.BCEWithLogitsLoss()
 
-    def embed(picture, domain):
-        code = shared_encoder(E[domain](picture))
+    def embed(image, domain):
+        code = shared_encoder(E[domain](image))
         return code / code.square().mean(1, keepdim=True).sqrt()
 
     def judged(logits, real):
@@ -159,5 +159,5 @@ def test_what_does_not_fit_is_refused(size, options, message):
 def test_a_training_picture_of_another_size_is_refused():
     engine = make()
     batch = {domain: torch.zeros(2, 3, 32, 48, dtype=torch.float64) for domain in "xy"}
-    with pytest.raises(GanzooError, match=r"data\.size = 32, but a picture is 48x32: set data\.preprocess"):
+    with pytest.raises(GanzooError, match=r"data\.size = 32, but an image is 48x32: set data\.preprocess"):
         engine.step(batch)

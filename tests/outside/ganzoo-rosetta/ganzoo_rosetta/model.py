@@ -1,4 +1,4 @@
-"""Many domains, one generator: planes beside the picture tell it which domain to draw."""
+"""Many domains, one generator: planes beside the image tell it which domain to draw."""
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class RosettaOptions(Options):
     loss: LossPart = "lsgan"
     """adversarial loss"""
     cycle: Weight = 10.0
-    """weight of the way there and back (L1)"""
+    """weight of cycle consistency (L1)"""
     lr: Weight = 2e-4
     """learning rate of Adam"""
 

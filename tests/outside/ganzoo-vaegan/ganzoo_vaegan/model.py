@@ -15,11 +15,11 @@ class VAEGANOptions(Options):
     latent: Count = 64
     """length of the code"""
     discriminator: DiscriminatorPart = "patch"
-    """judges drawn pictures"""
+    """discriminates drawn images"""
     loss: LossPart = "bce"
     """adversarial loss"""
     likeness: Weight = 10.0
-    """weight of drawing the picture that was coded (L1)"""
+    """weight of drawing the image that was coded (L1)"""
     prior: Weight = 0.01
     """weight of the code's divergence from a normal distribution"""
     lr: Weight = 3e-4

@@ -1,4 +1,4 @@
-"""Encoder and decoder of square pictures whose side is a multiple of 4."""
+"""Encoder and decoder of square images whose side is a multiple of 4."""
 
 from torch import Tensor, nn
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ganzoo.data.landscapes import hexes, noise, smooth, unit
 from ganzoo.errors import GanzooError
+from ganzoo_worlds.landscapes import hexes, noise, smooth, unit
 
 ATTRIBUTES: tuple[str, ...] = ("black", "blond", "brown", "smiling", "glasses")
 EXCLUSIVE: tuple[tuple[str, ...], ...] = (("black", "blond", "brown"),)
@@ -32,7 +32,7 @@ _BACKDROP = hexes("7fa6b8 a9b79a c9b49a 8d93b5 b9929a 6f8f8a cfc6b8 5d6b80")
 
 @dataclass(frozen=True)
 class _Person:
-    """Who it is: all that no attribute changes. Lengths are fractions of the picture's side."""
+    """Who it is: all that no attribute changes. Lengths are fractions of the image's side."""
 
     pool: Array
     strands: Array
@@ -116,7 +116,7 @@ def _settle(seed: int, overrides: dict[str, bool]) -> dict[str, bool]:
 
 
 class _Easel:
-    """The picture in work, with the coordinates of the picture (x, y) and of the head (X, Y)."""
+    """The image in work, with the coordinates of the image (x, y) and of the head (X, Y)."""
 
     def __init__(self, person: _Person, size: int, cartoon: bool):
         self.size, self.cartoon = size, cartoon

@@ -1,4 +1,4 @@
-"""One picture: opened, turned the right way up, with the channels asked for; as a tensor and back."""
+"""One image: opened, turned the right way up, with the channels asked for; as a tensor and back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture in a file. Subclasses draw theirs instead; all are small, so that they travel to worker processes."""
+class ImageRef:
+    """An image in a file. Subclasses draw theirs instead; all are small, so that they travel to worker processes."""
 
     path: Path
     """the file that it is in"""
@@ -26,7 +26,7 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """How messages call this picture."""
+        """How messages call this image."""
         return str(self.path)
 
     def open(self) -> Image.Image:
@@ -37,13 +37,13 @@ class Picture:
                 return ImageOps.exif_transpose(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise GanzooError(
-                f"{self.path} cannot be read as a picture ({error}). Replace or remove it"
-                ', or set data.broken = "skip" in the recipe to go on without such pictures.'
+                f"{self.path} cannot be read as an image ({error}). Replace or remove it"
+                ', or set data.broken = "skip" in the recipe to go on without such images.'
             ) from error
 
 
-def find_pictures(folder: Path, recursive: bool = True) -> list[Path]:
-    """The picture files in a folder, in natural order (2 before 10). Hidden ones, and hidden folders, are left out."""
+def find_images(folder: Path, recursive: bool = True) -> list[Path]:
+    """The image files in a folder, in natural order (2 before 10). Hidden ones, and hidden folders, are left out."""
     found = folder.rglob("*") if recursive else folder.glob("*")
     names = {p: p.relative_to(folder) for p in found if p.suffix.lower() in EXTENSIONS and p.is_file()}
     shown = [path for path, name in names.items() if not any(part.startswith(".") for part in name.parts)]

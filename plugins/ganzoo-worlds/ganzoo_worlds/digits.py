@@ -1,4 +1,4 @@
-"""Handwritten digits without a download: the 8x8 pictures that come with scikit-learn."""
+"""Handwritten digits without a download: the 8x8 images that come with scikit-learn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.datasets import load_digits
 
-from ganzoo.data.pictures import Picture
+from ganzoo.data.images import ImageRef
 from ganzoo.data.sources import Source
-from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 
 TESTED = 5  # every fifth digit is kept for testing
 
 
 @dataclass(frozen=True)
-class Digit(Picture):
+class Digit(ImageRef):
     index: int
 
     def open(self) -> Image.Image:
@@ -38,20 +38,16 @@ class Digits(Source):
             Digit(Path(f"{i:04d}.png"), i, labels=tuple(float(n == other) for other in range(10)))
             for i, n in enumerate(numbers)
         ]
-        self._pictures = {
+        self._images = {
             "train": [d for d in everything if d.index % TESTED],
             "test": [d for d in everything if d.index % TESTED == 0],
         }
 
-    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
-        return self._pictures[split]
+    def images(self, split: str, domain: str) -> Sequence[ImageRef]:
+        return self._images[split]
 
 
 @cache
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise GanzooError('The digits come with scikit-learn: pip install "ganzoo[digits]"') from None
     found = load_digits()
     return found.images, found.target

@@ -1,4 +1,4 @@
-"""The built-in worlds as data sources: drawn from a seed, so that the true translation of a test picture is known."""
+"""The built-in worlds as data sources: drawn from a seed, so that the true translation of a test image is known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from ganzoo.data import faces, landscapes
-from ganzoo.data.pictures import Picture
+from ganzoo.data.images import ImageRef
 from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
-from ganzoo.registry import nearest
+from ganzoo.registry import did_you_mean
+from ganzoo_worlds import faces, landscapes
 
-TRAIN, TEST = 2000, 50  # pictures in each domain
+TRAIN, TEST = 2000, 50  # images in each domain
 
 
 @dataclass(frozen=True)
-class Landscape(Picture):
+class Landscape(ImageRef):
     """One scene in one rendering."""
 
     seed: int
@@ -32,7 +32,7 @@ class Landscape(Picture):
 class Landscapes(Source):
     """Drawn landscapes; the domains are renderings, by default photograph-like and painted.
 
-    Unless they are paired, no scene is in the training pictures of two domains; the test pictures show the same scenes
+    Unless they are paired, no scene is in the training images of two domains; the test images show the same scenes
     in all of them.
     """
 
@@ -45,14 +45,14 @@ class Landscapes(Source):
         _check_names("landscapes", self.renderings, landscapes.RENDERINGS)
         self.domains = ("image",) if kind == "images" else self.renderings
 
-    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
+    def images(self, split: str, domain: str) -> Sequence[ImageRef]:
         place = 0 if self.kind == "images" else self.domains.index(domain)
         seeds, size = _seeds(self.data, split, 0 if self.kind == "paired" else place)
         return [Landscape(Path(f"{seed:05d}.png"), seed, self.renderings[place], size) for seed in seeds]
 
 
 @dataclass(frozen=True)
-class Face(Picture):
+class Face(ImageRef):
     """One person in one rendering, perhaps with attributes changed."""
 
     seed: int
@@ -68,7 +68,7 @@ class Faces(Source):
     """Drawn faces. Domains are renderings (photo, cartoon) or attributes (blond: photographs of blond people).
 
     With labels: the attributes of `data.attributes`, by default all, in the rendering `data.domains` names. With
-    `data.label_sets` a training picture knows the labels of one set, as if each set came from another collection.
+    `data.label_sets` a training image knows the labels of one set, as if each set came from another collection.
     """
 
     kinds = ("unpaired", "paired", "domains", "labelled", "images")
@@ -86,7 +86,7 @@ class Faces(Source):
             _check_names("faces", self.labels, faces.ATTRIBUTES)
             self.groups = tuple(group for group in faces.EXCLUSIVE if set(group) <= set(self.labels))
 
-    def pictures(self, split: str, domain: str) -> Sequence[Picture]:
+    def images(self, split: str, domain: str) -> Sequence[ImageRef]:
         place = 0 if self.domains == ("image",) else self.domains.index(domain)
         seeds, size = _seeds(self.data, split, 0 if self.kind == "paired" else place)
         sets = self.data.label_sets if split == "train" else ()
@@ -95,11 +95,11 @@ class Faces(Source):
             for i, seed in enumerate(seeds)
         ]
 
-    def answer(self, picture: Picture, labels: dict[str, bool]) -> Picture | None:
-        assert isinstance(picture, Face)
-        changed = {**dict(picture.changed), **labels}
-        now = {**faces.attributes(picture.seed), **changed}
-        return replace(picture, changed=tuple(changed.items()), labels=tuple(float(now[name]) for name in self.labels))
+    def answer(self, image: ImageRef, labels: dict[str, bool]) -> ImageRef | None:
+        assert isinstance(image, Face)
+        changed = {**dict(image.changed), **labels}
+        now = {**faces.attributes(image.seed), **changed}
+        return replace(image, changed=tuple(changed.items()), labels=tuple(float(now[name]) for name in self.labels))
 
     def _face(self, seed: int, name: str, size: int, labels: Sequence[str]) -> Face:
         path = Path(f"{seed:05d}.png")
@@ -110,7 +110,7 @@ class Faces(Source):
 
 
 def _seeds(data: DataOptions, split: str, place: int) -> tuple[range, int]:
-    """Which seeds a split of the domain at a place has, and how large its pictures are drawn."""
+    """Which seeds a split of the domain at a place has, and how large its images are drawn."""
     if split == "test":
         return range(TEST), data.size
     size = data.load_size if data.preprocess in ("resize-and-crop", "square") else data.size
@@ -120,4 +120,4 @@ def _seeds(data: DataOptions, split: str, place: int) -> tuple[range, int]:
 def _check_names(world: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise GanzooError(f'{world} has no "{name}".{nearest(name, list(known))} It has: {", ".join(known)}.')
+            raise GanzooError(f'{world} has no "{name}".{did_you_mean(name, list(known))} It has: {", ".join(known)}.')

@@ -17,7 +17,7 @@ SPEC = DataSpec(("x", "y"), {"x": 3, "y": 3}, 32)
 
 def parsed(preset="", **options):
     tables = {
-        "model": "shared",
+        "model": "unit",
         "data": {"source": "none", "size": 32, "batch": 2},
         "options": options,
         "train": {"images": 80, "precision": "64", "device": "cpu", "constant": 1.0},
@@ -39,7 +39,7 @@ def make(**options):
     ],
 )
 def test_conformance(options):
-    check_model("shared", **(SMALL | options))
+    check_model("unit", **(SMALL | options))
 
 
 def count(module):
@@ -77,14 +77,14 @@ def plain_steps(nets, batches, clock, *, lr=1e-4, kl=0.1, adversary="none", vae=
     opt_C = torch.optim.Adam(C.parameters(), lr=lr, betas=(0.5, 0.999)) if adversary == "critic" else None
     l1, bce = nn.L1Loss(), nn.BCEWithLogitsLoss()
 
-    def mean_of(picture, domain):
-        return shared_encoder(E[domain](picture))
+    def mean_of(image, domain):
+        return shared_encoder(E[domain](image))
 
     def code_of(mean):
         noise = torch.randn(mean.shape, generator=clock.shared, dtype=torch.float32).double()
         return mean + noise if vae else mean
 
-    def picture_of(code, domain):
+    def image_of(code, domain):
         return G[domain](shared_decoder(code))
 
     def divergence(mean):
@@ -97,13 +97,13 @@ def plain_steps(nets, batches, clock, *, lr=1e-4, kl=0.1, adversary="none", vae=
         clock.set(step * len(x))
         mean_x, mean_y = mean_of(x, "x"), mean_of(y, "y")
         code_x, code_y = code_of(mean_x), code_of(mean_y)
-        x_to_y, y_to_x = picture_of(code_x, "y"), picture_of(code_y, "x")
+        x_to_y, y_to_x = image_of(code_x, "y"), image_of(code_y, "x")
         mean_xy = mean_of(x_to_y, "y")
-        back_x = picture_of(code_of(mean_xy), "x")
+        back_x = image_of(code_of(mean_xy), "x")
         mean_yx = mean_of(y_to_x, "x")
-        back_y = picture_of(code_of(mean_yx), "y")
+        back_y = image_of(code_of(mean_yx), "y")
         vae_loss = kl * (divergence(mean_x) + divergence(mean_y))
-        vae_loss = vae_loss + 100 * (l1(picture_of(code_x, "x"), x) + l1(picture_of(code_y, "y"), y))
+        vae_loss = vae_loss + 100 * (l1(image_of(code_x, "x"), x) + l1(image_of(code_y, "y"), y))
         cycle = kl * (divergence(mean_x) + divergence(mean_xy) + divergence(mean_y) + divergence(mean_yx))
         cycle = cycle + 100 * (l1(back_x, x) + l1(back_y, y))
         gan = 10 * (judged(D["y"](x_to_y), True) + judged(D["x"](y_to_x), True))
@@ -147,7 +147,7 @@ def test_ten_steps_agree_with_the_paper(adversary, vae):
 
 
 def test_reversal_is_the_sign_turned():
-    """The classifier goes down the gradient that the encoders go up."""
+    """The classifier minimises the gradient that the encoders go up."""
     gradients = {}
     for adversary in ("critic", "reversal"):
         engine = make(latent_adversary=adversary, vae=False, reconstruction=0, cycle=0, adversarial=0)
@@ -165,10 +165,10 @@ def test_reversal_is_the_sign_turned():
 
 def test_translation_has_no_noise():
     trainer = make().trainer
-    picture = random_batch(SPEC, 0)["x"].double()
+    image = random_batch(SPEC, 0)["x"].double()
     with trainer.inference():
-        made = trainer.translate(picture, "x", "y")
-        assert torch.equal(made, trainer.decode(trainer.encode(picture, "x"), "y"))
+        made = trainer.translate(image, "x", "y")
+        assert torch.equal(made, trainer.decode(trainer.encode(image, "x"), "y"))
 
 
 def test_a_checkpoint_comes_back(tmp_path):

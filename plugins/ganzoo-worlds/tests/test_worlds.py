@@ -2,22 +2,22 @@
 
 import numpy as np
 import pytest
+from ganzoo_worlds import faces, landscapes
 
-from ganzoo.data import faces, landscapes
 from ganzoo.errors import GanzooError
 
 
-def _unit(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float32) / 255
+def _unit(image: np.ndarray) -> np.ndarray:
+    return image.astype(np.float32) / 255
 
 
-def _halved(picture: np.ndarray) -> np.ndarray:
-    size = picture.shape[0] // 2
-    return _unit(picture).reshape(size, 2, size, 2, 3).mean((1, 3))
+def _halved(image: np.ndarray) -> np.ndarray:
+    size = image.shape[0] // 2
+    return _unit(image).reshape(size, 2, size, 2, 3).mean((1, 3))
 
 
 def _changed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Where two pictures differ by more than their grain."""
+    """Where two images differ by more than their grain."""
     return np.abs(_unit(one) - _unit(other)).max(-1) > 0.05
 
 
@@ -69,8 +69,8 @@ def test_the_painter_s_palette_can_be_undone():
     photos = np.concatenate([_unit(landscapes.render(seed, "photo", 32)).reshape(-1, 3) for seed in range(12)])
     some, others = rng.permutation(photos)[:3000].reshape(2, 1500, 3)
     painted, known = landscapes._repaint(some.T).T, landscapes._repaint(others.T).T
-    nearest = ((painted[:, None] - known) ** 2).sum(-1).argmin(1)
-    assert np.abs(others[nearest] - some).mean() < 0.03
+    did_you_mean = ((painted[:, None] - known) ** 2).sum(-1).argmin(1)
+    assert np.abs(others[did_you_mean] - some).mean() < 0.03
 
 
 def test_landscape_renderings_differ_from_each_other():
@@ -82,8 +82,8 @@ def test_landscape_renderings_differ_from_each_other():
 
 
 def test_edges_are_dark_lines_on_white():
-    picture = _unit(landscapes.render(1, "edges", 64))
-    assert np.median(picture) > 0.95 and picture.min() < 0.4
+    image = _unit(landscapes.render(1, "edges", 64))
+    assert np.median(image) > 0.95 and image.min() < 0.4
 
 
 def test_attributes_are_drawn_evenly():

@@ -26,12 +26,12 @@ from ganzoo import (
     Trainer,
     Weight,
 )
-from ganzoo.losses import PIXEL, CrossEntropy
+from ganzoo.losses import DISTANCES, CrossEntropy
 from ganzoo.nets.layers import Init, Norm, init_weights, needs_bias, norm_layer, reverse_gradient
 from ganzoo.nets.resnet import ResidualBlock
 
 
-class SharedOptions(Options):
+class UNITOptions(Options):
     width: Count = 64
     """channels after the first convolution"""
     blocks: Count = 4
@@ -51,9 +51,9 @@ class SharedOptions(Options):
     latent: Weight = 1.0
     """weight of the latent adversary, where there is one"""
     discriminator: DiscriminatorPart = "patch"
-    """both discriminators of pictures"""
+    """both discriminators of images"""
     loss: LossPart = "bce"
-    """adversarial loss on pictures"""
+    """adversarial loss on images"""
     adversarial: Weight = 10.0
     """weight of the adversarial loss, for both sides (the paper's lambda 0)"""
     kl: Weight = 0.1
@@ -61,11 +61,11 @@ class SharedOptions(Options):
     reconstruction: Weight = 100.0
     """weight of auto-encoding each domain (lambda 2)"""
     cycle_kl: Weight = 0.1
-    """the same as kl, within the cycle: of the picture's and of its translation's codes (lambda 3)"""
+    """the same as kl, within the cycle: of the image's and of its translation's codes (lambda 3)"""
     cycle: Weight = 100.0
     """weight of the way back (lambda 4)"""
     distance: Literal["l1", "l2", "smooth-l1"] = "l1"
-    """between pictures"""
+    """between images"""
     lr: Weight = 1e-4
     """learning rate of Adam"""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -89,23 +89,23 @@ class Critic(Discriminator):
         return self.layers(image)
 
 
-class Shared(Trainer):
-    """E[domain], then the shared blocks: codes of pictures. More shared blocks, then G[domain]: pictures of codes.
+class UNIT(Trainer):
+    """E[domain], then the shared blocks: codes of images. More shared blocks, then G[domain]: images of codes.
 
-    D[domain] tells real pictures from translated ones, C the domains of codes. Codes are a quarter as high and wide as
-    pictures, with 4 x width channels.
+    D[domain] tells real images from translated ones, C the domains of codes. Codes are a quarter as high and wide as
+    images, with 4 x width channels.
     """
 
-    Config = SharedOptions
+    Config = UNITOptions
     data = "unpaired"
     presets: ClassVar = {
         "paper": {},
         "pytorch-gan": {"kernel": 4, "loss": "lsgan"},
-        "lecture": {"vae": False, "latent_adversary": "critic"},
+        "shared-encoder": {"vae": False, "latent_adversary": "critic"},
     }
     multiple = 4
 
-    def __init__(self, config: SharedOptions, spec: DataSpec) -> None:
+    def __init__(self, config: UNITOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
         if config.share_layers > config.blocks:
             raise GanzooError(
@@ -128,7 +128,7 @@ class Shared(Trainer):
             self.C = Critic(channels, spec.size // 4)
         init_weights(self, config.init)
         self.gan, self.latent_gan = config.loss.build(), CrossEntropy()
-        self.distance = PIXEL[config.distance]
+        self.distance = DISTANCES[config.distance]
 
     def _down(self, channels: int) -> list[nn.Module]:
         w, norm, kernel = self.config.width, self.config.norm, self.config.kernel
@@ -150,19 +150,22 @@ class Shared(Trainer):
         def adam(*nets: nn.Module) -> Adam:
             return Adam(chain(*(net.parameters() for net in nets)), self.config.lr, self.config.betas)
 
-        makers: tuple[nn.Module, ...] = (self.E, self.shared_encoder, self.shared_decoder, self.G)
+        generator_nets: tuple[nn.Module, ...] = (self.E, self.shared_encoder, self.shared_decoder, self.G)
         adversary = self.config.latent_adversary
         if adversary == "reversal":
-            makers = (*makers, self.C)
-        phases = [Phase("G", adam(*makers), self.generator_loss), Phase("D", adam(self.D), self.discriminator_loss)]
+            generator_nets = (*generator_nets, self.C)
+        phases = [
+            Phase("G", adam(*generator_nets), self.generator_loss),
+            Phase("D", adam(self.D), self.discriminator_loss),
+        ]
         return [*phases, Phase("C", adam(self.C), self.critic_loss)] if adversary == "critic" else phases
 
     def encode(self, images: Tensor, domain: str) -> Tensor:
-        """Pictures of a domain to their codes; with vae, to the means of their codes."""
+        """Images of a domain to their codes; with vae, to the means of their codes."""
         return self.shared_encoder(self.E[domain](images))
 
     def decode(self, code: Tensor, domain: str) -> Tensor:
-        """Codes to pictures of a domain, in [-1, 1]."""
+        """Codes to images of a domain, in [-1, 1]."""
         return self.G[domain](self.shared_decoder(code))
 
     def draw(self, mean: Tensor) -> Tensor:

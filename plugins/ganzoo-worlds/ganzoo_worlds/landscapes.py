@@ -1,7 +1,7 @@
-"""Landscapes drawn from a seed: one scene, many renderings, so the true translation of every picture is known.
+"""Landscapes drawn from a seed: one scene, many renderings, so the true translation of every image is known.
 
 A seed fixes the scene (time of day, sun, clouds, hills, water, trees, house) in coordinates 0..1; the rendering decides
-how it looks and the size how finely it is sampled. Pictures are composed as float planes (3, size, size) because masks
+how it looks and the size how finely it is sampled. Images are composed as float planes (3, size, size) because masks
 then broadcast along the fast axis.
 """
 
@@ -19,7 +19,7 @@ RENDERINGS: tuple[str, ...] = ("photo", "painting", "edges", *SEASONS, *PAINTERS
 
 Array = np.ndarray
 SKY, HILL, MEADOW, WATER, TREE, HOUSE = range(6)
-_GRID = np.linspace(0.0, 1.0, 257, dtype=np.float32)  # ridges are kept on this grid, whatever the picture's size
+_GRID = np.linspace(0.0, 1.0, 257, dtype=np.float32)  # ridges are kept on this grid, whatever the image's size
 
 
 def hexes(codes: str) -> Array:
@@ -89,7 +89,7 @@ _PALETTES: dict[str, _Season] = {
 
 @lru_cache(maxsize=256)
 def _weights(size: int, cells: int, warp: float = 0.0, shift: float = 0.0) -> Array:
-    """(size, cells + 3) cubic B-spline weights, averaged over each pixel so that small pictures do not alias.
+    """(size, cells + 3) cubic B-spline weights, averaged over each pixel so that small images do not alias.
 
     `warp` squeezes the pattern towards 1, as perspective does a plane of clouds or waves seen from above.
     """
@@ -192,11 +192,11 @@ def _clump(rng: np.random.Generator, ridge: Array, centre: float, height: float,
     tall = height * rng.uniform(0.7, 1.1, (count, 1))
     foot = np.interp(place, _GRID, ridge) + 0.08 * height + 0.006
     if kind == "conifer":
-        crowns, trunk = (place, foot - tall, tall * rng.uniform(0.2, 0.27, (count, 1)), tall * 0.96), 0.1
+        crowns, backbone = (place, foot - tall, tall * rng.uniform(0.2, 0.27, (count, 1)), tall * 0.96), 0.1
     elif kind == "poplar":
         x = place + tall * rng.normal(0, 0.02, (count, 4))
         crowns = (x, foot - tall * [0.3, 0.5, 0.72, 0.86], tall * [0.12, 0.14, 0.1, 0.06])
-        crowns, trunk = (*crowns, np.repeat(tall * 0.25, 4, 1)), 0.3
+        crowns, backbone = (*crowns, np.repeat(tall * 0.25, 4, 1)), 0.3
     else:
         # crowns of leaves set on a sunflower's spiral
         leaves = np.arange(9 if height > 0.2 else 4)
@@ -204,12 +204,12 @@ def _clump(rng: np.random.Generator, ridge: Array, centre: float, height: float,
         out = np.sqrt((leaves + 0.5) / len(leaves))
         radius = tall * rng.uniform(0.15, 0.23, turn.shape)
         at = (place + 0.27 * tall * out * np.cos(turn), foot - tall * (0.64 + 0.2 * out * np.sin(turn)))
-        crowns, trunk = (*at, radius, 0.88 * radius), 0.6
+        crowns, backbone = (*at, radius, 0.88 * radius), 0.6
     each = crowns[0].shape[1]
     crowns = np.stack(crowns, -1).reshape(-1, 4).astype(np.float32)
     # tall trees that grow together are of one kind, or their crowns would quarrel
     colours = np.repeat(rng.integers(4, size=count) if height < 0.2 else rng.integers(4, size=1).repeat(count), each)
-    trunks = np.concatenate([place, foot - trunk * tall, foot, tall * 0.022 + 0.001], 1).astype(np.float32)
+    trunks = np.concatenate([place, foot - backbone * tall, foot, tall * 0.022 + 0.001], 1).astype(np.float32)
     x, y, rx, ry = crowns.T
     top = y - (0 if kind == "conifer" else ry)
     box = tuple(float(v) for v in ((x - rx).min(), top.min(), (x + rx).max(), (y + ry).max()))
@@ -500,7 +500,7 @@ _LIE = np.array([-0.25, 0.5, 0.15, 0.0, 1.15, 1.4, 0, 0], np.float32)
 
 
 def _strokes(canvas: _Canvas, scene: _Scene, cells: int, aspect: float, rng: np.random.Generator) -> tuple:
-    """Cover the picture with brush strokes: (which stroke, along it, across it) for each pixel, and their anchors.
+    """Cover the image with brush strokes: (which stroke, along it, across it) for each pixel, and their anchors.
 
     Anchors are jittered on a grid; a pixel belongs to the nearest of the 9 around it, in the metric of each one's
     ellipse less a random head start, as strokes painted later lie on top.
@@ -521,15 +521,15 @@ def _strokes(canvas: _Canvas, scene: _Scene, cells: int, aspect: float, rng: np.
     cell = at.astype(np.int32) + 2
     home = cell[:, None] * wide + cell
     X, Y = np.broadcast_to(at, (size, size)), np.broadcast_to(at[:, None], (size, size))
-    nearest = np.full((size, size), np.inf, np.float32)
-    which, u_best, v_best = home.copy(), np.zeros_like(nearest), np.zeros_like(nearest)
+    did_you_mean = np.full((size, size), np.inf, np.float32)
+    which, u_best, v_best = home.copy(), np.zeros_like(did_you_mean), np.zeros_like(did_you_mean)
     for step in (d * wide + e for d in (-1, 0, 1) for e in (-1, 0, 1)):
         near = home + step
         u = table[0].take(near) * X + table[1].take(near) * Y - along0.take(near)
         v = table[2].take(near) * X + table[3].take(near) * Y - across0.take(near)
         far = u * u + v * v + table[4].take(near)
-        closer = far < nearest
-        for best, new in ((nearest, far), (which, near), (u_best, u), (v_best, v)):
+        closer = far < did_you_mean
+        for best, new in ((did_you_mean, far), (which, near), (u_best, u), (v_best, v)):
             np.copyto(best, new, where=closer)
     return which, u_best, v_best, px, py
 

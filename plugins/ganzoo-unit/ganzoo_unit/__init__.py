@@ -1,0 +1,14 @@
+"""UNIT for ganzoo."""
+
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_models(register):
+    register(
+        "unit",
+        "ganzoo_unit.model:UNIT",
+        summary="two unpaired sets of images, encoded and decoded by networks that share their inner layers",
+        data="unpaired",
+        paper="Liu et al. 2017, arXiv:1703.00848",
+    )

@@ -1,0 +1,16 @@
+"""Rendered data sets for ganzoo, whose ground truth is known, and handwritten digits."""
+
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_sources(register):
+    everything = "unpaired paired domains labelled images"
+    register(
+        "landscapes",
+        "ganzoo_worlds.sources:Landscapes",
+        summary="rendered landscapes: photographs, paintings, seasons",
+        data="unpaired paired domains images",
+    )
+    register("faces", "ganzoo_worlds.sources:Faces", summary="rendered faces with attributes", data=everything)
+    register("digits", "ganzoo_worlds.digits:Digits", summary="8x8 digits of scikit-learn", data="labelled images")
