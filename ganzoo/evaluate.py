@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from ganzoo.attributes import targets, wanted
+from ganzoo.attributes import all_targets, parse_target
 from ganzoo.classifier import Classifier
 from ganzoo.classifier import train as train_classifier
 from ganzoo.data.batches import labelled_test_images, test_images, test_tensor
@@ -95,9 +95,9 @@ def evaluate_generated(
     judge = _judge(source, data, spec, progress)
     if trainer.kind(trainer.config) == "labelled":
         shares, parts = [], []
-        for target in targets(spec):
-            asked = wanted(spec, target)
-            parts.append(_generated(trainer, GENERATED // len(targets(spec)), target))
+        for target in all_targets(spec):
+            asked = parse_target(spec, target)
+            parts.append(_generated(trainer, GENERATED // len(all_targets(spec)), target))
             found = judge.labels(parts[-1])
             right = [found[:, spec.labels.index(name)] == there for name, there in asked.items()]
             shares.append(_share(torch.stack(right).all(dim=0)))
@@ -143,7 +143,7 @@ def evaluate_labels(
     judge = _judge(source, data, spec)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     tests = list(labelled_test_images(source, data, spec, trainer.multiple, "image"))
-    rows: dict[str, list[dict[str, float]]] = {target: [] for target in targets(spec)}
+    rows: dict[str, list[dict[str, float]]] = {target: [] for target in all_targets(spec)}
     collecting = _collecting(metrics)
     befores: dict[str, list[Tensor]] = {target: [] for target in rows}
     results: dict[str, list[Tensor]] = {target: [] for target in rows}
@@ -156,7 +156,7 @@ def evaluate_labels(
         unknown = any(isnan(value) for value in own.values())
         answers = {} if unknown else _answers(source, ref, data, spec, trainer.multiple)
         for target in rows:
-            asked = wanted(spec, target)
+            asked = parse_target(spec, target)
             if any(isnan(own[name]) for name in asked):
                 continue
             if all(own[name] == there for name, there in asked.items()):

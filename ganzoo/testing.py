@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ganzoo import checkpoint
 from ganzoo import recipe as recipes
-from ganzoo.attributes import targets
+from ganzoo.attributes import all_targets
 from ganzoo.clock import Clock
 from ganzoo.export import exported, steady
 from ganzoo.loop import Engine
@@ -256,7 +256,7 @@ def _check_generate(name: str, recipe: Recipe, spec: DataSpec) -> None:
     if trainer.directions():
         return
     shape, rng = (3, spec.channels[spec.domains[0]], spec.size, spec.size), trainer.clock.shared.get_state()
-    for label in (None, *(targets(spec) if recipe.kind == "labelled" else ())):
+    for label in (None, *(all_targets(spec) if recipe.kind == "labelled" else ())):
         with trainer.inference():
             torch.manual_seed(0)
             made = trainer.generate(3, label)

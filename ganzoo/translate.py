@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganzoo import checkpoint, recipe, sheet
-from ganzoo.attributes import wanted
+from ganzoo.attributes import parse_target
 from ganzoo.clock import derive_seed
 from ganzoo.data.images import ImageRef, convert, find_images, to_image, to_tensor
 from ganzoo.errors import GanzooError
@@ -76,7 +76,7 @@ class Translator:
         if to is None:
             return fitting[0]
         if self.spec.labels:
-            wanted(self.spec, to)
+            parse_target(self.spec, to)
             return fitting[0][0], to
         for here, there in fitting:
             if there == to:

@@ -6,7 +6,7 @@ import pytest
 from ganzoo_worlds.sources import Faces
 from PIL import Image
 
-from ganzoo.attributes import targets, wanted
+from ganzoo.attributes import all_targets, parse_target
 from ganzoo.data.folders import Folders
 from ganzoo.data.sources import open_source
 from ganzoo.errors import GanzooError
@@ -192,8 +192,8 @@ SPEC = DataSpec(("image",), {"image": 3}, 64, ("black", "blond", "smiling"), (("
 
 
 def test_targets():
-    assert targets(SPEC) == ["black", "blond", "smiling", "no-smiling"]
-    assert wanted(SPEC, "blond, no-smiling") == {"black": False, "blond": True, "smiling": False}
+    assert all_targets(SPEC) == ["black", "blond", "smiling", "no-smiling"]
+    assert parse_target(SPEC, "blond, no-smiling") == {"black": False, "blond": True, "smiling": False}
 
 
 @pytest.mark.parametrize(
@@ -210,4 +210,4 @@ def test_targets():
 )
 def test_targets_that_cannot_be(target, words):
     with pytest.raises(GanzooError, match=words):
-        wanted(SPEC, target)
+        parse_target(SPEC, target)

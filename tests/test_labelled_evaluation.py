@@ -7,7 +7,7 @@ import torch
 from ganzoo_worlds.sources import Faces
 
 from ganzoo import evaluate as evaluation
-from ganzoo.attributes import targets, wanted
+from ganzoo.attributes import all_targets, parse_target
 from ganzoo.data import batches as batching
 from ganzoo.data.batches import labelled_test_images
 from ganzoo.metrics import L1
@@ -39,11 +39,11 @@ class Known(Trainer):
         return []
 
     def directions(self):
-        return [("image", target) for target in targets(SPEC)]
+        return [("image", target) for target in all_targets(SPEC)]
 
     def translate(self, images, source, target):
         ref = next(ref for ref, image in PICTURES if torch.equal(image, images[0]))
-        return self.change(ref, images[0], wanted(SPEC, target))[None]
+        return self.change(ref, images[0], parse_target(SPEC, target))[None]
 
 
 class Judge:

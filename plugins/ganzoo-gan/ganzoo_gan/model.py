@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from ganzoo import Batch, Carry, Count, DataSpec, GanzooError, LossPart, Options, Phase, Terms, Trainer, Weight
-from ganzoo.attributes import targets, wanted
+from ganzoo.attributes import all_targets, parse_target
 from ganzoo.nets.layers import Init, Norm, init_weights
 from ganzoo_gan.nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, DenseGenerator
 
@@ -171,7 +171,7 @@ class CGAN(GAN):
     def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """A column for each label, a row of the same noise."""
         z, labels = self.draw(1), self.draw_labels(1)
-        return [{target: self.G(z, self.asked(labels, target)) for target in targets(self.spec)[:COLUMNS]}]
+        return [{target: self.G(z, self.asked(labels, target)) for target in all_targets(self.spec)[:COLUMNS]}]
 
     def draw_labels(self, count: int) -> Tensor:
         """(count, labels) of 0 and 1, exactly one in each exclusive group."""
@@ -184,6 +184,6 @@ class CGAN(GAN):
     def asked(self, labels: Tensor, target: str | None) -> Tensor:
         """The labels, changed to what the target asks for."""
         labels = labels.clone()
-        for name, there in wanted(self.spec, target).items() if target is not None else ():
+        for name, there in parse_target(self.spec, target).items() if target is not None else ():
             labels[:, self.spec.labels.index(name)] = float(there)
         return labels

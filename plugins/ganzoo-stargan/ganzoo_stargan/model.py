@@ -19,7 +19,7 @@ from ganzoo import (
     Trainer,
     Weight,
 )
-from ganzoo.attributes import targets, wanted
+from ganzoo.attributes import all_targets, parse_target
 from ganzoo_stargan.nets import StarGANDiscriminator
 
 
@@ -190,7 +190,7 @@ class StarGAN(Trainer):
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         """The labels that are not asked for stay as D reads them. Several label sets are changed one after another."""
-        labels, asked = self.read_labels(images), wanted(self.spec, target)
+        labels, asked = self.read_labels(images), parse_target(self.spec, target)
         for name, there in asked.items():
             labels[:, self.spec.labels.index(name)] = float(there)
         for s, columns in enumerate(self.sets):
@@ -200,4 +200,4 @@ class StarGAN(Trainer):
         return images
 
     def directions(self) -> list[tuple[str, str]]:
-        return [("image", target) for target in targets(self.spec)]
+        return [("image", target) for target in all_targets(self.spec)]
