@@ -20,7 +20,7 @@ from ganzoo import hooks, testing
 from ganzoo.cli import cli
 from ganzoo.cli.show import describe, table_options
 from ganzoo.options import DataOptions, TrainOptions
-from ganzoo.registry import registry
+from ganzoo.registry import TYPES, registry
 from ganzoo.scaffold import write_plugin
 from ganzoo.trainer import KINDS
 
@@ -66,7 +66,7 @@ def zoo(link: str) -> str:
     for name in registry().names("model"):
         entry = registry().find("model", name)
         facts = entry.facts
-        lines.append(f"| [{name}]({link}#{name}) | {entry.summary} | {facts['data']} | {facts['paper']} |")
+        lines.append(f"| [{name}]({link}#{name}) | {entry.summary} | {facts['data_kind']} | {facts['paper']} |")
     return "\n".join(lines)
 
 
@@ -85,7 +85,8 @@ def models() -> str:
     for name in registry().names("model"):
         facts = describe(name)
         lines += [f"## {name}", "", f"{facts['summary'][0].upper()}{facts['summary'][1:]} ({facts['paper']}).", ""]
-        lines += [f"Data: {facts['data']} ([kinds of data](plugins.md)). `pip install {facts['distribution']}`.", ""]
+        kind = f"Data: {facts['data_kind']} ([kinds of data](plugins.md))."
+        lines += [f"{kind} `pip install {facts['distribution']}`.", ""]
         for path, text in recipes.items():
             if tomllib.loads(text)["model"] == name:
                 about = re.split(r"\s{2,}", text.splitlines()[0].lstrip("# "))[0]
@@ -95,11 +96,10 @@ def models() -> str:
             text = ", ".join(f"`{k} = {json.dumps(v)}`" for k, v in changes.items()) or "the defaults"
             lines.append(f"- Preset `{key}`: {text}.")
         lines += ["", *option_table(facts["options"]), ""]
-    for kind in ("generator", "discriminator", "loss", "source", "metric"):
-        heading = "Losses" if kind == "loss" else f"{kind.capitalize()}s"
-        lines += [f"## {heading}", "", "| name | what it does | options |", "| --- | --- | --- |"]
-        for name in registry().names(kind):
-            facts = describe(name, kind)
+    for type_ in ("generator", "discriminator", "loss", "source", "metric"):
+        lines += [f"## {TYPES[type_].capitalize()}", "", "| name | what it does | options |", "| --- | --- | --- |"]
+        for name in registry().names(type_):
+            facts = describe(name, type_)
             options = [f"`{o['name']} = {_toml(o['default'])}`".replace(" = None", "") for o in facts["options"]]
             lines.append(f"| `{name}` | {facts['summary']} | {', '.join(options)} |")
         lines.append("")

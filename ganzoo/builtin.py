@@ -26,7 +26,7 @@ def register_losses(register: Register) -> None:
 @hookimpl
 def register_sources(register: Register) -> None:
     everything = "unpaired paired domains labelled images"
-    register("folders", "ganzoo.data.folders:Folders", summary="your own folders of images", data=everything)
+    register("folders", "ganzoo.data.folders:Folders", summary="your own folders of images", data_kinds=everything)
 
 
 @hookimpl

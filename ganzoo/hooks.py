@@ -19,7 +19,7 @@ Register = Callable[..., None]
 
 @hookspec
 def register_models(register: Register) -> None:
-    """Models: `ganzoo.Trainer` subclasses. Facts: `data` (kind of data) and `paper`."""
+    """Models: `ganzoo.Trainer` subclasses. Facts: `data_kind` and `paper`."""
 
 
 @hookspec
@@ -39,7 +39,7 @@ def register_losses(register: Register) -> None:
 
 @hookspec
 def register_sources(register: Register) -> None:
-    """Data sources: `ganzoo.Source` subclasses. Fact: `data` (the kinds of data they can give)."""
+    """Data sources: `ganzoo.Source` subclasses. Fact: `data_kinds` (those they have, separated by spaces)."""
 
 
 @hookspec

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import Distribution, distributions, version
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +19,16 @@ import pluggy
 from ganzoo import API, builtin, hooks
 from ganzoo.errors import GanzooError
 
-KINDS = ("model", "generator", "discriminator", "loss", "source", "metric", "command")
+TYPES = {
+    "model": "models",
+    "generator": "generators",
+    "discriminator": "discriminators",
+    "loss": "losses",
+    "source": "sources",
+    "metric": "metrics",
+    "command": "commands",
+}
+"""What can be registered, and its plural."""
 GROUP = "ganzoo"
 FILES: list[Path] = []  # plugins that are one file, not installed (`ganzoo --plugin FILE.py`)
 
@@ -28,7 +37,7 @@ FILES: list[Path] = []  # plugins that are one file, not installed (`ganzoo --pl
 class Entry:
     """One registered name and where it comes from."""
 
-    kind: str
+    type: str  # one of TYPES
     name: str
     target: str  # "package.module:Name"
     distribution: str
@@ -52,7 +61,7 @@ class Broken:
 
 
 class Registry:
-    """Every registered name, by kind; filled once, from the built-in parts and the installed entry points."""
+    """Every registered name, by type; filled once, from the built-in parts and the installed entry points."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -61,15 +70,15 @@ class Registry:
         self._manager = pluggy.PluginManager("ganzoo")
         self._manager.add_hookspecs(hooks)
         self._add("ganzoo", lambda: builtin, "ganzoo", version("ganzoo"))
-        for distribution in _installed():
-            for point in distribution.entry_points.select(group=GROUP):
-                if _wanted(point.name, distribution.name):
-                    self._add(point.name, point.load, distribution.name, distribution.version)
+        for point in sorted(entry_points(group=GROUP), key=_origin):
+            distribution, number = _origin(point)
+            if _wanted(point.name, distribution):
+                self._add(point.name, point.load, distribution, number)
         for file in FILES:
             self._add(file.stem, partial(_load_file, file), file.name, "not installed")
         owners: dict[tuple[str, str], list[str]] = {}
         for entry in self.entries:
-            owners.setdefault((entry.kind, entry.name), []).append(entry.qualified)
+            owners.setdefault((entry.type, entry.name), []).append(entry.qualified)
         self.warnings += [
             f'{" and ".join(names)} are both called "{name}": a recipe must write the whole name of the one it means.'
             for (_, name), names in owners.items()
@@ -90,10 +99,10 @@ class Registry:
                 )
             self._manager.register(module, name=f"{distribution}/{plugin}")
             self._manager.check_pending()
-            for kind in KINDS:
-                for hook in getattr(self._manager.hook, _hook(kind)).get_hookimpls():
+            for type_, plural in TYPES.items():
+                for hook in getattr(self._manager.hook, f"register_{plural}").get_hookimpls():
                     if hook.plugin is module:
-                        hook.function(_registrar(found, kind, distribution, version))
+                        hook.function(_registrar(found, type_, distribution, version))
         except (Exception, SystemExit) as error:  # whatever a stranger's package does, the others must work
             if self._manager.has_plugin(f"{distribution}/{plugin}"):
                 self._manager.unregister(name=f"{distribution}/{plugin}")
@@ -106,42 +115,42 @@ class Registry:
                 f"{time.perf_counter() - began:.1f} s: its author should import it in the model's module only."
             )
 
-    def names(self, kind: str) -> list[str]:
-        return sorted({entry.name for entry in self.entries if entry.kind == kind})
+    def names(self, type_: str) -> list[str]:
+        return sorted({entry.name for entry in self.entries if entry.type == type_})
 
-    def matches(self, kind: str, name: str) -> list[Entry]:
+    def matches(self, type_: str, name: str) -> list[Entry]:
         """The entries of that name, or of the whole name `distribution/name`."""
-        return [e for e in self.entries if e.kind == kind and name in (e.name, e.qualified)]
+        return [e for e in self.entries if e.type == type_ and name in (e.name, e.qualified)]
 
-    def find(self, kind: str, name: str) -> Entry:
+    def find(self, type_: str, name: str) -> Entry:
         """The entry of that name, or `distribution/name` where two plugins share a name."""
-        matches = self.matches(kind, name)
+        matches = self.matches(type_, name)
         if len(matches) > 1:
             choices = " and ".join(f'"{entry.qualified}"' for entry in matches)
-            raise GanzooError(f'Two plugins offer the {kind} "{name}". Write {choices} to say which one you mean.')
+            raise GanzooError(f'Two plugins offer the {type_} "{name}". Write {choices} to say which one you mean.')
         if not matches:
-            raise GanzooError(self._unknown(kind, name))
+            raise GanzooError(self._unknown(type_, name))
         return matches[0]
 
-    def _unknown(self, kind: str, name: str) -> str:
-        installed = self.names(kind)
-        message = f'There is no {kind} "{name}" installed.{did_you_mean(name, installed)}'
+    def _unknown(self, type_: str, name: str) -> str:
+        installed = self.names(type_)
+        message = f'There is no {type_} "{name}" installed.{did_you_mean(name, installed)}'
         message += f" Installed: {', '.join(installed) or 'none'}."
         if self.broken:
             message += f" Broken plugins (see `ganzoo list`): {', '.join(sorted(b.plugin for b in self.broken))}."
-        if kind == "model" and not installed:
-            message += " Models come as packages: `pip install ganzoo-cyclegan`."
+        if type_ == "model" and not installed:
+            message += " Models come as packages of their own, installed with pip."
         return message
 
-    def load(self, kind: str, name: str) -> Any:
+    def load(self, type_: str, name: str) -> Any:
         """The class behind a registered name; imports its module now."""
-        entry = self.find(kind, name)
+        entry = self.find(type_, name)
         module, _, attribute = entry.target.partition(":")
         try:
             return getattr(import_module(module), attribute)
         except (Exception, SystemExit) as error:
             raise GanzooError(
-                f'The {kind} "{entry.name}" of {entry.distribution} {entry.version} does not load: {entry.target} '
+                f'The {type_} "{entry.name}" of {entry.distribution} {entry.version} does not load: {entry.target} '
                 f"gives {type(error).__name__}: {error}. Reinstall or remove {entry.distribution}, or tell its author."
             ) from error
 
@@ -157,16 +166,10 @@ def did_you_mean(word: str, words: list[str]) -> str:
     return f' Did you mean "{match[0]}"?' if match else ""
 
 
-def _hook(kind: str) -> str:
-    return f"register_{kind}es" if kind == "loss" else f"register_{kind}s"
-
-
-def _installed() -> list[Distribution]:
-    """Each distribution once: the first on the path, as Python's own import finds it."""
-    first: dict[str, Distribution] = {}
-    for distribution in distributions():
-        first.setdefault(distribution.name, distribution)
-    return sorted(first.values(), key=lambda distribution: distribution.name)
+def _origin(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution of an entry point; the metadata of strangers may lack either."""
+    facts = point.dist.metadata
+    return facts.get("Name") or "unnamed", facts.get("Version") or "unknown"
 
 
 def _load_file(file: Path) -> ModuleType:
@@ -186,14 +189,14 @@ def _wanted(plugin: str, distribution: str) -> bool:
     return chosen is None or bool({plugin, distribution} & {name.strip() for name in chosen.split(",")})
 
 
-def _registrar(found: list[Entry], kind: str, distribution: str, version: str) -> hooks.Register:
+def _registrar(found: list[Entry], type_: str, distribution: str, version: str) -> hooks.Register:
     def register(name: str, target: str, summary: str = "", **facts: str) -> None:
         if not isinstance(target, str) or target.count(":") != 1:
-            raise TypeError(f'the target of {kind} "{name}" is {target!r}, it should be "package.module:Name"')
-        if kind == "command" and Path(__file__).with_name("cli").joinpath(f"{name}.py").exists():
+            raise TypeError(f'the target of {type_} "{name}" is {target!r}, it should be "package.module:Name"')
+        if type_ == "command" and Path(__file__).with_name("cli").joinpath(f"{name}.py").exists():
             raise ValueError(f'it registers the command "{name}", which is ganzoo\'s own')
-        if any(entry.name == name and entry.kind == kind for entry in found):
-            raise ValueError(f'it registers the {kind} "{name}" twice')
-        found.append(Entry(kind, name, target, distribution, version, summary, facts))
+        if any(entry.name == name and entry.type == type_ for entry in found):
+            raise ValueError(f'it registers the {type_} "{name}" twice')
+        found.append(Entry(type_, name, target, distribution, version, summary, facts))
 
     return register

@@ -180,7 +180,7 @@ def _columns(metrics: Mapping[str, Any]) -> dict[str, bool]:
 def _better() -> dict[str, int]:
     """Name of a figure -> 1 where higher is better, -1 where lower is."""
     signs = {"higher": 1, "lower": -1}
-    found = {e.name: signs.get(e.facts.get("better", ""), 0) for e in registry().entries if e.kind == "metric"}
+    found = {e.name: signs.get(e.facts.get("better", ""), 0) for e in registry().entries if e.type == "metric"}
     return found | dict.fromkeys(("asked", "kept", "asked_truth", "kept_truth"), 1)
 
 

@@ -20,6 +20,8 @@ import tomlkit
 from ganzoo_worlds import landscapes
 from PIL import Image
 
+from ganzoo.registry import TYPES
+
 PROGRAM = Path(sys.executable).with_name("ganzoo")
 FORKED = Path(__file__).with_name("forked.py")
 SERVER = multiprocessing.get_context("forkserver")
@@ -213,7 +215,7 @@ def plugin():
     return install
 
 
-def registering(kind: str, name: str, target: str) -> str:
+def registering(type_: str, name: str, target: str) -> str:
     """The `__init__` of a plugin that registers one thing."""
-    hook = f"register_{kind}es" if kind == "loss" else f"register_{kind}s"
+    hook = f"register_{TYPES[type_]}"
     return f'from ganzoo import hookimpl\n\n\n@hookimpl\ndef {hook}(register):\n    register("{name}", "{target}")\n'

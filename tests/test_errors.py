@@ -32,7 +32,7 @@ from ganzoo import hookimpl
 
 @hookimpl
 def register_models(register):
-    register("sick", "ganzoo_sick.model:Sick", data="unpaired")
+    register("sick", "ganzoo_sick.model:Sick", data_kind="unpaired")
 """
 
 

@@ -246,5 +246,5 @@ def test_without_the_library_the_extra_is_named(monkeypatch, metric):
 
 def test_every_metric_says_which_way_is_better():
     for entry in registry().entries:
-        if entry.kind == "metric":
+        if entry.type == "metric":
             assert entry.facts["better"] in ("lower", "higher")

@@ -99,7 +99,7 @@ def register_losses(register):
 
 @hookimpl
 def register_sources(register):
-    register("colours", "ganzoo_parts.parts:Colours", data="unpaired")
+    register("colours", "ganzoo_parts.parts:Colours", data_kind="unpaired")
 """
 
 
@@ -205,6 +205,6 @@ def test_parts_are_published_without_a_model(tmp_path, ganzoo, recipe, plugin):
     done = ganzoo("translate", "out", "teal.png", "warm.png", "--to", "warm", cwd=tmp_path, env=env)
     assert done.returncode == 0, done
     shown = json.loads(ganzoo("show", "glance", "--json", cwd=tmp_path, env=env).stdout)
-    assert shown["kind"] == "discriminator" and shown["options"][0]["name"] == "stride"
+    assert shown["type"] == "discriminator" and shown["options"][0]["name"] == "stride"
     recipe(tmp_path, {"options.loss": {"name": "steep", "slop": 2.0}})
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('"steep" has no option "slop"', 'Did you mean "slope"?')

@@ -18,14 +18,14 @@ from ganzoo import hookimpl
 
 
 @hookimpl
-def register_{kind}s(register):
+def register_{type_}s(register):
     register("{name}", "{target}", summary="{summary}")
 """
 CYCLEGAN = "ganzoo_cyclegan.model:CycleGAN"
 
 
-def registering(kind, name, target, summary="from elsewhere"):
-    return HOOK.format(kind=kind, name=name, target=target, summary=summary)
+def registering(type_, name, target, summary="from elsewhere"):
+    return HOOK.format(type_=type_, name=name, target=target, summary=summary)
 
 
 BROKEN = {  # plugin -> its __init__, the reason that is told
@@ -163,9 +163,45 @@ def test_some_plugins_only(site, monkeypatch, chosen, models, broken):
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("GANZOO_LOAD_PLUGINS", chosen)
     found = Registry()
-    assert {entry.distribution for entry in found.entries if entry.kind == "model"} == models
+    assert {entry.distribution for entry in found.entries if entry.type == "model"} == models
     assert {plugin.plugin for plugin in found.broken} == broken
     assert "resnet" in found.names("generator")
+
+
+METADATA = {
+    "nameless": "Metadata-Version: 2.1\nVersion: 1.0\n",
+    "versionless": "Metadata-Version: 2.1\nName: ganzoo-versionless\n",
+    "blank": "",
+    "absent": None,
+}
+
+
+def test_metadata_that_lacks_a_name_or_a_version_harms_nothing(tmp_path, plugin, ganzoo):
+    for name, text in METADATA.items():
+        env = plugin(tmp_path, name, {"__init__": registering("model", name, CYCLEGAN)})
+        facts = tmp_path / f"ganzoo_{name}-0.5.dist-info" / "METADATA"
+        facts.unlink()
+        if text is not None:
+            facts.write_text(text)
+    listing = json.loads(ganzoo("list", "--json", cwd=tmp_path, env=env).stdout)
+    shown = {m["name"]: (m["distribution"], m["version"]) for m in listing["models"] if m["name"] in METADATA}
+    assert shown == {
+        "nameless": ("unnamed", "1.0"),
+        "versionless": ("ganzoo-versionless", "unknown"),
+        "blank": ("unnamed", "unknown"),
+        "absent": ("unnamed", "unknown"),
+    }
+    for args in (("list",), ("show", "blank"), ("--help",), ("doctor",)):
+        done = ganzoo(*args, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done
+
+
+def test_of_two_copies_of_a_plugin_the_first_on_the_path_counts(tmp_path, plugin, monkeypatch):
+    for folder in ("second", "first"):
+        target = f"ganzoo_{folder}:Model"
+        plugin(tmp_path / folder, "copied", {"__init__": registering("model", "copied", target)})
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    assert [e.target for e in Registry().entries if e.name == "copied"] == ["ganzoo_first:Model"]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +223,7 @@ def test_what_only_lists_imports_no_torch(args):
 
 def test_show_tells_every_option(tmp_path, ganzoo):
     facts = json.loads(ganzoo("show", "cyclegan", "--json", cwd=tmp_path).stdout)
-    assert (facts["kind"], facts["data"], facts["package"]) == ("model", "unpaired", "ganzoo-cyclegan 0.1.0")
+    assert (facts["type"], facts["data_kind"], facts["package"]) == ("model", "unpaired", "ganzoo-cyclegan 0.1.0")
     assert "arXiv:1703.10593" in facts["paper"]
     options = {option["name"]: option for option in facts["options"]}
     assert options["pool"]["default"] == 50
@@ -201,11 +237,11 @@ def test_show_tells_every_option(tmp_path, ganzoo):
         assert name in text
         assert option["meaning"][:30] in text
     part = json.loads(ganzoo("show", "resnet", "--json", cwd=tmp_path).stdout)
-    assert part["kind"] == "generator"
+    assert part["type"] == "generator"
     assert {option["name"]: option["default"] for option in part["options"]}["width"] == 64
-    both = {kind: ganzoo("show", "disco", "--kind", kind, cwd=tmp_path) for kind in ("generator", "discriminator")}
-    assert "discriminates whole" in both["discriminator"].stdout and "encoder-decoder" in both["generator"].stdout
-    assert "ganzoo show disco --kind discriminator" in both["generator"].stdout
+    both = {type_: ganzoo("show", "disco", "--type", type_, cwd=tmp_path) for type_ in ("generator", "discriminator")}
+    assert "one logit" in both["discriminator"].stdout and "encoder-decoder" in both["generator"].stdout
+    assert "ganzoo show disco --type discriminator" in both["generator"].stdout
     ganzoo("show", "resnat", cwd=tmp_path).mistake('"resnat"', "ganzoo list")
 
 
@@ -227,13 +263,18 @@ def literals(path):
 
 
 def test_the_core_names_no_plugin():
-    """No import of one, no text equal to a model's name; messages may say what to install."""
+    """No import of one, no text equal to a model's name, no package named in a message."""
     projects = [tomllib.loads(p.read_text())["project"] for p in sorted((ROOT / "plugins").glob("*/pyproject.toml"))]
     packages = {package for project in projects for package in project["entry-points"]["ganzoo"].values()}
-    models = {entry.name for entry in Registry().entries if entry.kind == "model"}
+    models = {entry.name for entry in Registry().entries if entry.type == "model"} - {
+        "style",
+        "unit",
+    }  # plain words, too
     assert "ganzoo_cyclegan" in packages
     assert "cyclegan" in models
-    named = re.compile(rf"\b({'|'.join(sorted(packages))})\b")
+    distributions = {project["name"] for project in projects}
+    named = re.compile(rf"\b({'|'.join(sorted(packages | distributions))})\b")
+    assert named.search("Models come as packages: `pip install ganzoo-cyclegan`.")
     files = sorted((ROOT / "ganzoo").rglob("*.py"))
     assert len(files) > 30
     found = [

@@ -37,7 +37,7 @@ from ganzoo import hookimpl
 
 @hookimpl
 def register_models(register):
-    register("plain", "ganzoo_plain.model:Plain", data="unpaired")
+    register("plain", "ganzoo_plain.model:Plain", data_kind="unpaired")
 """
 RECIPE = {
     # 20 steps of 4 images, so that the pool of 3 is full after the first. Without norms, and from strong initial

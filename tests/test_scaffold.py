@@ -181,7 +181,7 @@ from ganzoo import hookimpl
 
 @hookimpl
 def register_models(register):
-    register("lone", "lone_model:SketchyUnpaired", data="unpaired")
+    register("lone", "lone_model:SketchyUnpaired", data_kind="unpaired")
 """
     (tmp_path / "lone_model.py").write_text(model + hook)
     listing = json.loads(ganzoo("--plugin", "lone_model.py", "list", "--json", cwd=tmp_path).stdout)

@@ -37,7 +37,7 @@ class Program(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_commands(ctx, formatter)
-        if rows := [(entry.name, entry.summary) for entry in registry.registry().entries if entry.kind == "command"]:
+        if rows := [(entry.name, entry.summary) for entry in registry.registry().entries if entry.type == "command"]:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl(sorted(rows))
 

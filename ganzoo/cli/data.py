@@ -23,8 +23,8 @@ def list_() -> None:
     for column in ("name", "kind", "what it is", "package"):
         sources.add_column(column, style="cyan" if column == "name" else "")
     for e in registry().entries:
-        if e.kind == "source":
-            kinds = e.facts.get("data", "").replace("unpaired", "unpaired still")  # still: the first two of them
+        if e.type == "source":
+            kinds = e.facts.get("data_kinds", "").replace("unpaired", "unpaired still")  # still: the first two of them
             sources.add_row(e.name, kinds, e.summary, f"{e.distribution} {e.version}")
     published = Table(
         title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim"

@@ -36,13 +36,13 @@ def doctor() -> None:
         assert torchvision.__version__
     click.echo("plugins:")
     for plugin in sorted({(e.distribution, e.version) for e in found.entries}):
-        names = ", ".join(f"{e.kind} {e.name}" for e in found.entries if (e.distribution, e.version) == plugin)
+        names = ", ".join(f"{e.type} {e.name}" for e in found.entries if (e.distribution, e.version) == plugin)
         click.echo(f"  {plugin[0]} {plugin[1]}: {names}")
     problems += [f"{b.plugin} ({b.distribution} {b.version}) does not load: {b.reason}" for b in found.broken]
     problems += found.warnings
     for entry in found.entries:
         try:
-            found.load(entry.kind, entry.qualified)
+            found.load(entry.type, entry.qualified)
         except GanzooError as error:
             problems.append(str(error))
     folder = cache_folder()

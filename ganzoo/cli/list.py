@@ -10,14 +10,14 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def list_(as_json: bool) -> None:
     """Show what is installed: models and parts, and the package each comes from."""
-    from ganzoo.registry import KINDS, registry
+    from ganzoo.registry import TYPES, registry
 
     found = registry()
     if as_json:
-        listing = {f"{kind}s" if kind != "loss" else "losses": [] for kind in KINDS}
+        listing = {plural: [] for plural in TYPES.values()}
         for entry in sorted(found.entries, key=lambda e: e.name):
-            facts = {k: v for k, v in asdict(entry).items() if k not in ("kind", "facts", "target")}
-            listing["losses" if entry.kind == "loss" else f"{entry.kind}s"].append(facts | entry.facts)
+            facts = {k: v for k, v in asdict(entry).items() if k not in ("type", "facts", "target")}
+            listing[TYPES[entry.type]].append(facts | entry.facts)
         click.echo(
             json.dumps(listing | {"broken": [asdict(b) for b in found.broken], "warnings": found.warnings}, indent=1)
         )
@@ -27,24 +27,18 @@ def list_(as_json: bool) -> None:
     from rich.table import Table
 
     console = Console()
-    for kind in KINDS:
-        table = Table(
-            title=f"{kind}s" if kind != "loss" else "losses", title_justify="left", title_style="bold", box=None
-        )
-        columns = (
-            ("name", "data", "what it does", "paper", "package")
-            if kind == "model"
-            else ("name", "what it does", "package")
-        )
-        for column in columns:
+    for type_, plural in TYPES.items():
+        table = Table(title=plural, title_justify="left", title_style="bold", box=None)
+        shown = ("data", "what it does", "paper") if type_ == "model" else ("what it does",)
+        for column in ("name", *shown, "package"):
             table.add_column(
                 column, style="cyan" if column == "name" else "", header_style="dim", no_wrap=column == "name"
             )
-        for e in sorted((e for e in found.entries if e.kind == kind), key=lambda e: e.name):
-            facts = [e.facts.get("data", ""), e.summary, e.facts.get("paper", "")] if kind == "model" else [e.summary]
-            table.add_row(e.name, *map(escape, facts), f"{e.distribution} {e.version}")
-        if kind == "model" and not table.row_count:
-            console.print("[bold]models[/]\n none yet: [cyan]pip install ganzoo-cyclegan[/]")
+        for e in sorted((e for e in found.entries if e.type == type_), key=lambda e: e.name):
+            told = {"data": e.facts.get("data_kind", ""), "what it does": e.summary, "paper": e.facts.get("paper", "")}
+            table.add_row(e.name, *(escape(told[column]) for column in shown), f"{e.distribution} {e.version}")
+        if type_ == "model" and not table.row_count:
+            console.print("[bold]models[/]\n none yet: they come as packages of their own, installed with pip")
         elif table.row_count:
             console.print(table)
         else:

@@ -5,16 +5,16 @@ from typing import Any
 
 import click
 
-from ganzoo.registry import KINDS
+from ganzoo.registry import TYPES
 
 
 @click.command()
 @click.argument("name", metavar="MODEL")
-@click.option("--kind", type=click.Choice(KINDS), help="Of several things of that name.")
+@click.option("--type", "type_", type=click.Choice(list(TYPES)), help="Of several things of that name.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def show(name: str, kind: str | None, as_json: bool) -> None:
+def show(name: str, type_: str | None, as_json: bool) -> None:
     """Show a model or a part: what it is, where it comes from, and every option with type, default and meaning."""
-    facts = describe(name, kind)
+    facts = describe(name, type_)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
@@ -24,12 +24,12 @@ def show(name: str, kind: str | None, as_json: bool) -> None:
 
     console = Console()
     console.print(f"[bold cyan]{facts['name']}[/]  {escape(facts['summary'])}")
-    for key in ("kind", "data", "paper", "package"):
+    for key in ("type", "data_kind", "data_kinds", "paper", "package"):
         if facts.get(key):
-            console.print(f"  [dim]{key:8}[/] {escape(facts[key])}", highlight=False)
+            console.print(f"  [dim]{key:10}[/] {escape(facts[key])}", highlight=False)
     for name, changes in facts.get("presets", {}).items():
         text = ", ".join(f"{k} = {json.dumps(v)}" for k, v in changes.items()) or "the defaults"
-        console.print(f"  [dim]preset  [/] {name}: {escape(text)}", highlight=False)
+        console.print(f"  [dim]preset    [/] {name}: {escape(text)}", highlight=False)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 2))
     for column in ("option", "type", "default", "meaning"):
         table.add_column(column, style="cyan" if column == "option" else "")
@@ -38,37 +38,37 @@ def show(name: str, kind: str | None, as_json: bool) -> None:
         table.add_row(option["name"], escape(option["type"]), escape(default), escape(option["meaning"]))
     console.print()
     console.print(table)
-    for other in facts["kinds"]:
-        if other != facts["kind"]:
-            click.echo(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --kind {other}")
+    for other in facts["types"]:
+        if other != facts["type"]:
+            click.echo(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --type {other}")
 
 
-def describe(name: str, kind: str | None = None) -> dict[str, Any]:
-    """Everything that `ganzoo show` says of a registered name; without a kind, of the first that has it."""
+def describe(name: str, type_: str | None = None) -> dict[str, Any]:
+    """Everything that `ganzoo show` says of a registered name; without a type, of the first that has it."""
     from ganzoo.errors import GanzooError
     from ganzoo.registry import registry
 
     found = registry()
-    kinds = [k for k in KINDS if found.matches(k, name)]
+    types = [t for t in TYPES if found.matches(t, name)]
     try:
-        entry = found.find(kind or (kinds or ["model"])[0], name)
+        entry = found.find(type_ or (types or ["model"])[0], name)
     except GanzooError as error:
         raise GanzooError(f"{error} `ganzoo list` shows all that there is.") from None
-    target = found.load(entry.kind, name)
+    target = found.load(entry.type, name)
     facts = {
         "name": entry.name,
-        "kind": entry.kind,
+        "type": entry.type,
         "summary": entry.summary,
         **entry.facts,
         "package": f"{entry.distribution} {entry.version}",
         "distribution": entry.distribution,
         "version": entry.version,
-        "kinds": kinds,
+        "types": types,
     }
-    if entry.kind == "model":
+    if entry.type == "model":
         facts["presets"] = target.presets
         facts["options"] = table_options(target.Config)
-    elif entry.kind == "command":
+    elif entry.type == "command":
         facts["options"] = _command_options(target)
     else:
         facts["options"] = _part_options(target)

@@ -158,7 +158,7 @@ def _open(
     source = registry().load("source", data.source)
     if kind not in source.kinds:
         fitting = ", ".join(
-            e.name for e in registry().entries if e.kind == "source" and kind in e.facts.get("data", "").split()
+            e.name for e in registry().entries if e.type == "source" and kind in e.facts.get("data_kinds", "").split()
         )
         raise GanzooError(
             f'The data source "{data.source}" has no {kind} images, which this model needs ({KINDS[kind]}). '

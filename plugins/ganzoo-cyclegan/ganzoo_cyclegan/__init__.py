@@ -9,7 +9,7 @@ def register_models(register):
         "cyclegan",
         "ganzoo_cyclegan.model:CycleGAN",
         summary="two unpaired sets of images, each translated into the other",
-        data="unpaired",
+        data_kind="unpaired",
         paper="Zhu et al. 2017, arXiv:1703.10593",
     )
 

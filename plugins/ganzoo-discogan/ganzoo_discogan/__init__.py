@@ -9,7 +9,7 @@ def register_models(register):
         "discogan",
         "ganzoo_discogan.model:DiscoGAN",
         summary="two unpaired sets of images, related by mutual reconstruction",
-        data="unpaired",
+        data_kind="unpaired",
         paper="Kim et al. 2017, arXiv:1703.05192",
     )
 

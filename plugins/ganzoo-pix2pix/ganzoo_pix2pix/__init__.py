@@ -9,6 +9,6 @@ def register_models(register):
         "pix2pix",
         "ganzoo_pix2pix.model:Pix2Pix",
         summary="pairs of images, the one translated into the other",
-        data="paired",
+        data_kind="paired",
         paper="Isola et al. 2017, arXiv:1611.07004",
     )

@@ -9,6 +9,6 @@ def register_models(register):
         "unit",
         "ganzoo_unit.model:UNIT",
         summary="two unpaired sets of images, encoded and decoded by networks that share their inner layers",
-        data="unpaired",
+        data_kind="unpaired",
         paper="Liu et al. 2017, arXiv:1703.00848",
     )

@@ -10,7 +10,9 @@ def register_sources(register):
         "landscapes",
         "ganzoo_worlds.sources:Landscapes",
         summary="rendered landscapes: photographs, paintings, seasons",
-        data="unpaired paired domains images",
+        data_kinds="unpaired paired domains images",
     )
-    register("faces", "ganzoo_worlds.sources:Faces", summary="rendered faces with attributes", data=everything)
-    register("digits", "ganzoo_worlds.digits:Digits", summary="8x8 digits of scikit-learn", data="labelled images")
+    register("faces", "ganzoo_worlds.sources:Faces", summary="rendered faces with attributes", data_kinds=everything)
+    register(
+        "digits", "ganzoo_worlds.digits:Digits", summary="8x8 digits of scikit-learn", data_kinds="labelled images"
+    )

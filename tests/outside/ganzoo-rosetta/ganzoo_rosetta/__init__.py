@@ -7,5 +7,5 @@ def register_models(register):
         "rosetta",
         "ganzoo_rosetta.model:Rosetta",
         summary="one generator for all domains, told where to go",
-        data="domains",
+        data_kind="domains",
     )

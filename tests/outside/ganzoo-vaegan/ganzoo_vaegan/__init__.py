@@ -7,5 +7,5 @@ def register_models(register):
         "vaegan",
         "ganzoo_vaegan.model:VAEGAN",
         summary="an auto-encoder judged by a discriminator, in three phases",
-        data="images",
+        data_kind="images",
     )
