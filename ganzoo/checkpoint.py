@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganzoo.errors import GanzooError
+from ganzoo.files import sync, unwritable
 
 NETWORKS, TRAINING, STATE = "networks.safetensors", "training.safetensors", "state.json"
 
@@ -47,22 +48,28 @@ def save(run: Path, images: int, networks: dict[str, Tensor], state: dict[str, A
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         unique, aliases = _unshared(networks)
-        save_file(unique, beside / NETWORKS, {**about, "images": str(images), "aliases": json.dumps(aliases)})
-        save_file(tensors, beside / TRAINING)
+        write_tensors(beside / NETWORKS, unique, {**about, "images": str(images), "aliases": json.dumps(aliases)})
+        write_tensors(beside / TRAINING, tensors)
         (beside / STATE).write_text(json.dumps(layout), encoding="utf-8")
         for file in (NETWORKS, TRAINING):  # safetensors lets nobody else read them
             shutil.copymode(beside / STATE, beside / file)
         for file in (*beside.iterdir(), beside):
-            _sync(file)
+            sync(file)
         beside.rename(final)
-        _sync(final.parent)
-    except (OSError, SafetensorError) as error:
+        sync(final.parent)
+    except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise GanzooError(
-            f"The checkpoint at image {images:,} cannot be written to {final.parent} ({error}). "
-            f"Make room there, then go on with --resume. {last_good(run)}"
-        ) from error
+        raise GanzooError(f"{unwritable(final, error)} {last_good(run)}") from error
     return final
+
+
+def write_tensors(file: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
+    """A safetensors file, with metadata. Raises OSError where it cannot be written."""
+    try:
+        save_file(tensors, file, about)
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))  # of the operating system, known from the text only
+        raise (OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))) from error
 
 
 def prune(run: Path, keep: int, best: int | None = None) -> None:
@@ -160,14 +167,3 @@ def _unflatten(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
         return content
     items = [_unflatten(item, tensors) for item in content]
     return items if kind == "list" else tuple(items)
-
-
-def _sync(path: Path) -> None:
-    """To the disk now, so that a rename never gets there before the content."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot sync a folder
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

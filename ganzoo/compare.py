@@ -16,6 +16,7 @@ from ganzoo.data.images import to_tensor
 from ganzoo.data.sources import open_source
 from ganzoo.errors import GanzooError
 from ganzoo.evaluate import Figures, evaluate
+from ganzoo.files import refuse_existing, write_text
 from ganzoo.translate import Translator, load
 
 SHOWN = 4  # test images
@@ -71,13 +72,11 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
 
 def write(comparison: Comparison, path: Path) -> None:
     """One HTML file with everything in it."""
-    if path.exists():
-        raise GanzooError(f"{path} exists and is not overwritten. Give another file with --out.")
+    refuse_existing(path)
     template = Environment(loader=PackageLoader("ganzoo", "."), autoescape=True).get_template("compare.html.j2")
     images = {title: _data_uri(image) for title, image in comparison.sheets.items()}
     page = template.render(runs=comparison.summaries, rows=rows(comparison.figures), images=images)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def rows(figures: dict[str, Figures]) -> list[tuple[str, str, list[float | None]]]:

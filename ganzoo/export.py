@@ -1,10 +1,9 @@
 """One direction of a trained model as a program that needs no ganzoo: by torch.export, and as an ONNX file."""
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.modules.dropout import _DropoutNd
 
 from ganzoo.errors import GanzooError
+from ganzoo.files import atomic, refuse_existing
 from ganzoo.trainer import Trainer
 from ganzoo.translate import Translator, about
 
@@ -69,8 +69,7 @@ def write(translator: Translator, output: Path, to: str | None, source: str | No
     """
     if output.suffix.lower() != ".onnx":
         raise GanzooError(f"{output}: give the file a name that ends in .onnx.")
-    if output.exists():
-        raise GanzooError(f"{output} exists and is not overwritten. Give another name, or move it away.")
+    refuse_existing(output)
     if not translator.directions:
         raise GanzooError(
             "This model translates no images, and an exported file does only that: it has no input for noise. "
@@ -78,9 +77,8 @@ def write(translator: Translator, output: Path, to: str | None, source: str | No
         )
     source, target = translator.direction(to, source)
     _require_onnx()
-    beside, refused = output.with_name(f".{output.name}"), []
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+    refused = []
+    with atomic(output) as beside:
         for free, meaning in FREE.items():
             try:
                 difference = _attempt(translator, source, target, free, beside)
@@ -92,12 +90,6 @@ def write(translator: Translator, output: Path, to: str | None, source: str | No
                 refused.append(f"It cannot take {meaning}: {reason}")
         else:
             raise GanzooError(f"This model cannot be exported: {reason}\n`ganzoo translate RUN` uses it.")
-        os.replace(beside, output)
-    except OSError as error:
-        raise GanzooError(f"{output} cannot be written ({error}).") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()
     say(f"{source} to {target}: {output}, {output.stat().st_size / 1e6:.1f} MB")
     for sentence in (*refused, _use(translator.trainer, free)):
         say(sentence)

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import math
-import os
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from ganzoo.files import write_bytes
 from ganzoo.registry import registry
 
 SHEETS, SHEET_SIZE, POINTS = 24, (1600, 2400), 400
@@ -27,12 +27,8 @@ def write(run: Path) -> Path:
                       trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     env.filters.update(text=_text, duration=_duration, flat=_flat, quote=lambda path: shlex.quote(str(path)))
     page = env.get_template("report.html.j2").render(_context(run))
-    target, draft = run / "report.html", run / f".report.{os.getpid()}.tmp"
-    try:
-        draft.write_text(page, encoding="utf-8", errors="replace")
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
+    target = run / "report.html"
+    write_bytes(target, page.encode(errors="replace"))
     return target
 
 

@@ -31,6 +31,7 @@ from ganzoo.data.batches import TrainingSamples, batches, test_images
 from ganzoo.data.sources import Opened, open_source
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluate import Figures, evaluate
+from ganzoo.files import append_line, write_json, write_text
 from ganzoo.loop import Engine, Means, Step, train
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
@@ -193,7 +194,7 @@ class RunWriter:
             self._record("failed", str(error))
             raise
         except OSError as error:
-            failure = GanzooError(f"{self.out} cannot be written ({error}). Make room there, then go on with --resume.")
+            failure = GanzooError(f"{error}. {self._go_on()}")
             failure.exit_code = 1
             self._record("failed", str(failure))
             raise failure from error
@@ -234,20 +235,19 @@ class RunWriter:
     def finish(self) -> None:
         if self.screen:
             self.screen.say("Measuring on the test images ...")
-            _write(self.out / "metrics.json", json.dumps(self._figures(), indent=1))
+            write_json(self.out / "metrics.json", self._figures())
             if best := report.best(self.out, name := self.recipe.train.best):
                 self.screen.say(f"Best by {name} ({best[1]:.4g}): {checkpoint.folder(self.out, best[0])}")
             self._record("finished", "")
 
     def _set_up(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
         comments = [f"ganzoo run {shlex.quote(str(self.out))} --resume   goes on with this run"]
         environment = self._environment()
         if environment["fallback"]:
             comments.append('source is the fallback for "{wanted}": {because}'.format(**environment["fallback"]))
-        _write(self.out / "recipe.toml", self.recipe.to_toml(*comments))
+        write_text(self.out / "recipe.toml", self.recipe.to_toml(*comments))
         _cut(self.out / "log.jsonl", self.log_lines)
-        _write(self.out / "env.json", json.dumps(environment, indent=1))
+        write_json(self.out / "env.json", environment)
         self._record("running", "")
 
     def _environment(self) -> dict[str, Any]:
@@ -284,8 +284,7 @@ class RunWriter:
                 "images_per_s": round((images - before[0]) / passed, 3) if passed > 0 else None,
                 "memory_gb": round(self.runtime.memory_gb(), 3),
             }
-            with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
+            append_line(self.out / "log.jsonl", json.dumps(line))
             self.screen.log(line)
         self.log_lines += 1
 
@@ -321,8 +320,7 @@ class RunWriter:
                 f'train.best = "{best}" cannot be measured on these test images: it needs their right answers, or '
                 "two images of each domain. Leave it out, or take a metric that needs no answers, such as kid."
             )
-        with (self.out / "figures.jsonl").open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"images": self.clock.images, "figures": figures}) + "\n")
+        append_line(self.out / "figures.jsonl", json.dumps({"images": self.clock.images, "figures": figures}))
 
     def _save(self, measure: bool = False) -> None:
         self._terms(self.clock.images)
@@ -354,11 +352,10 @@ class RunWriter:
         """Into status.json and the report; a folder that cannot be written must not hide why the run ended."""
         if self.screen and self.out.is_dir():
             try:
-                status = {"state": state, "images": self.clock.images, "message": message}
-                _write(self.out / "status.json", json.dumps(status))
+                write_json(self.out / "status.json", {"state": state, "images": self.clock.images, "message": message})
                 report.write(self.out)
-            except OSError as error:
-                print(f"{self.out} cannot be written ({error}).", file=sys.stderr)
+            except GanzooError as error:
+                print(error, file=sys.stderr)
 
 
 @contextmanager
@@ -381,14 +378,7 @@ def _signals() -> Iterator[list[int]]:
 def _cut(log: Path, lines: int) -> None:
     """The log's first lines only: what was written after the checkpoint will be written again."""
     kept = log.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if log.exists() else []
-    _write(log, "".join(kept))
-
-
-def _write(path: Path, text: str) -> None:
-    """Written beside and renamed."""
-    beside = path.with_name(f".{path.name}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write_text(log, "".join(kept))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

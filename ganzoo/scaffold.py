@@ -10,14 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganzoo import API, __version__, registry
 from ganzoo.errors import GanzooError
+from ganzoo.files import refuse_existing, write_text
 
 
 def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[Path]:
     """A publishable package `ganzoo-NAME` in the folder `out`; returns its files. Raises GanzooError."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise GanzooError(f'"{name}" cannot name a package: use small letters, digits and hyphens, such as sketch-gan.')
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise GanzooError(f"{out} exists and is not overwritten. Give another folder with --out.")
+    refuse_existing(out)
     package = "ganzoo_" + name.replace("-", "_")
     facts = {
         "name": name,
@@ -44,8 +44,7 @@ def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[
     written = []
     for target, template in files.items():
         path = out / target
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(environment.get_template(f"{template}.j2").render(facts), encoding="utf-8")
+        write_text(path, environment.get_template(f"{template}.j2").render(facts))
         written.append(path)
     return written
 

@@ -1,13 +1,13 @@
 """Sample grids: test images, what the networks make of them, and the way back, as one PNG."""
 
 import math
-import os
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ganzoo.data.images import convert, to_image
+from ganzoo.files import atomic
 from ganzoo.trainer import Trainer
 
 GAP, HEADER, TILE = 6, 26, 160  # pixels; tiles are enlarged to TILE, never beyond twice their size
@@ -83,8 +83,6 @@ def _enlarged(image: Image.Image) -> Image.Image:
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """Written beside and renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}")
-    image.save(beside, format="PNG")
-    os.replace(beside, path)
+    """As PNG. Raises GanzooError where it cannot be written."""
+    with atomic(path) as beside:
+        image.save(beside, format="PNG")

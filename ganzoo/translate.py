@@ -1,7 +1,6 @@
 """A trained run applied to images."""
 
 import json
-import os
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from ganzoo.attributes import parse_target
 from ganzoo.clock import derive_seed
 from ganzoo.data.images import ImageRef, convert, find_images, to_image, to_tensor
 from ganzoo.errors import GanzooError
+from ganzoo.files import atomic, refuse_existing
 from ganzoo.registry import did_you_mean, registry
 from ganzoo.runtime import device_kind
 from ganzoo.trainer import DataSpec, Trainer
@@ -194,8 +194,7 @@ def translate_files(
     pairs = _pairs(input, output)
     translator.direction(to, source)
     for _, result in pairs:
-        if result.exists():
-            raise GanzooError(f"{result} exists and is not overwritten. Give another output, or move it away.")
+        refuse_existing(result)
     for done, (file, result) in enumerate(pairs, start=1):
         try:
             image = translator.grid(file, source) if grid else translator.translate(file, to, source)
@@ -218,8 +217,7 @@ def generate_files(
     digits = max(3, len(str(count - 1)))
     results = [output / f"{place:0{digits}d}.png" for place in range(count)]
     for result in results:
-        if result.exists():
-            raise GanzooError(f"{result} exists and is not overwritten. Give another output, or move it away.")
+        refuse_existing(result)
     for done, (image, result) in enumerate(zip(translator.generate(count, label, seed), results, strict=True), start=1):
         _write(image, result)
         yield done, count
@@ -243,18 +241,11 @@ def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
 def _write(image: Image.Image, path: Path) -> None:
     if path.suffix.lower() in WITHOUT_ALPHA:
         image = convert(image, 1 if image.mode in ("L", "LA") else 3)
-    beside = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(beside, format=Image.registered_extensions()[path.suffix.lower()], quality=95)
-        os.replace(beside, path)
-    except KeyError:
-        raise GanzooError(
-            f'{path}: "{path.suffix}" is no kind of image that can be written. Use .png or .jpg.'
-        ) from None
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise GanzooError(f"{path} cannot be written ({error}).") from error
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise GanzooError(f'{path}: "{path.suffix}" is no kind of image that can be written. Use .png or .jpg.')
+    with atomic(path) as beside:
+        image.save(beside, format=kind, quality=95)
 
 
 def _pad(images: Tensor, multiple: int, size: int) -> Tensor:

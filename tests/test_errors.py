@@ -273,9 +273,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, trained, ganzoo):
     )
     more = ("run", run, "--resume", "--set", "train.images=40")
     full = ganzoo(*more, cwd=tmp_path, largest=(networks + training) // 2)
-    full.mistake(
-        "The checkpoint at image 30 cannot be written", "Make room", f"The last good checkpoint is {last}", code=1
-    )
+    full.mistake("000000030 cannot be written (File too large)", f"The last good checkpoint is {last}", code=1)
     assert {file.name: file.read_bytes() for file in last.iterdir()} == before
     assert checkpoint.latest(run) == last
     assert not list((run / "checkpoints").glob(".*"))
@@ -288,7 +286,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, trained, ganzoo):
 def test_a_full_disk_elsewhere(tmp_path, recipe, ganzoo):
     recipe(tmp_path)
     full = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, largest=4000)
-    full.mistake("out cannot be written", "Make room", code=1)
+    full.mistake(f"out{os.sep}", "cannot be written (File too large)", code=1)
 
 
 def test_a_term_that_is_no_number(tmp_path, ganzoo, recipe, plugin):

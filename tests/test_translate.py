@@ -105,7 +105,7 @@ def test_the_format_is_what_the_name_says(translated):
 def test_nothing_is_overwritten(translated, run, mixed, ganzoo):
     out, _ = translated
     before = {name: (out / name).read_bytes() for name in names(out)}
-    ganzoo("translate", run, mixed, out, cwd=out).mistake("exists and is not overwritten", "another output")
+    ganzoo("translate", run, mixed, out, cwd=out).mistake("exists and is not overwritten", "another name")
     ganzoo("translate", run, mixed, mixed, cwd=out).mistake("exists and is not overwritten")
     assert {name: (out / name).read_bytes() for name in names(out)} == before
 

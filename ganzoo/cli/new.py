@@ -34,15 +34,13 @@ def plugin(name: str, kind: str, out: Path | None, licence: str) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="File.  [default: printed]")
 def recipe(model: str, out: Path | None) -> None:
     """Write a recipe for MODEL with every option, its default and what it means."""
-    from ganzoo.errors import GanzooError
+    from ganzoo.files import refuse_existing, write_text
     from ganzoo.scaffold import recipe_text
 
     text = recipe_text(model)
     if out is None:
         click.echo(text, nl=False)
         return
-    if out.exists():
-        raise GanzooError(f"{out} exists and is not overwritten. Give another file with --out.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    refuse_existing(out)
+    write_text(out, text)
     click.echo(out)

@@ -2,17 +2,15 @@
 
 import hashlib
 import re
-from contextlib import suppress
 from pathlib import Path
 
 import click
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ganzoo import DataSpec, GanzooError, recipe, translate
+from ganzoo import DataSpec, GanzooError, checkpoint, recipe, translate
 from ganzoo.data.sources import check_names
+from ganzoo.files import atomic, refuse_existing
 
 PREFIXES = ("module.", "_orig_mod.")  # of several GPUs, of torch.compile
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -30,8 +28,7 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
 
     `ganzoo translate`, `evaluate` and `export` take the file. It cannot be trained on: discriminators are not in it.
     """
-    if output.exists():
-        raise GanzooError(f"{output} exists and is not overwritten. Give another name, or move it away.")
+    refuse_existing(output)
     check_names(domains)
     if domains[0] == domains[1]:
         raise GanzooError(f'Both domains are called "{domains[0]}": give them two names with --domains.')
@@ -52,15 +49,9 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
         weights |= {f"G.{domain}.{name}": value for name, value in found.items()}
     translate.restore(trainer, weights, forth)
     facts = translate.about(made_from, spec) | {"images": "0", "imported": f"{_known(forth)}, {_known(back)}"}
-    beside = output.with_name(f".{output.name}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.contiguous() for name, value in trainer.state_dict().items()}, beside, facts)
-        beside.replace(output)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise GanzooError(f"{output} cannot be written ({error}).") from error
+    with atomic(output) as beside:
+        weights = {name: value.contiguous() for name, value in trainer.state_dict().items()}
+        checkpoint.write_tensors(beside, weights, facts)
     click.echo(f"{output}: {domains[0]} to {domains[1]} and back, {options['blocks']} blocks, {options['width']} wide.")
     click.echo(f"Use it: ganzoo translate {output} PICTURES OUTPUT --to {domains[1]}")
 

@@ -1,0 +1,89 @@
+"""Writing files: whole or not at all, never through a link, and never over a file that somebody wants to keep."""
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ganzoo.errors import GanzooError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Gives a new, empty file beside `path` to write to; it becomes `path` in the end, and is removed on failure.
+
+    Its name cannot be guessed, so that no link can wait there. Missing folders are made. Raises GanzooError where the
+    operating system refuses.
+    """
+    beside = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        mode = beside.stat().st_mode
+        yield beside
+        beside.chmod(mode)  # safetensors replaces the file by one that nobody else may read
+        sync(beside)
+        os.replace(beside, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Raises GanzooError where it cannot be written; then what was there before is still there."""
+    with atomic(path) as beside:
+        beside.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """As UTF-8. Raises GanzooError as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Raises GanzooError as `write_bytes` does."""
+    write_text(path, json.dumps(value, indent=1))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a text file; one that is not there is begun. Raises GanzooError where it cannot be written."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # Windows knows no such flag
+    try:
+        with open(os.open(path, flags, 0o666), "a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises GanzooError if there is something at `path`; an empty folder is nothing."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        raise GanzooError(f"{path} exists and is not overwritten. Move it away, or give another name.")
+
+
+def unwritable(path: Path, error: Exception) -> GanzooError:
+    """What to say where `path` could not be written."""
+    room = " Make room there, then try again." if isinstance(error, OSError) and error.errno in FULL else ""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return GanzooError(f"{path} cannot be written ({reason or error}).{room}")
+
+
+def sync(path: Path) -> None:
+    """To the disk now, so that a rename never gets there before the content."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot sync a folder
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
