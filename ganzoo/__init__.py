@@ -37,7 +37,7 @@ _HOME = {
     "Trainer": "ganzoo.trainer",
     "ImagePool": "ganzoo.pool",
     "Metric": "ganzoo.metrics",
-    "Image": "ganzoo.data.images",
+    "ImageRef": "ganzoo.data.images",
     "Source": "ganzoo.data.sources",
     "Translator": "ganzoo.translate",
     "load": "ganzoo.translate",

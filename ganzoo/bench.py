@@ -12,8 +12,8 @@ from torch.optim import LBFGS
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.clock import Clock
-from ganzoo.data.batches import TrainingSamples, batches
-from ganzoo.data.sources import Opened
+from ganzoo.data.batches import batches
+from ganzoo.data.dataset import Dataset
 from ganzoo.loop import Engine, Means, train
 from ganzoo.recipe import Recipe
 from ganzoo.runtime import Runtime
@@ -23,7 +23,7 @@ WARM_UP = 2  # pairs of steps that are not counted
 
 
 def bench(
-    recipe: Recipe, opened: Opened, steps: int, progress: Callable[[int, int], None] | None = None
+    recipe: Recipe, dataset: Dataset, steps: int, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
     """Trains the same model twice, step by step in turn: through the engine with its data and books, and bare.
 
@@ -32,16 +32,16 @@ def bench(
     """
     runtime = Runtime(recipe.train, recipe.data.batch)
     torch.manual_seed(recipe.train.seed)
-    trainer = recipe.trainer(recipe.options, opened.spec)
+    trainer = recipe.trainer(recipe.options, dataset.spec)
     bare = _Bare(copy.deepcopy(trainer), recipe, runtime)
     engine = Engine(trainer, recipe.train, runtime, Clock(recipe.train.seed, recipe.data.batch))
     phases = _time_phases(engine, runtime)
-    draws = TrainingSamples(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
+    samples = dataset.for_model(trainer).training_samples(recipe.train.seed)
     total = WARM_UP + steps
-    stream = batches(draws, engine.clock, total * recipe.data.batch, pin=runtime.device.type == "cuda")
+    stream = batches(samples, engine.clock, total * recipe.data.batch, pin=runtime.device.type == "cuda")
     waits, means = [], Means()
     ticks = train(engine, _timed(stream, waits))
-    kept = runtime.to_device(next(iter(batches(draws, Clock(1, recipe.data.batch), recipe.data.batch))))
+    kept = runtime.to_device(next(iter(batches(samples, Clock(1, recipe.data.batch), recipe.data.batch))))
     pairs = []
     for done in range(total):
         first_bare = done % 2 == 1  # whoever goes first finds another cache

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganzoo.data.batches import TrainingSamples, labelled_test_images
-from ganzoo.data.sources import Source
+from ganzoo.data.dataset import Dataset
 from ganzoo.errors import GanzooError
-from ganzoo.options import DataOptions
 from ganzoo.trainer import DataSpec
 
 SIDE = 64  # pixels; larger images are reduced to it
@@ -79,22 +77,20 @@ class Classifier:
 
 
 def train(
-    source: Source,
-    data: DataOptions,
-    spec: DataSpec,
+    dataset: Dataset,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Classifier:
-    """A classifier of the source's labels, trained on its training split and tried on its test split.
+    """A classifier of the labels, trained on its training split and tried on its test split.
 
     About ten seconds on an idle core. The same seed gives the same classifier.
     """
-    if not spec.labels:
+    if not dataset.spec.labels:
         raise GanzooError("These images have no labels, so no classifier can learn them.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classifier = Classifier(spec)
-        images, labels = _training(classifier, source, data, seed)
+        classifier = Classifier(dataset.spec)
+        images, labels = _training(classifier, dataset, seed)
         count, total = len(images), STEPS * BATCH
         optimizer = torch.optim.AdamW(classifier.network.parameters(), LR)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS)
@@ -108,25 +104,25 @@ def train(
             schedule.step()
             if progress:
                 progress(step + 1, STEPS)
-    classifier.accuracy = _accuracy(classifier, source, data)
+    classifier.accuracy = _accuracy(classifier, dataset)
     return classifier
 
 
-def _training(classifier: Classifier, source: Source, data: DataOptions, seed: int) -> tuple[Tensor, Tensor]:
+def _training(classifier: Classifier, dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
     """Training images and their labels, cropped and mirrored as the recipe says."""
-    draws = TrainingSamples(source, data, classifier.spec, "labelled", seed, multiple=1)
+    samples = dataset.training_samples(seed)
     images, labels = [], []
-    for i in range(min(PICTURES, 2 * len(draws.images["image"]))):
-        draw = draws[i]
-        if isinstance(draw, GanzooError):
-            raise draw
-        images.append(classifier.reduced(draw["image"][None]))
-        labels.append(draw["label"])
+    for i in range(min(PICTURES, 2 * len(samples.images["image"]))):
+        sample = samples[i]
+        if isinstance(sample, GanzooError):
+            raise sample
+        images.append(classifier.reduced(sample["image"][None]))
+        labels.append(sample["label"])
     return torch.cat(images), torch.stack(labels)
 
 
-def _accuracy(classifier: Classifier, source: Source, data: DataOptions) -> dict[str, float]:
-    tests = list(islice(labelled_test_images(source, data, classifier.spec, 1, "image"), PICTURES))
+def _accuracy(classifier: Classifier, dataset: Dataset) -> dict[str, float]:
+    tests = list(islice(dataset.test_items("image"), PICTURES))
     if not tests:
         return {}
     truth = torch.tensor([ref.labels for ref, _ in tests])

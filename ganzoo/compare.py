@@ -11,9 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ganzoo import sheet
-from ganzoo.data.batches import test_images
+from ganzoo.data.dataset import open_dataset
 from ganzoo.data.images import to_tensor
-from ganzoo.data.sources import open_source
 from ganzoo.errors import GanzooError
 from ganzoo.evaluate import Figures, evaluate
 from ganzoo.files import refuse_existing, write_text
@@ -50,19 +49,19 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
                 f"{name} was trained at {run.spec.size} px, {names[0]} at {first.spec.size} px: compare one size."
             )
     data, metrics = first.recipe.data, first.recipe.train.measures()
-    sources = {run.recipe.kind: open_source(data, run.recipe.kind).source for run in runs.values()}
-    source = sources[first.recipe.kind]
+    datasets = {run.recipe.kind: open_dataset(data, run.recipe.kind) for run in runs.values()}
+    dataset = datasets[first.recipe.kind]
     figures = {}
     for name, run in runs.items():
-        figures[name] = evaluate(run.trainer, sources[run.recipe.kind] if making else source, data, metrics)
+        figures[name] = evaluate(run.trainer, datasets[run.recipe.kind] if making else dataset, metrics)
     if making:
         made = {name: list(run.generate(SHOWN)) for name, run in runs.items()}
         rows = [[{name: to_tensor(images[i])[None] for name, images in made.items()}] for i in range(SHOWN)]
         sheets = {"new images": sheet.compose(rows, "new images")}
     else:
-        multiple = max(run.trainer.multiple for run in runs.values())
-        tests = test_images(source, data, first.spec, multiple, SHOWN)
-        sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), source.truth) for s, t in shared}
+        widest = max((run.trainer for run in runs.values()), key=lambda trainer: trainer.multiple)
+        tests = dataset.for_model(widest).test_images(SHOWN)
+        sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), dataset.source.ground_truth) for s, t in shared}
     summaries = {}
     for name, run in runs.items():
         parameters = sum(p.numel() for p in run.trainer.parameters())

@@ -1,33 +1,24 @@
 """How right a run is: by the truth where the data has one, by the way back, or by what a classifier finds."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
 from math import isnan, nan
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from ganzoo.attributes import all_targets, parse_target
-from ganzoo.classifier import Classifier
-from ganzoo.classifier import train as train_classifier
-from ganzoo.data.batches import labelled_test_images, test_images, test_tensor
-from ganzoo.data.images import ImageRef
-from ganzoo.data.sources import Source
+from ganzoo.data.dataset import Dataset
 from ganzoo.metrics import Metric
-from ganzoo.options import DataOptions
-from ganzoo.trainer import DataSpec, Trainer
+from ganzoo.trainer import Trainer
 
 Figures = dict[str, dict[str, float]]
 Progress = Callable[[int, int], None]
 GENERATED = 200  # new images that are judged
-_judges: WeakKeyDictionary[Source, list[tuple[DataOptions, DataSpec, Classifier]]] = WeakKeyDictionary()
 
 
 def evaluate(
     trainer: Trainer,
-    source: Source,
-    data: DataOptions,
+    dataset: Dataset,
     metrics: Mapping[str, Metric],
     progress: Progress | None = None,
 ) -> Figures:
@@ -38,11 +29,12 @@ def evaluate(
     in [0, 1]. What a model measures of itself comes first (`Trainer.figures`). Models with labels and models
     that translate nothing have figures of their own beside the metrics.
     """
+    dataset = dataset.for_model(trainer)
     if trainer.directions() and trainer.spec.labels:
-        return evaluate_labels(trainer, source, data, metrics, progress)
-    tests = test_images(source, data, trainer.spec, trainer.multiple)
+        return evaluate_labels(trainer, dataset, metrics, progress)
+    tests = dataset.test_images()
     if not trainer.directions():
-        return trainer.figures(tests) | evaluate_generated(trainer, source, data, tests, metrics, progress)
+        return trainer.figures(tests) | evaluate_generated(trainer, dataset, tests, metrics, progress)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     directions = trainer.directions()
     total = sum(len(tests[here]) for here, _ in directions)
@@ -59,7 +51,7 @@ def evaluate(
             result = made[0].float().cpu()
             if collecting:
                 results.append(result)
-            if source.truth:
+            if dataset.source.ground_truth:
                 row |= against_truth(metrics, result, image, tests[there][index])
             rows.append(row)
             done += 1
@@ -71,8 +63,7 @@ def evaluate(
 
 def evaluate_generated(
     trainer: Trainer,
-    source: Source,
-    data: DataOptions,
+    dataset: Dataset,
     tests: dict[str, list[Tensor]],
     metrics: Mapping[str, Metric],
     progress: Progress | None = None,
@@ -92,7 +83,7 @@ def evaluate_generated(
         images = _generated(trainer, GENERATED)
         spread = {"spread": _spread(images), "spread_on_real": _spread(torch.stack(tests["image"]))}
         return {"generated": spread | against_real(metrics, list(images), (), tests["image"])}
-    judge = _judge(source, data, spec, progress)
+    judge = dataset.classifier(progress)
     if trainer.kind(trainer.config) == "labelled":
         shares, parts = [], []
         for target in all_targets(spec):
@@ -127,8 +118,7 @@ def _generated(trainer: Trainer, count: int, label: str | None = None) -> Tensor
 
 def evaluate_labels(
     trainer: Trainer,
-    source: Source,
-    data: DataOptions,
+    dataset: Dataset,
     metrics: Mapping[str, Metric],
     progress: Progress | None = None,
 ) -> Figures:
@@ -140,9 +130,9 @@ def evaluate_labels(
     identity baseline, and "mean" the mean over all changes.
     """
     spec = trainer.spec
-    judge = _judge(source, data, spec)
+    judge = dataset.classifier()
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
-    tests = list(labelled_test_images(source, data, spec, trainer.multiple, "image"))
+    tests = list(dataset.test_items("image"))
     rows: dict[str, list[dict[str, float]]] = {target: [] for target in all_targets(spec)}
     collecting = _collecting(metrics)
     befores: dict[str, list[Tensor]] = {target: [] for target in rows}
@@ -154,7 +144,7 @@ def evaluate_labels(
             if sum(own[name] for name in group) != 1:  # such as no hair: no colour to keep or to change
                 own |= dict.fromkeys(group, nan)
         unknown = any(isnan(value) for value in own.values())
-        answers = {} if unknown else _answers(source, ref, data, spec, trainer.multiple)
+        answers = {} if unknown else dataset.counterparts(ref)
         for target in rows:
             asked = parse_target(spec, target)
             if any(isnan(own[name]) for name in asked):
@@ -186,36 +176,6 @@ def evaluate_labels(
         if found
     }
     return figures | ({"mean": _means(list(figures.values()))} if figures else {})
-
-
-def _judge(source: Source, data: DataOptions, spec: DataSpec, progress: Progress | None = None) -> Classifier:
-    """The source's classifier, trained once for all the runs that are compared and checkpoints that are measured."""
-    for its_data, its_spec, judge in (known := _judges.setdefault(source, [])):
-        if (its_data, its_spec) == (data, spec):
-            return judge
-    judge = train_classifier(source, data, spec, progress=progress)
-    known.append((data, spec, judge))
-    return judge
-
-
-def _answers(
-    source: Source, image: ImageRef, data: DataOptions, spec: DataSpec, multiple: int
-) -> dict[tuple[bool, ...], Tensor]:
-    """The image's true renderings by their labels; empty where the source does not know them."""
-    found = {}
-    for labels in _combinations(spec):
-        answer = source.answer(image, dict(zip(spec.labels, labels, strict=True)))
-        if answer is None:
-            return {}
-        found[labels] = test_tensor(answer, data, spec.channels["image"], multiple)
-    return found
-
-
-def _combinations(spec: DataSpec) -> Iterator[tuple[bool, ...]]:
-    """All values of the labels in which exactly one of each exclusive group holds."""
-    for labels in product((False, True), repeat=len(spec.labels)):
-        if all(sum(labels[spec.labels.index(name)] for name in group) == 1 for group in spec.groups):
-            yield labels
 
 
 def _as_asked(found: dict[str, bool], own: dict[str, float], asked: dict[str, bool]) -> tuple[float, float]:

@@ -27,8 +27,8 @@ import torch
 from ganzoo import checkpoint, report, sheet, translate
 from ganzoo import recipe as recipes
 from ganzoo.clock import Clock, due
-from ganzoo.data.batches import TrainingSamples, batches, test_images
-from ganzoo.data.sources import Opened, open_source
+from ganzoo.data.batches import batches
+from ganzoo.data.dataset import Dataset, open_dataset
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluate import Figures, evaluate
 from ganzoo.files import append_line, write_json, write_text
@@ -75,25 +75,26 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
     if going_on:
         recipe = resumed(recipe, out, screen if first else None, changes)
     runtime = Runtime(recipe.train, recipe.data.batch)
-    opened = open_source(recipe.data, recipe.kind, screen.say, screen.download) if first else None
+    dataset = open_dataset(recipe.data, recipe.kind, screen.say, screen.download) if first else None
     runtime.launch()
     if not first:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - one process speaks for all
-    opened = runtime.broadcast(opened)
-    recipe = replace(recipe, data=opened.data)
+    dataset = runtime.broadcast(dataset)
+    recipe = replace(recipe, data=dataset.options)
     with runtime.fail_together():
         torch.manual_seed(recipe.train.seed)
-        trainer = recipe.trainer(recipe.options, opened.spec)
+        trainer = recipe.trainer(recipe.options, dataset.spec)
+        dataset = dataset.for_model(trainer)
         _check_size(recipe.data, trainer.multiple)
         clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
         engine = Engine(trainer, recipe.train, runtime, clock)
-        books = RunWriter(recipe, opened, engine, out, screen if first else None)
+        books = RunWriter(recipe, dataset, engine, out, screen if first else None)
         if going_on:
             books.restore()
-    draws = TrainingSamples(opened.source, recipe.data, trainer.spec, recipe.kind, recipe.train.seed, trainer.multiple)
+    samples = dataset.training_samples(recipe.train.seed)
     with books.open():
         with runtime.fail_together(), _signals() as asked:
-            for tick in train(engine, batches(draws, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
+            for tick in train(engine, batches(samples, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
                 books.enter(tick)
                 ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
                 if ask and runtime.any(bool(asked)):
@@ -145,8 +146,8 @@ def _check_size(data: DataOptions, multiple: int) -> None:
 class RunWriter:
     """Keeps a run folder: log, samples, checkpoints, report. Every process counts, only the first one writes."""
 
-    def __init__(self, recipe: Recipe, opened: Opened, engine: Engine, out: Path, screen: Screen | None) -> None:
-        self.recipe, self.opened, self.engine, self.out, self.screen = recipe, opened, engine, out, screen
+    def __init__(self, recipe: Recipe, dataset: Dataset, engine: Engine, out: Path, screen: Screen | None) -> None:
+        self.recipe, self.dataset, self.engine, self.out, self.screen = recipe, dataset, engine, out, screen
         self.trainer, self.runtime, self.clock = engine.trainer, engine.runtime, engine.clock
         self.means = Means()
         self.seconds = 0.0  # of training, over all the times the run was gone on with
@@ -267,7 +268,7 @@ class RunWriter:
             "libraries": {name: version(name) for name in names},
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
-            "fallback": before.get("fallback") or self.opened.fallback,
+            "fallback": before.get("fallback") or self.dataset.fallback,
         }
 
     def _log(self, images: int) -> None:
@@ -296,19 +297,18 @@ class RunWriter:
 
     def _sample(self) -> None:
         if self._tests is None:
-            source, data = self.opened.source, self.recipe.data
-            self._tests = test_images(source, data, self.trainer.spec, self.trainer.multiple, SHOWN)
+            self._tests = self.dataset.test_images(SHOWN)
         torch.manual_seed(self.recipe.train.seed)
         title = f"{self.recipe.name} at {self.clock.images:,} images"
         with self.engine.average.used():
-            image = sheet.draw(self.trainer, self._tests, self.opened.source.truth, title)
+            image = sheet.draw(self.trainer, self._tests, self.dataset.source.ground_truth, title)
         sheet.save(image, self.out / "samples" / f"{self.clock.images:09d}.png")
 
     def _figures(self) -> Figures:
         if self._measured is None or self._measured[0] != self.clock.images:
             metrics = self.recipe.train.measures()
             with self.engine.average.used():
-                figures = evaluate(self.trainer, self.opened.source, self.recipe.data, metrics)
+                figures = evaluate(self.trainer, self.dataset, metrics)
             self._measured = self.clock.images, figures
         return self._measured[1]
 

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from math import nan
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ganzoo import GanzooError, classifier
-from ganzoo.data.sources import open_source
+from ganzoo.data.dataset import open_dataset
 from ganzoo.options import DataOptions
 from ganzoo.trainer import DataSpec
 
@@ -16,8 +17,8 @@ DIGITS = DataOptions(source="digits", size=16, load=16, channels=1, flip=False)
 
 @pytest.fixture(scope="module")
 def trained():
-    opened = open_source(DIGITS, "labelled")
-    return classifier.train(opened.source, DIGITS, opened.spec), opened
+    dataset = open_dataset(DIGITS, "labelled")
+    return classifier.train(dataset), dataset
 
 
 def test_digits_are_learned(trained):
@@ -34,12 +35,12 @@ def test_digits_are_learned(trained):
 
 def test_the_seed_decides(monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", 10)
-    opened = open_source(DIGITS, "labelled")
+    dataset = open_dataset(DIGITS, "labelled")
     images = torch.rand(3, 1, 16, 16)
     made = []
     for seed in (0, 0, 1):
         before = torch.get_rng_state()
-        made.append(classifier.train(opened.source, DIGITS, opened.spec, seed).probabilities(images))
+        made.append(classifier.train(dataset, seed).probabilities(images))
         assert torch.equal(torch.get_rng_state(), before)  # the run around it goes on as if nothing had happened
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
 
@@ -61,13 +62,22 @@ def test_attributes_of_faces(monkeypatch):
     monkeypatch.setattr(classifier, "PICTURES", 600)
     monkeypatch.setattr(classifier, "STEPS", 100)
     data = DataOptions(source="faces", size=32, load=34, attributes=("black", "blond", "brown", "glasses"))
-    opened = open_source(data, "labelled")
-    assert opened.spec.groups == (("black", "blond", "brown"),)
-    found = classifier.train(opened.source, data, opened.spec)
+    dataset = open_dataset(data, "labelled")
+    assert dataset.spec.groups == (("black", "blond", "brown"),)
+    found = classifier.train(dataset)
     assert min(found.accuracy.values()) > 0.9
 
 
-def test_without_labels_it_says_so(trained):
-    _, opened = trained
+def test_without_labels_it_says_so():
     with pytest.raises(GanzooError, match="no labels"):
-        classifier.train(opened.source, DIGITS, replace(opened.spec, labels=()))
+        open_dataset(DataOptions(source="landscapes", size=16), "images").classifier()
+
+
+def test_a_data_set_trains_one_classifier(monkeypatch, trained):
+    _, dataset = trained
+    monkeypatch.setattr(classifier, "STEPS", 2)
+    images = open_dataset(DIGITS, "images")  # without labels in its batches
+    model = SimpleNamespace(spec=images.spec, multiple=4)
+    assert images.for_model(model).classifier() is images.classifier() is not dataset.classifier()
+    grey = SimpleNamespace(spec=replace(images.spec, channels={"image": 3}), multiple=4)
+    assert images.for_model(grey).classifier() is not images.classifier()

@@ -11,10 +11,10 @@ from PIL import Image
 
 from ganzoo import GanzooError
 from ganzoo.clock import Clock
-from ganzoo.data import batches as batching
-from ganzoo.data.batches import TrainingSamples, batches, train_transform
+from ganzoo.data import transforms
+from ganzoo.data.batches import batches
+from ganzoo.data.dataset import open_dataset
 from ganzoo.data.images import find_images
-from ganzoo.data.sources import open_source
 from ganzoo.options import DataOptions
 
 DAY2NIGHT = Path(__file__).parents[2] / "shared" / "data" / "day2night"
@@ -28,7 +28,7 @@ def fill(folder: Path, count: int, first: int = 0):
 
 
 def opened(root, **options):
-    return open_source(DataOptions(source="folders", root=str(root), **options), "unpaired")
+    return open_dataset(DataOptions(source="folders", root=str(root), **options), "unpaired")
 
 
 def counts(source):
@@ -117,13 +117,12 @@ def test_natural_order_and_only_pictures(tmp_path):
 
 
 def draws(root, seed=0, batch=2, workers=0, **options):
-    found = opened(root, size=8, batch=batch, workers=workers, **options)
-    return TrainingSamples(found.source, found.data, found.spec, "unpaired", seed, 1)
+    return opened(root, size=8, batch=batch, workers=workers, **options).training_samples(seed)
 
 
 def taken(made, start=0, stop=20, rank=0, world=1):
     """The batches between two times of the clock."""
-    clock = Clock(made.seed, made.data.batch, rank, world)
+    clock = Clock(made.seed, made.options.batch, rank, world)
     clock.set(start)
     return list(batches(made, clock, stop))
 
@@ -221,17 +220,19 @@ def ramp(width, height):
 def test_preprocess(preprocess, size, expected):
     data = DataOptions(source="none", size=32, preprocess=preprocess, flip=False)
     for view in (
-        train_transform(ramp(*size), data, 4, np.random.default_rng(0)),
-        batching.test_transform(ramp(*size), data, 4),
+        transforms.train_transform(ramp(*size), data, 4, np.random.default_rng(0)),
+        transforms.test_transform(ramp(*size), data, 4),
     ):
         assert view.size == expected
     if size == (100, 60) and preprocess == "crop":
-        crops = [np.asarray(train_transform(ramp(*size), data, 4, np.random.default_rng(i))) for i in range(400)]
+        crops = [
+            np.asarray(transforms.train_transform(ramp(*size), data, 4, np.random.default_rng(i))) for i in range(400)
+        ]
         lefts, tops = ({int(crop[0, 0, c]) for crop in crops} for c in (0, 1))
         assert (min(lefts), max(lefts)) == (0, 68)
         assert (min(tops), max(tops)) == (0, 28)
         assert all((crop[:, :, 0] - crop[0, 0, 0] == np.arange(32)).all() for crop in crops)
-        middle = np.asarray(batching.test_transform(ramp(*size), data, 4))
+        middle = np.asarray(transforms.test_transform(ramp(*size), data, 4))
         assert middle[0, 0].tolist() == [34, 14, 0]
 
 
@@ -243,7 +244,7 @@ def test_shown_pictures_are_spread_over_all(tmp_path):
     found = opened(tmp_path, size=8, load=8, channels=1, broken="skip")
 
     def shown(count):
-        tests = batching.test_images(found.source, found.data, found.spec, 1, count)
+        tests = found.test_images(count)
         return {domain: [round((p.mean().item() + 1) * 127.5) - 10 for p in tests[domain]] for domain in "AB"}
 
     assert shown(3) == {"A": [0, 3, 6], "B": [0, 3, 6]}
@@ -253,7 +254,9 @@ def test_shown_pictures_are_spread_over_all(tmp_path):
 
 def test_half_of_the_pictures_are_mirrored():
     data = DataOptions(source="none", size=32, preprocess="none")
-    views = [np.asarray(train_transform(ramp(32, 32), data, 4, np.random.default_rng(i))) for i in range(400)]
+    views = [
+        np.asarray(transforms.train_transform(ramp(32, 32), data, 4, np.random.default_rng(i))) for i in range(400)
+    ]
     mirrored = [view[0, 0, 0] == 31 for view in views]
     assert 160 < sum(mirrored) < 240
     assert all((view[:, ::-1] if flip else view).tobytes() == views[mirrored.index(False)].tobytes()
@@ -262,9 +265,9 @@ def test_half_of_the_pictures_are_mirrored():
 
 def test_channels_of_each_domain(images):
     found = opened(images, size=8, channels={"A": 3, "B": 1})
-    made = TrainingSamples(found.source, found.data, found.spec, "unpaired", 0, 1)
+    made = found.training_samples(0)
     assert {d: tuple(image.shape) for d, image in made[0].items()} == {"A": (3, 8, 8), "B": (1, 8, 8)}
-    tests = batching.test_images(found.source, found.data, found.spec, 1)
+    tests = found.test_images()
     assert {d: (len(t), tuple(t[0].shape)) for d, t in tests.items()} == {"A": (3, (3, 8, 8)), "B": (3, (1, 8, 8))}
     assert all(image.abs().max() <= 1 for domain in tests.values() for image in domain)
 

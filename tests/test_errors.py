@@ -170,8 +170,8 @@ def test_only_broken_pictures(tmp_path, images, ganzoo, recipe):
 @pytest.mark.parametrize(
     ("channels", "words"),
     [
-        ({"A": 3, "C": 1}, ['data.channels names a domain "C"', "A, B"]),
-        ({"A": 3}, ['data.channels says nothing of the domain "B"', "B = 3"]),
+        ({"A": 3, "C": 1}, ['data.channels: unknown domain "C"', "A, B"]),
+        ({"A": 3}, ['data.channels: missing domain "B"', "B = 3"]),
         ({"A": 3, "B": 1}, ["A has 3 and B has 1 channels", "options.identity = 0"]),
         (5, ["data.channels", "less than or equal to 4"]),
     ],

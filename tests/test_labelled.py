@@ -7,8 +7,8 @@ from ganzoo_worlds.sources import Faces
 from PIL import Image
 
 from ganzoo.attributes import all_targets, parse_target
+from ganzoo.data.dataset import open_dataset
 from ganzoo.data.folders import Folders
-from ganzoo.data.sources import open_source
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.trainer import DataSpec
@@ -171,7 +171,7 @@ def test_a_name_that_two_pictures_have(root):
 )
 def test_label_sets_that_do_not_fit(sets, words):
     with pytest.raises(GanzooError, match=words):
-        open_source(DataOptions(source="faces", label_sets=sets), "labelled").spec  # noqa: B018
+        open_dataset(DataOptions(source="faces", label_sets=sets), "labelled")
 
 
 def test_drawn_worlds_hide_the_labels_of_other_sets():

@@ -8,9 +8,7 @@ import pytest
 from PIL import Image
 
 from ganzoo import GanzooError
-from ganzoo.data import batches as batching
-from ganzoo.data.batches import TrainingSamples
-from ganzoo.data.sources import open_source
+from ganzoo.data.dataset import open_dataset
 from ganzoo.options import DataOptions
 
 
@@ -45,16 +43,12 @@ def options(root, **more) -> DataOptions:
     return DataOptions(source="folders", root=str(root), size=32, load=36, **more)
 
 
-def draws(opened, kind: str = "paired") -> TrainingSamples:
-    return TrainingSamples(opened.source, opened.data, opened.spec, kind, seed=0, multiple=1)
-
-
 @pytest.mark.parametrize("layout", [side_by_side, two_folders])
 def test_both_of_a_pair_are_cropped_and_mirrored_alike(tmp_path, layout):
-    opened = open_source(options(layout(tmp_path)), "paired")
+    opened = open_dataset(options(layout(tmp_path)), "paired")
     first, second = opened.source.domains
     seen, mirrored = set(), 0
-    for item in (draws(opened)[i] for i in range(24)):
+    for item in (opened.training_samples(0)[i] for i in range(24)):
         assert (item[first] + item[second]).abs().max() < 0.02  # the negative of exactly this view, up to rounding
         mirrored += bool(item[first][0, 0, 0] > item[first][0, 0, -1])
         seen.add(round(item[first][0].min().item(), 2))
@@ -64,34 +58,36 @@ def test_both_of_a_pair_are_cropped_and_mirrored_alike(tmp_path, layout):
 
 def test_domains_of_side_by_side_pictures(tmp_path):
     root = side_by_side(tmp_path)
-    assert open_source(options(root), "paired").source.domains == ("A", "B")
-    opened = open_source(options(root, domains=("photo", "label")), "paired")
-    tests = batching.test_images(opened.source, opened.data, opened.spec, 1)
-    assert opened.source.truth
+    assert open_dataset(options(root), "paired").source.domains == ("A", "B")
+    opened = open_dataset(options(root, domains=("photo", "label")), "paired")
+    tests = opened.test_images()
+    assert opened.source.ground_truth
     assert [len(tests[d]) for d in ("photo", "label")] == [2, 2]
     assert (tests["photo"][0] + tests["label"][0]).abs().max() < 0.02
     with pytest.raises(GanzooError, match=r"pairs side by side.*two domains, left and right; it names 3: a, b, c"):
-        open_source(options(root, domains=("a", "b", "c")), "paired")
+        open_dataset(options(root, domains=("a", "b", "c")), "paired")
 
 
 def test_side_by_side_pictures_as_unpaired_ones(tmp_path):
     """Five pairs: no training image of one side has its partner among those of the other."""
-    source = open_source(options(side_by_side(tmp_path, count=5)), "unpaired").source
+    source = open_dataset(options(side_by_side(tmp_path, count=5)), "unpaired").source
     left, right = ([p.path.stem for p in source.images("train", d)] for d in "AB")
     assert (left, right) == (["0", "1", "2"], ["3", "4"])
     assert [[p.path.stem for p in source.images("test", d)] for d in "AB"] == [["5", "6"]] * 2
-    assert source.truth
+    assert source.ground_truth
 
 
 def test_odd_width(tmp_path):
     root = side_by_side(tmp_path)
     Image.new("RGB", (81, 40)).save(root / "train" / "3.png")
-    opened = open_source(options(root), "paired")
-    mistakes = [str(item) for item in (draws(opened)[i] for i in range(6)) if isinstance(item, GanzooError)]
+    opened = open_dataset(options(root), "paired")
+    mistakes = [
+        str(item) for item in (opened.training_samples(0)[i] for i in range(6)) if isinstance(item, GanzooError)
+    ]
     assert len(mistakes) == 1
     assert "3.png should hold two images side by side, but its width, 81, is odd" in mistakes[0]
-    skipping = open_source(options(root, broken="skip"), "paired")
-    assert not any(isinstance(draws(skipping)[i], GanzooError) for i in range(6))
+    skipping = open_dataset(options(root, broken="skip"), "paired")
+    assert not any(isinstance(skipping.training_samples(0)[i], GanzooError) for i in range(6))
 
 
 @pytest.mark.parametrize("missing", ["day", "night"])
@@ -99,7 +95,7 @@ def test_unequal_pairs(tmp_path, missing):
     root = two_folders(tmp_path)
     (root / "train" / missing / "4.png").unlink()
     with pytest.raises(GanzooError, match=r"4\.png has no partner: .*the same name in day and night.*Add the missing"):
-        open_source(options(root), "paired")
+        open_dataset(options(root), "paired")
 
 
 def test_pairs_may_differ_in_file_type(tmp_path):
@@ -107,7 +103,7 @@ def test_pairs_may_differ_in_file_type(tmp_path):
     for path in list((root / "train" / "night").iterdir()):
         Image.open(path).save(path.with_suffix(".bmp"))
         path.unlink()
-    item = draws(open_source(options(root), "paired"))[0]
+    item = open_dataset(options(root), "paired").training_samples(0)[0]
     assert (item["day"] + item["night"]).abs().max() < 0.02
 
 
@@ -119,10 +115,10 @@ def test_a_published_archive_of_pairs(tmp_path, monkeypatch):
         tar.add(tmp_path / "facades", "facades")
     data = DataOptions(source="pix2pix_facades", archive=str(tmp_path / "facades.tar.gz"), size=32)
     said = io.StringIO()
-    opened = open_source(data, "paired", say=said.write)
+    opened = open_dataset(data, "paired", say=said.write)
     assert opened.spec.domains == ("photo", "label")
-    assert opened.source.truth
-    item = draws(opened)[0]
+    assert opened.source.ground_truth
+    item = opened.training_samples(0)[0]
     assert (item["photo"] + item["label"]).abs().max() < 0.02
     assert "does not hold the published numbers of images (train has 6, not 400)" in said.getvalue()
 
@@ -130,4 +126,4 @@ def test_a_published_archive_of_pairs(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("domains", "found"), [(("photo",), "is one"), (("photo", "edges", "painting"), "are 3")])
 def test_a_world_with_other_than_two_domains(domains, found):
     with pytest.raises(GanzooError, match=f"needs two domains, but there {found}: photo.*data.domains"):
-        open_source(DataOptions(source="landscapes", domains=domains), "paired")
+        open_dataset(DataOptions(source="landscapes", domains=domains), "paired")

@@ -11,8 +11,8 @@ import torch
 from ganzoo import recipe as recipes
 from ganzoo import scaffold
 from ganzoo.clock import Clock
-from ganzoo.data.batches import TrainingSamples, batches
-from ganzoo.data.sources import open_source
+from ganzoo.data.batches import batches
+from ganzoo.data.dataset import open_dataset
 from ganzoo.loop import Engine, Means, train
 from ganzoo.runtime import Runtime
 
@@ -53,14 +53,14 @@ def test_recipe_fits_the_json_schema(path, schema):
 def test_quick_recipe_trains(path, images):
     here = ["train.device=cpu", "train.precision=32", f"data.root={images}"]
     recipe = recipes.read(path, quick=True, changes=here)
-    opened = open_source(recipe.data, recipe.kind)
+    dataset = open_dataset(recipe.data, recipe.kind)
     torch.manual_seed(0)
-    trainer = recipe.trainer(recipe.options, opened.spec)
+    trainer = recipe.trainer(recipe.options, dataset.spec)
     runtime = Runtime(recipe.train, recipe.data.batch)
     engine = Engine(trainer, recipe.train, runtime, Clock(0, recipe.data.batch))
-    draws = TrainingSamples(opened.source, recipe.data, opened.spec, recipe.kind, 0, trainer.multiple)
+    samples = dataset.for_model(trainer).training_samples(0)
     means = Means()
-    for tick in train(engine, batches(draws, engine.clock, 2 * recipe.data.batch)):
+    for tick in train(engine, batches(samples, engine.clock, 2 * recipe.data.batch)):
         means.add(tick)
     terms = [value for values in means.read(runtime, engine.clock.images).values() for value in values.values()]
     assert engine.clock.step == 2

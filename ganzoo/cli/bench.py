@@ -18,13 +18,13 @@ def bench(recipe: Path, quick: bool, changes: tuple[str, ...], steps: int, devic
     from ganzoo import recipe as recipes
     from ganzoo.bench import bench as measure
     from ganzoo.cli.progress import bar
-    from ganzoo.data.sources import open_source
+    from ganzoo.data.dataset import open_dataset
 
     changes += (f"train.device={device}",) if device else ()
     chosen = recipes.read(recipe, quick, changes)
-    opened = open_source(chosen.data, chosen.kind, say=lambda text: click.echo(text, err=True))
+    dataset = open_dataset(chosen.data, chosen.kind, say=lambda text: click.echo(text, err=True))
     with bar("measuring") as update:
-        found = measure(chosen, opened, steps, update)
+        found = measure(chosen, dataset, steps, update)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return

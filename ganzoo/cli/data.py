@@ -66,7 +66,7 @@ def check(what: Path) -> None:
     from ganzoo import recipe as recipes
     from ganzoo.cli.progress import bar
     from ganzoo.data.check import check as look
-    from ganzoo.data.sources import open_source
+    from ganzoo.data.dataset import open_dataset
     from ganzoo.errors import GanzooError
     from ganzoo.options import DataOptions
 
@@ -75,7 +75,7 @@ def check(what: Path) -> None:
         options, kind = recipe.data, recipe.kind
     else:
         options, kind = DataOptions(source="folders", root=str(what)), "domains"
-    source = open_source(options, kind).source
+    source = open_dataset(options, kind).source
     with bar("opening images") as update:
         findings = look(source, update)
     table = Table(box=None, header_style="dim")

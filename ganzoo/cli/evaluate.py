@@ -20,7 +20,7 @@ def evaluate(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) ->
     """
     from ganzoo import translate as translation
     from ganzoo.cli.progress import bar
-    from ganzoo.data.sources import open_source
+    from ganzoo.data.dataset import open_dataset
     from ganzoo.evaluate import evaluate as measure
     from ganzoo.registry import registry
 
@@ -30,9 +30,9 @@ def evaluate(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) ->
     chosen = {name: found.load("metric", name)() for name in metrics} or recipe.train.measures()
     if translator.lost_metrics and not metrics:
         click.echo(f"Not measured, as no plugin here knows it: {', '.join(translator.lost_metrics)}", err=True)
-    opened = open_source(recipe.data, recipe.kind, say=lambda text: click.echo(text, err=True))
+    dataset = open_dataset(recipe.data, recipe.kind, say=lambda text: click.echo(text, err=True))
     with bar("evaluating") as update:
-        figures = measure(translator.trainer, opened.source, recipe.data, chosen, update)
+        figures = measure(translator.trainer, dataset, chosen, update)
     if as_json:
         click.echo(json.dumps(figures, indent=1))
         return

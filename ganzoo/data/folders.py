@@ -50,7 +50,7 @@ class Folders(Source):
             train, test = _first([self.root / "train"]) or self.root, _first(self.root / name for name in TEST_NAMES)
             self.domains, self._images = ("image",), {"image": split("image", train, test)}
         elif kind in ("paired", "unpaired") and (files := _side_by_side(self.root)):
-            self.domains, self.truth = data.domains or ("A", "B"), True
+            self.domains, self.ground_truth = data.domains or ("A", "B"), True
             if len(self.domains) != 2:
                 raise GanzooError(
                     f"{self.root} holds pairs side by side, so data.domains should name two domains, left and right; "
@@ -81,7 +81,7 @@ class Folders(Source):
         return self._images[domain][split]
 
     def _check_pairs(self) -> None:
-        self.truth = True
+        self.ground_truth = True
         for part in ("train", "test"):
             first, second = ({p.path.stem: p.path for p in self._images[d][part]} for d in self.domains)
             for name in sorted(first.keys() ^ second.keys())[:1]:

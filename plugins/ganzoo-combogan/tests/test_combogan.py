@@ -10,7 +10,7 @@ from torch import nn
 
 from ganzoo import GanzooError, recipe
 from ganzoo.clock import Clock
-from ganzoo.data.sources import open_source
+from ganzoo.data.dataset import open_dataset
 from ganzoo.options import DataOptions
 from ganzoo.testing import build, check_model, random_batch, two_domains
 from ganzoo.trainer import DataSpec
@@ -186,5 +186,5 @@ def test_domains_are_named_after_folders_in_natural_order(tmp_path):
         (tmp_path / name).mkdir()
         Image.new("RGB", (32, 32)).save(tmp_path / name / "1.png")
     made = read()
-    opened = open_source(DataOptions(source="folders", root=str(tmp_path)), made.kind)
-    assert opened.spec.domains == ("painter1", "painter2", "painter10")
+    dataset = open_dataset(DataOptions(source="folders", root=str(tmp_path)), made.kind)
+    assert dataset.spec.domains == ("painter1", "painter2", "painter10")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import DataSpec, GanzooError, checkpoint, recipe, translate
-from ganzoo.data.sources import check_names
+from ganzoo.data.spec import check_names
 from ganzoo.files import atomic, refuse_existing
 
 PREFIXES = ("module.", "_orig_mod.")  # of several GPUs, of torch.compile

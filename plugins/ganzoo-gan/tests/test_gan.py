@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ganzoo import GanzooError, recipe, sheet
 from ganzoo.clock import Clock
-from ganzoo.data.sources import open_source
+from ganzoo.data.dataset import open_dataset
 from ganzoo.evaluate import evaluate
 from ganzoo.options import DataOptions
 from ganzoo.testing import build, check_model, random_batch
@@ -217,9 +217,8 @@ def test_mistakes_are_told():
 def test_sheets_and_figures_without_labels():
     """A row for each test image; how much the images differ, where no label says what they should be."""
     trainer = make("gan", IMAGES).trainer
-    data = DataOptions(source="landscapes", size=32)
-    opened = open_source(data, "images")
-    figures = evaluate(trainer, opened.source, data, {})["generated"]
+    dataset = open_dataset(DataOptions(source="landscapes", size=32), "images")
+    figures = evaluate(trainer, dataset, {})["generated"]
     assert figures.keys() == {"spread", "spread_on_real"} and 0 < figures["spread"] < figures["spread_on_real"] < 1
     image = sheet.draw(trainer, {"image": [torch.zeros(3, 32, 32)] * 4}, False, "title")
     assert image.width > image.height > 4 * 64

@@ -8,8 +8,8 @@ from torch import nn
 
 from ganzoo import GanzooError, recipe
 from ganzoo.clock import Clock
-from ganzoo.data.batches import TrainingSamples, batches
-from ganzoo.data.sources import open_source
+from ganzoo.data.batches import batches
+from ganzoo.data.dataset import open_dataset
 from ganzoo.evaluate import evaluate
 from ganzoo.nets.vgg import LAYERS, VGG19
 from ganzoo.testing import build, check_model, random_batch
@@ -156,23 +156,23 @@ def test_a_still_is_the_same_picture_in_every_step(tmp_path):
         (tmp_path / domain).mkdir()
         Image.new("RGB", (60, 40), colour).save(tmp_path / domain / "image.png")
     made = parsed({"source": "folders", "root": str(tmp_path)}, optimizer="adam", lr=0.08)
-    opened = open_source(made.data, made.kind)
-    assert opened.source.domains == ("content", "style") and not opened.source.truth
-    draws = TrainingSamples(opened.source, made.data, opened.spec, made.kind, 0, 1)
-    assert torch.equal(draws[0]["content"], draws[7]["content"])
-    assert draws[0]["content"].shape == (3, 32, 32) and draws[0]["style"][2].min() == 1
+    dataset = open_dataset(made.data, made.kind)
+    assert dataset.spec.domains == ("content", "style")
+    samples = dataset.training_samples(0)
+    assert torch.equal(samples[0]["content"], samples[7]["content"])
+    assert samples[0]["content"].shape == (3, 32, 32) and samples[0]["style"][2].min() == 1
 
 
 def test_style_is_taken_over_and_measured():
     made = parsed({"source": "landscapes"}, init="content", optimizer="adam", lr=0.05, relative=True)
-    opened = open_source(made.data, made.kind)
-    engine = build(made, opened.spec)
-    draws = TrainingSamples(opened.source, made.data, opened.spec, made.kind, 0, 1)
-    before = evaluate(engine.trainer, opened.source, made.data, {})["generated"]
+    dataset = open_dataset(made.data, made.kind)
+    engine = build(made, dataset.spec)
+    samples = dataset.training_samples(0)
+    before = evaluate(engine.trainer, dataset, {})["generated"]
     assert before["style"] == before["style_identity"] > 0 and before["content"] == 0
-    for batch in batches(draws, Clock(), 30):
+    for batch in batches(samples, Clock(), 30):
         engine.step({name: value.double() for name, value in batch.items()})
-    after = evaluate(engine.trainer, opened.source, made.data, {})["generated"]
+    after = evaluate(engine.trainer, dataset, {})["generated"]
     assert after["style"] < 0.5 * after["style_identity"] and after["content"] > 0
 
 

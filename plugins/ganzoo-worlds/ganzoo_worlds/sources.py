@@ -37,7 +37,7 @@ class Landscapes(Source):
     """
 
     kinds = ("unpaired", "paired", "domains", "images")
-    truth = True
+    ground_truth = True
 
     def __init__(self, data: DataOptions, kind: str) -> None:
         self.data, self.kind = data, kind
@@ -72,7 +72,7 @@ class Faces(Source):
     """
 
     kinds = ("unpaired", "paired", "domains", "labelled", "images")
-    truth = True
+    ground_truth = True
 
     def __init__(self, data: DataOptions, kind: str) -> None:
         self.data, self.kind = data, kind
@@ -80,7 +80,7 @@ class Faces(Source):
         _check_names("faces", self.renderings, (*faces.RENDERINGS, *faces.ATTRIBUTES))
         self.domains = self.renderings
         if kind in ("labelled", "images"):
-            self.domains, self.truth = ("image",), False  # labels have an `answer` instead
+            self.domains, self.ground_truth = ("image",), False  # labels have a `counterpart` instead
         if kind == "labelled":
             self.labels = data.attributes or faces.ATTRIBUTES
             _check_names("faces", self.labels, faces.ATTRIBUTES)
@@ -95,7 +95,7 @@ class Faces(Source):
             for i, seed in enumerate(seeds)
         ]
 
-    def answer(self, image: ImageRef, labels: dict[str, bool]) -> ImageRef | None:
+    def counterpart(self, image: ImageRef, labels: dict[str, bool]) -> ImageRef | None:
         assert isinstance(image, Face)
         changed = {**dict(image.changed), **labels}
         now = {**faces.attributes(image.seed), **changed}
