@@ -1,7 +1,7 @@
 """Checkpoints: written beside and renamed, safetensors and JSON only, so that none is ever half there or runs code.
 
 RUN/checkpoints/000012000/   named by images seen
-  networks.safetensors       weights, averaged weights as `average.NAME`, and what is needed to use them as metadata
+  networks.safetensors       weights, averaged weights as `ema.NAME`, and what is needed to use them as metadata
   training.safetensors       tensors of optimizers, pools and the like
   state.json                 the shape of that state and its plain values
 """
@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,32 @@ from torch import Tensor
 
 from ganzoo.errors import GanzooError
 from ganzoo.files import sync, unwritable
+from ganzoo.recipe import Recipe
+from ganzoo.registry import registry
+from ganzoo.trainer import DataSpec, Trainer
 
 NETWORKS, TRAINING, STATE = "networks.safetensors", "training.safetensors", "state.json"
+EMA = "ema."  # before the names of averaged weights
 
 
 def folder(run: Path, images: int) -> Path:
     return run / "checkpoints" / f"{images:09d}"
 
 
-def save(run: Path, images: int, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str]) -> Path:
+def save(
+    run: Path,
+    images: int,
+    networks: dict[str, Tensor],
+    state: dict[str, Any],
+    about: dict[str, str],
+    ema: dict[str, Tensor] | None = None,
+) -> Path:
     """Writes a checkpoint beside and renames it; one that is there already stays as it is.
 
-    Raises GanzooError if a weight is not finite, or if it cannot be written.
+    `ema`: averaged weights under the names of those that they are averages of. Raises GanzooError if a weight is not
+    finite, or if it cannot be written.
     """
+    networks = networks | {f"{EMA}{name}": value for name, value in (ema or {}).items()}
     final = folder(run, images)
     if final.exists():
         return final
@@ -48,7 +62,7 @@ def save(run: Path, images: int, networks: dict[str, Tensor], state: dict[str, A
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         unique, aliases = _unshared(networks)
-        write_tensors(beside / NETWORKS, unique, {**about, "images": str(images), "aliases": json.dumps(aliases)})
+        write_tensors(beside / NETWORKS, unique, about | {"aliases": json.dumps(aliases)})
         write_tensors(beside / TRAINING, tensors)
         (beside / STATE).write_text(json.dumps(layout), encoding="utf-8")
         for file in (NETWORKS, TRAINING):  # safetensors lets nobody else read them
@@ -91,13 +105,44 @@ def latest(run: Path) -> Path | None:
     return (everything(run) or [None])[-1]
 
 
-def load_networks(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Weights by name and what the file says about itself, from a checkpoint folder or its networks file."""
+def load_networks(path: Path, ema: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Weights by name and what the file says about itself, from a checkpoint folder or its networks file.
+
+    `ema`: the averaged weights instead of the live ones, where there are such.
+    """
     file = path / NETWORKS if path.is_dir() else path
     tensors, about = _read(file)
     for name, original in json.loads(about.get("aliases", "{}")).items():
         tensors[name] = tensors[original]
-    return tensors, about
+    averaged = {name.removeprefix(EMA): tensors.pop(name) for name in list(tensors) if name.startswith(EMA)}
+    return tensors | averaged if ema else tensors, about
+
+
+def about(trained: Recipe, spec: DataSpec, images: int) -> dict[str, str]:
+    """What a file of weights says about itself, enough to use it anywhere the plugin is installed."""
+    entry = registry().find("model", trained.model)
+    return {
+        "format": "ganzoo 1",
+        "model": entry.name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "recipe": trained.to_toml(),
+        "spec": json.dumps(asdict(spec)),
+        "range": "-1 1",
+        "images": str(images),
+    }
+
+
+def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
+    """Strict loading of weights; GanzooError if they are another model's."""
+    try:
+        trainer.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise GanzooError(
+            f"The weights in {path} are of another model than the recipe's: {reason} Use the recipe they were "
+            "trained with, or begin a new run."
+        ) from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

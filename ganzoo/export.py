@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.modules.dropout import _DropoutNd
 
+from ganzoo import checkpoint
 from ganzoo.errors import GanzooError
 from ganzoo.files import atomic, refuse_existing
 from ganzoo.trainer import Trainer
-from ganzoo.translate import Translator, about
+from ganzoo.translate import Translator
 
 TOLERANCE = 1e-3  # between torch and the file, of values in [-1, 1]: an eighth of one of 255 levels
 LARGEST = 2**31 - 2**24  # bytes of weights that one ONNX file has room for
@@ -114,7 +115,7 @@ def _attempt(translator: Translator, source: str, target: str, free: tuple[int, 
         )
     if sum(weights.const_value.nbytes for weights in program.model.graph.initializers.values()) > LARGEST:
         raise GanzooError("This model cannot be exported: its weights are more than the 2 GB that a file has room for.")
-    facts = about(translator.recipe, translator.spec) | {"images": str(translator.images), "use": _use(trainer, free)}
+    facts = checkpoint.about(translator.recipe, translator.spec, translator.images) | {"use": _use(trainer, free)}
     facts |= {"source": source, "target": target, "multiple": str(trainer.multiple), "format": "ganzoo onnx 1"}
     program.model.metadata_props.update(facts)
     for value in (*program.model.graph.inputs, *program.model.graph.outputs):

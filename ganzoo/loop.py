@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS
 
-from ganzoo.average import EMA
 from ganzoo.clock import Clock
+from ganzoo.ema import EMA
 from ganzoo.errors import GanzooError
 from ganzoo.options import TrainOptions
 from ganzoo.runtime import Runtime
@@ -38,7 +38,7 @@ class Engine:
             phase.name: [p for group in phase.optimizer.param_groups for p in group["params"]] for phase in self.phases
         }
         self._base_lr = {phase.name: [g["lr"] for g in phase.optimizer.param_groups] for phase in self.phases}
-        self.average = EMA(trainer, train.ema)
+        self.ema = EMA(trainer, train.ema)
         if train.compile:
             for network in trainer.modules():
                 if isinstance(network, Generator | Discriminator):
@@ -66,7 +66,7 @@ class Engine:
                 terms[phase.name] = self.run_phase(phase, batch, carry)
                 carry = {key: value.detach() for key, value in carry.items()}
         self.clock.advance()
-        self.average.update(self.clock.batch, self.clock.images)
+        self.ema.update(self.clock.batch, self.clock.images)
         return Step(self.clock.images, terms)
 
     def run_phase(self, phase: Phase, batch: Batch, carry: Carry) -> Terms:
@@ -80,7 +80,7 @@ class Engine:
                 terms.update(phase.loss(batch, carry))
             total = torch.stack(list(terms.values())).sum()
             self.runtime.backward(total)
-            self.runtime.average(parameters)
+            self.runtime.average_gradients(parameters)
             if self.train_options.clip:
                 self.runtime.clip(self.trainer, stepper, self.train_options.clip)
             return total
@@ -99,18 +99,18 @@ class Engine:
         """Everything but the networks that the next step depends on."""
         return {
             "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
-            "keepsakes": {name: item.state_dict() for name, item in self.trainer.stateful().items()},
+            "stateful": {name: item.state_dict() for name, item in self.trainer.stateful().items()},
             "precision": self.runtime.state_dict(),
-            "average": self.average.state_dict(),
+            "ema": self.ema.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for phase in self.phases:
             phase.optimizer.load_state_dict(state["optimizers"][phase.name])
         for name, item in self.trainer.stateful().items():
-            item.load_state_dict(_moved(state["keepsakes"][name], self.runtime.device))
+            item.load_state_dict(_moved(state["stateful"][name], self.runtime.device))
         self.runtime.load_state_dict(state["precision"])
-        self.average.load_state_dict(state["average"])
+        self.ema.load_state_dict(state["ema"])
 
 
 def train(engine: Engine, batches: Iterable[Batch]) -> Iterator[Step]:

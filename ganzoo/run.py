@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ganzoo import checkpoint, report, sheet, translate
+from ganzoo import checkpoint, report, sheet
 from ganzoo import recipe as recipes
 from ganzoo.clock import Clock, due
 from ganzoo.data.batches import batches
@@ -163,8 +163,7 @@ class RunWriter:
         if path is None:
             return
         weights, _ = checkpoint.load_networks(path)
-        weights = {name: value for name, value in weights.items() if not name.startswith("average.")}
-        translate.restore(self.trainer, weights, path)
+        checkpoint.restore(self.trainer, weights, path)
         state = checkpoint.load_state(path)
         self.engine.load_state_dict(state["engine"])
         self.means.load_state_dict(state["means"], self.runtime.device)
@@ -300,14 +299,14 @@ class RunWriter:
             self._tests = self.dataset.test_images(SHOWN)
         torch.manual_seed(self.recipe.train.seed)
         title = f"{self.recipe.name} at {self.clock.images:,} images"
-        with self.engine.average.used():
+        with self.engine.ema.used():
             image = sheet.draw(self.trainer, self._tests, self.dataset.source.ground_truth, title)
         sheet.save(image, self.out / "samples" / f"{self.clock.images:09d}.png")
 
     def _figures(self) -> Figures:
         if self._measured is None or self._measured[0] != self.clock.images:
             metrics = self.recipe.train.measures()
-            with self.engine.average.used():
+            with self.engine.ema.used():
                 figures = evaluate(self.trainer, self.dataset, metrics)
             self._measured = self.clock.images, figures
         return self._measured[1]
@@ -325,8 +324,6 @@ class RunWriter:
     def _save(self, measure: bool = False) -> None:
         self._terms(self.clock.images)
         if self.screen:
-            networks = self.trainer.state_dict()
-            networks |= {f"average.{name}": value for name, value in self.engine.average.state_dict().items()}
             state = {
                 "images": self.clock.images,
                 "engine": self.engine.state_dict(),
@@ -335,8 +332,9 @@ class RunWriter:
                 "logged_at": list(self.logged_at),
                 "log_lines": self.log_lines,
             }
-            about = translate.about(self.recipe, self.trainer.spec)
-            checkpoint.save(self.out, self.clock.images, networks, state, about)
+            about = checkpoint.about(self.recipe, self.trainer.spec, self.clock.images)
+            weights, ema = self.trainer.state_dict(), self.engine.ema.state_dict()
+            checkpoint.save(self.out, self.clock.images, weights, state, about, ema)
             if measure:
                 self._measure()
             best = report.best(self.out, self.recipe.train.best)

@@ -22,7 +22,7 @@ PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed", "16-m
 
 
 class Runtime:
-    """Where and how the arithmetic happens. Gradients are averaged over processes phase by phase, by `average`."""
+    """Device, precision and processes; gradients are averaged over processes phase by phase."""
 
     def __init__(self, train: TrainOptions, batch: int) -> None:
         kind = device_kind(train.device)
@@ -115,7 +115,7 @@ class Runtime:
     def clip(self, module: nn.Module, optimizer: Any, norm: float) -> None:
         self.fabric.clip_gradients(module, optimizer, max_norm=norm, error_if_nonfinite=False)
 
-    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Gradients become their mean over all processes, in one message for each type of number."""
         if self.world == 1:
             return

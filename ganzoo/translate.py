@@ -1,9 +1,7 @@
 """A trained run applied to images."""
 
-import json
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +22,6 @@ from ganzoo.runtime import device_kind
 from ganzoo.trainer import DataSpec, Trainer
 
 WITHOUT_ALPHA = {".jpg", ".jpeg", ".bmp", ".ppm"}
-
-
-def about(made_from: recipe.Recipe, spec: DataSpec) -> dict[str, str]:
-    """What a file of weights says about itself, enough to use it anywhere the plugin is installed."""
-    entry = registry().find("model", made_from.model)
-    return {
-        "format": "ganzoo 1",
-        "model": entry.name,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "recipe": made_from.to_toml(),
-        "spec": json.dumps(asdict(spec)),
-        "range": "-1 1",
-    }
 
 
 class Translator:
@@ -140,7 +124,7 @@ def load(path: "str | Path", device: str = "cpu") -> Translator:
         raise GanzooError(f"There is no run {path}. `ganzoo run RECIPE` makes one.")
     elif path.is_dir() and not (path / checkpoint.NETWORKS).exists():
         raise GanzooError(f"{path} is not a run folder: it has no checkpoints in it.")
-    tensors, facts = checkpoint.load_networks(path)
+    weights, facts = checkpoint.load_networks(path, ema=True)
     if facts.get("format") != "ganzoo 1":
         raise GanzooError(f"{path} was not written by ganzoo, or by a version that this one does not know.")
     _require_plugin(facts)
@@ -148,9 +132,7 @@ def load(path: "str | Path", device: str = "cpu") -> Translator:
     lost = _leave_out_lost_metrics(document)
     made_from = recipe.parse(document)
     trainer = made_from.trainer(made_from.options, TypeAdapter(DataSpec).validate_json(facts["spec"]))
-    weights = {name: value for name, value in tensors.items() if not name.startswith("average.")}
-    weights |= {name.removeprefix("average."): value for name, value in tensors.items() if name.startswith("average.")}
-    restore(trainer, weights, path)
+    checkpoint.restore(trainer, weights, path)
     return Translator(trainer.to(device_kind(device)).eval(), made_from, int(facts["images"]), lost)
 
 
@@ -164,18 +146,6 @@ def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
     if train.get("best") in lost:
         train["best"] = ""
     return lost
-
-
-def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
-    """Strict loading of weights; GanzooError if they are another model's."""
-    try:
-        trainer.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise GanzooError(
-            f"The weights in {path} are of another model than the recipe's: {reason} Use the recipe they were "
-            "trained with, or begin a new run."
-        ) from error
 
 
 def translate_files(

@@ -106,7 +106,7 @@ def test_two_processes_end_with_the_weights_of_one(one, two):
 
 
 def test_two_processes_keep_one_pool(one, two):
-    pools = [checkpoint.load_state(checkpoint.folder(run, 80))["engine"]["keepsakes"] for run in (one, two[0])]
+    pools = [checkpoint.load_state(checkpoint.folder(run, 80))["engine"]["stateful"] for run in (one, two[0])]
     for domain in ("pool.A", "pool.B"):
         ours, theirs = (torch.stack(pool[domain]["images"]) for pool in pools)
         assert len(ours) == 3

@@ -81,9 +81,9 @@ def test_the_comparison_sees_what_it_should(straight):
     ]
     weights, about = found["checkpoints/000000060/networks.safetensors"]
     assert about["model"] == "cyclegan"
-    assert {name.split(".")[0] for name in weights} == {"G", "D", "average"}
+    assert {name.split(".")[0] for name in weights} == {"G", "D", "ema"}
     training, _ = found["checkpoints/000000060/training.safetensors"]
-    for part in ("engine.optimizers.G", "engine.optimizers.D", "engine.keepsakes.pool.A", "engine.average"):
+    for part in ("engine.optimizers.G", "engine.optimizers.D", "engine.stateful.pool.A", "engine.ema"):
         assert any(name.startswith(part) for name in training), f"{part} is not among {sorted(training)}"
 
 

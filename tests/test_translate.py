@@ -161,10 +161,11 @@ def test_from_python(run, mixed, translated):
 
 
 def test_the_averaged_weights_are_used(run, mixed):
-    weights, _ = checkpoint.load_networks(checkpoint.latest(run))
+    last = checkpoint.latest(run)
+    weights, averaged = (checkpoint.load_networks(last, ema)[0] for ema in (False, True))
     name = "G.B.layers.1.weight"
-    assert not torch.equal(weights[name], weights[f"average.{name}"])
-    assert torch.equal(package.load(run).trainer.state_dict()[name], weights[f"average.{name}"])
+    assert not torch.equal(weights[name], averaged[name])
+    assert torch.equal(package.load(run).trainer.state_dict()[name], averaged[name])
 
 
 def test_the_weights_alone_are_enough(tmp_path, run, mixed, translated, ganzoo):

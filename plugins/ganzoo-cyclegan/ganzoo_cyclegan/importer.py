@@ -8,7 +8,7 @@ import click
 import torch
 from torch import Tensor
 
-from ganzoo import DataSpec, GanzooError, checkpoint, recipe, translate
+from ganzoo import DataSpec, GanzooError, checkpoint, recipe
 from ganzoo.data.spec import check_names
 from ganzoo.files import atomic, refuse_existing
 
@@ -47,8 +47,8 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
     weights = {name: value for name, value in trainer.state_dict().items() if name.startswith("D.")}
     for domain, found in zip(domains[::-1], (ahead, home), strict=True):
         weights |= {f"G.{domain}.{name}": value for name, value in found.items()}
-    translate.restore(trainer, weights, forth)
-    facts = translate.about(made_from, spec) | {"images": "0", "imported": f"{_known(forth)}, {_known(back)}"}
+    checkpoint.restore(trainer, weights, forth)
+    facts = checkpoint.about(made_from, spec, 0) | {"imported": f"{_known(forth)}, {_known(back)}"}
     with atomic(output) as beside:
         weights = {name: value.contiguous() for name, value in trainer.state_dict().items()}
         checkpoint.write_tensors(beside, weights, facts)

@@ -230,12 +230,12 @@ def one_of_two(rank, folder, batches):
     engine = make("gan", IMAGES, optimizer="sgd", lr=0.05)
     engine.trainer.clock = engine.clock = Clock(0, 4, rank, 2)
 
-    def average(parameters):
+    def average_gradients(parameters):
         for parameter in parameters:
             dist.all_reduce(parameter.grad)
             parameter.grad /= 2
 
-    engine.runtime.average = average
+    engine.runtime.average_gradients = average_gradients
     for images in batches:
         engine.step({"image": engine.clock.own(images)})
     torch.save(engine.trainer.state_dict(), f"{folder}/{rank}")

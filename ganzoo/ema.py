@@ -1,4 +1,4 @@
-"""Averaged weights: the image-making networks, smoothed over the last images."""
+"""Averaged weights, for translation and samples."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +11,19 @@ from ganzoo.trainer import Discriminator
 
 
 class EMA:
-    """Exponential moving average of every network but the discriminators, as used for translation.
+    """Exponential moving average of the weights of every network but the discriminators.
 
-    `half_life` counts images seen; after so many, a weight of the past counts half. 0: no averaging. Early on it is
+    `half_life`: after that many images seen, a weight of the past counts half; 0: no averaging. Early on it is
     shorter, a twentieth of the images seen, so that the first weights are soon forgotten (Karras et al. 2020).
     """
 
     def __init__(self, module: nn.Module, half_life: float) -> None:
         self.half_life = half_life
-        judges = [name for name, m in module.named_modules() if isinstance(m, Discriminator)]
+        discriminators = [name for name, m in module.named_modules() if isinstance(m, Discriminator)]
         self.live = {
             name: value
             for name, value in module.named_parameters()
-            if half_life and not any(name.startswith(f"{judge}.") for judge in judges)
+            if half_life and not any(name.startswith(f"{other}.") for other in discriminators)
         }
         self.shadow = {name: value.detach().clone() for name, value in self.live.items()}
 
