@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch.optim import LBFGS
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.clock import Clock
@@ -17,7 +18,7 @@ from ganzoo.data.dataset import Dataset
 from ganzoo.loop import Engine, Means, train
 from ganzoo.recipe import Recipe
 from ganzoo.runtime import Runtime
-from ganzoo.trainer import Batch, Phase, Trainer
+from ganzoo.trainer import Batch, Carry, Phase, Trainer
 
 WARM_UP = 2  # pairs of steps that are not counted
 
@@ -75,14 +76,16 @@ class _Bare:
         self.trainer = trainer.to(runtime.device, runtime.dtype)
         self.phases: list[Phase] = trainer.phases()
         self.steps = 0
-        self.parameters = {
-            phase.name: [p for group in phase.optimizer.param_groups for p in group["params"]] for phase in self.phases
-        }
+        self.parameters = {phase.name: phase.parameters() for phase in self.phases}
+        self.trained = [parameter for trained in self.parameters.values() for parameter in trained]
         half = recipe.train.precision == "bf16-mixed"
         self.autocast = (lambda: torch.autocast(runtime.device.type, torch.bfloat16)) if half else nullcontext
 
     def step(self, batch: Batch) -> None:
-        carry: dict[str, Any] = {}
+        for parameter in self.trained:
+            parameter.requires_grad_(True)
+        with self.autocast():
+            carry = shared = self.trainer(batch)
         for phase in self.phases:
             if not phase.when(self.steps):
                 continue
@@ -90,19 +93,21 @@ class _Bare:
             for parameter in self.parameters[phase.name]:
                 parameter.requires_grad_(True)
 
-            def gradients(phase: Phase = phase, carry: dict[str, Any] = carry) -> torch.Tensor:
-                phase.optimizer.zero_grad()
+            def gradients(phase: Phase = phase, carry: Carry = carry) -> torch.Tensor:
+                for optimizer in phase.stepped:
+                    optimizer.zero_grad()
                 with self.autocast():
                     loss = sum(phase.loss(batch, carry).values())
                 loss.backward()
                 return loss
 
-            if isinstance(phase.optimizer, LBFGS):
-                phase.optimizer.step(gradients)
+            if isinstance(phase.optimizers, LBFGS):
+                phase.optimizers.step(gradients)
             else:
                 gradients()
-                phase.optimizer.step()
-            carry = {key: value.detach() for key, value in carry.items()}
+                for optimizer in phase.stepped:
+                    optimizer.step()
+            carry = tree_map_only(torch.Tensor, torch.Tensor.detach, carry) | shared
         self.steps += 1
 
 

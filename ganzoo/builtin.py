@@ -24,6 +24,13 @@ def register_losses(register: Register) -> None:
 
 
 @hookimpl
+def register_penalties(register: Register) -> None:
+    register("gp", "ganzoo.losses:GradientPenalty", summary="gradient norm 1 between reals and fakes (Gulrajani 2017)")
+    register("dragan", "ganzoo.losses:DRAGAN", summary="gradient norm 1 around the reals (Kodali 2017)")
+    register("r1", "ganzoo.losses:R1", summary="gradient norm 0 at the reals (Mescheder 2018)")
+
+
+@hookimpl
 def register_sources(register: Register) -> None:
     everything = "unpaired paired domains labelled images"
     register("folders", "ganzoo.data.folders:Folders", summary="your own folders of images", data_kinds=everything)

@@ -49,11 +49,11 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
                 f"{name} was trained at {run.spec.size} px, {names[0]} at {first.spec.size} px: compare one size."
             )
     data, metrics = first.recipe.data, first.recipe.train.measures()
-    datasets = {run.recipe.kind: open_dataset(data, run.recipe.kind) for run in runs.values()}
-    dataset = datasets[first.recipe.kind]
+    datasets = {run.recipe.data_kind: open_dataset(data, run.recipe.data_kind) for run in runs.values()}
+    dataset = datasets[first.recipe.data_kind]
     figures = {}
     for name, run in runs.items():
-        figures[name] = evaluate(run.trainer, datasets[run.recipe.kind] if making else dataset, metrics)
+        figures[name] = evaluate(run.trainer, datasets[run.recipe.data_kind] if making else dataset, metrics)
     if making:
         made = {name: list(run.generate(SHOWN)) for name, run in runs.items()}
         rows = [[{name: to_tensor(images[i])[None] for name, images in made.items()}] for i in range(SHOWN)]

@@ -34,11 +34,11 @@ def evaluate(
         return evaluate_labels(trainer, dataset, metrics, progress)
     tests = dataset.test_images()
     if not trainer.directions():
-        return trainer.figures(tests) | evaluate_generated(trainer, dataset, tests, metrics, progress)
+        return trainer.own_metrics(tests) | evaluate_generated(trainer, dataset, tests, metrics, progress)
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     directions = trainer.directions()
     total = sum(len(tests[here]) for here, _ in directions)
-    done, figures, collecting = 0, trainer.figures(tests), _collecting(metrics)
+    done, figures, collecting = 0, trainer.own_metrics(tests), _collecting(metrics)
     for here, there in directions:
         rows, results = [], []
         for index, image in enumerate(tests[here]):
@@ -84,7 +84,7 @@ def evaluate_generated(
         spread = {"spread": _spread(images), "spread_on_real": _spread(torch.stack(tests["image"]))}
         return {"generated": spread | against_real(metrics, list(images), (), tests["image"])}
     judge = dataset.classifier(progress)
-    if trainer.kind(trainer.config) == "labelled":
+    if trainer.choose_data_kind(trainer.config) == "labelled":
         shares, parts = [], []
         for target in all_targets(spec):
             asked = parse_target(spec, target)

@@ -38,6 +38,11 @@ def register_losses(register: Register) -> None:
 
 
 @hookspec
+def register_penalties(register: Register) -> None:
+    """Gradient penalties: `ganzoo.Penalty` subclasses, built with (**own options)."""
+
+
+@hookspec
 def register_sources(register: Register) -> None:
     """Data sources: `ganzoo.Source` subclasses. Fact: `data_kinds` (those they have, separated by spaces)."""
 

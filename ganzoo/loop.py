@@ -1,4 +1,4 @@
-"""Training: the only place in ganzoo that touches requires_grad, zero_grad, backward and step."""
+"""Training: the only place in ganzoo that touches the gradients of a model."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import LBFGS
+from torch.utils._pytree import tree_map_only
 
 from ganzoo.clock import Clock
 from ganzoo.ema import EMA
 from ganzoo.errors import GanzooError
 from ganzoo.options import TrainOptions
 from ganzoo.runtime import Runtime
-from ganzoo.trainer import Batch, Carry, Discriminator, Generator, Phase, Terms, Trainer
+from ganzoo.trainer import Batch, Carry, Frozen, Phase, Terms, Trainer
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,27 @@ class Engine:
         self.trainer, self.train_options, self.runtime, self.clock = trainer, train, runtime, clock
         trainer.clock = clock
         runtime.place(trainer)
+        for module in trainer.modules():
+            if isinstance(module, Frozen):
+                module.load()
         self.phases = trainer.phases()
-        self._steppers = {phase.name: runtime.optimizer(phase.optimizer) for phase in self.phases}
-        self._parameters = {
-            phase.name: [p for group in phase.optimizer.param_groups for p in group["params"]] for phase in self.phases
-        }
-        self._base_lr = {phase.name: [g["lr"] for g in phase.optimizer.param_groups] for phase in self.phases}
+        self._parameters = {phase.name: phase.parameters() for phase in self.phases}
+        self._trained = list({id(p): p for trained in self._parameters.values() for p in trained}.values())
+        self.optimizers = list({id(o): o for phase in self.phases for o in phase.stepped}.values())
+        self._base_lr = {id(o): [group["lr"] for group in o.param_groups] for o in self.optimizers}
         self.ema = EMA(trainer, train.ema)
         if train.compile:
-            for network in trainer.modules():
-                if isinstance(network, Generator | Discriminator):
-                    network.compile()
+            for network in _networks(trainer):
+                network.compile()
 
     def lr(self) -> dict[str, float]:
-        """Learning rate of each phase at the clock's time: constant, then linear to zero."""
-        return {name: base[0] * self._factor() for name, base in self._base_lr.items()}
+        """Learning rate of each phase's first parameters at the clock's time."""
+        return {p.name: self._base_lr[id(p.stepped[0])][0] * self._factor(p) for p in self.phases}
 
-    def _factor(self) -> float:
+    def _factor(self, phase: Phase) -> float:
+        """Of the learning rate now: the phase's own schedule, or the recipe's, constant and then linear to zero."""
+        if phase.schedule:
+            return phase.schedule(self.clock.images)
         total = self.train_options.images
         constant = self.train_options.constant * total
         if self.clock.images <= constant or constant == total:  # the last batch may reach beyond the total
@@ -56,61 +61,91 @@ class Engine:
         return max(0.0, (total - self.clock.images) / (total - constant))
 
     def step(self, batch: Batch) -> Step:
-        """All phases of one step, in their order."""
+        """The forward pass that is shared, if there is one, and all phases of one step in their order."""
         self.clock.start_step()
-        factor, carry, terms = self._factor(), {}, {}
+        shared, carry, terms = self._shared(batch), {}, {}
         for phase in self.phases:
             if phase.when(self.clock.step):
-                for group, lr in zip(phase.optimizer.param_groups, self._base_lr[phase.name], strict=True):
-                    group["lr"] = lr * factor
-                terms[phase.name] = self.run_phase(phase, batch, carry)
-                carry = {key: value.detach() for key, value in carry.items()}
+                self._set_lr(phase)
+                seen = shared | carry
+                terms[phase.name] = self.run_phase(phase, batch, seen)
+                left = {key: value for key, value in seen.items() if key not in shared or value is not shared[key]}
+                carry = tree_map_only(Tensor, Tensor.detach, left)
         self.clock.advance()
         self.ema.update(self.clock.batch, self.clock.images)
         return Step(self.clock.images, terms)
 
+    def _shared(self, batch: Batch) -> Carry:
+        """What the model computes once for all phases; its graph is kept."""
+        if type(self.trainer).forward is Trainer.forward:
+            return {}
+        for parameter in self._trained:
+            parameter.requires_grad_(True)
+        with self.runtime.autocast():
+            return self.trainer(batch)
+
+    def _set_lr(self, phase: Phase) -> None:
+        factor = self._factor(phase)
+        for optimizer in phase.stepped:
+            for group, lr in zip(optimizer.param_groups, self._base_lr[id(optimizer)], strict=True):
+                group["lr"] = lr * factor
+
     def run_phase(self, phase: Phase, batch: Batch, carry: Carry) -> Terms:
-        """One update: this optimizer's parameters minimise the sum of the phase's terms."""
-        stepper, parameters = self._steppers[phase.name], self._parameters[phase.name]
+        """One update: minimises the sum of the phase's terms over its parameters."""
+        parameters = self._parameters[phase.name]
         terms: Terms = {}
 
         def gradients() -> Tensor:
-            stepper.zero_grad()
+            for optimizer in phase.stepped:
+                optimizer.zero_grad()
             with self.runtime.autocast():
                 terms.update(phase.loss(batch, carry))
             total = torch.stack(list(terms.values())).sum()
             self.runtime.backward(total)
             self.runtime.average_gradients(parameters)
             if self.train_options.clip:
-                self.runtime.clip(self.trainer, stepper, self.train_options.clip)
+                self.runtime.clip(parameters, phase.stepped, self.train_options.clip)
             return total
 
         self.trainer.requires_grad_(False)
         for parameter in parameters:
             parameter.requires_grad_(True)
-        if isinstance(phase.optimizer, LBFGS):  # asks for gradients several times a step
-            stepper.step(gradients)
+        if isinstance(phase.optimizers, LBFGS):  # asks for gradients several times a step
+            phase.optimizers.step(gradients)
         else:
             gradients()
-            stepper.step()
+            self.runtime.step(phase.stepped)
         return {name: value.detach() for name, value in terms.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the networks that the next step depends on."""
         return {
-            "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "stateful": {name: item.state_dict() for name, item in self.trainer.stateful().items()},
             "precision": self.runtime.state_dict(),
             "ema": self.ema.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for phase in self.phases:
-            phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+        """Goes on from what `state_dict` gave."""
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         for name, item in self.trainer.stateful().items():
-            item.load_state_dict(_moved(state["stateful"][name], self.runtime.device))
+            item.load_state_dict(tree_map_only(Tensor, self._placed, state["stateful"][name]))
         self.runtime.load_state_dict(state["precision"])
         self.ema.load_state_dict(state["ema"])
+
+    def _placed(self, value: Tensor) -> Tensor:
+        return value.to(self.runtime.device)
+
+
+def _networks(module: nn.Module) -> Iterator[nn.Module]:
+    """The networks that a model is made of: its children, through containers."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleDict | nn.ModuleList):
+            yield from _networks(child)
+        elif not isinstance(child, Frozen):
+            yield child
 
 
 def train(engine: Engine, batches: Iterable[Batch]) -> Iterator[Step]:
@@ -125,14 +160,14 @@ class Means:
     def __init__(self) -> None:
         self.clear()
 
-    def add(self, tick: Step) -> None:
-        for phase, values in tick.terms.items():
+    def add(self, step: Step) -> None:
+        for phase, values in step.terms.items():
             sums, counts, sound = (kept.setdefault(phase, {}) for kept in (self.sums, self.counts, self.sound))
             for name, value in values.items():  # a term may be missing in some steps
                 before = sums.get(name, torch.zeros_like(value, dtype=torch.float64))
                 sums[name] = before + value.double()
                 counts[name] = counts.get(name, 0) + 1
-                fine = sums[name].isfinite().double() * tick.images
+                fine = sums[name].isfinite().double() * step.images
                 sound[name] = torch.maximum(sound[name], fine) if name in sound else fine
 
     def read(self, runtime: Runtime, images: int) -> dict[str, dict[str, float]]:
@@ -166,12 +201,6 @@ class Means:
         return {"sums": self.sums, "counts": self.counts, "sound": self.sound}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        self.sums, self.counts, self.sound = (_moved(state[name], device) for name in ("sums", "counts", "sound"))
-
-
-def _moved(state: Any, device: torch.device) -> Any:
-    if isinstance(state, Tensor):
-        return state.to(device)
-    if isinstance(state, dict):
-        return {key: _moved(value, device) for key, value in state.items()}
-    return [_moved(value, device) for value in state] if isinstance(state, list) else state
+        self.sums, self.counts, self.sound = (
+            tree_map_only(Tensor, lambda value: value.to(device), state[name]) for name in ("sums", "counts", "sound")
+        )

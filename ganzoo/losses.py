@@ -1,19 +1,25 @@
-"""Adversarial losses, without state; and the pixel losses by name."""
+"""Adversarial losses, gradient penalties, and distances between images by name."""
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganzoo.trainer import Loss
+from ganzoo.clock import Clock, all_reduce_mean
+from ganzoo.options import PenaltyPart
+from ganzoo.trainer import Loss, Penalty
 
+Distance = Literal["l1", "l2", "smooth-l1"]
+"""The type of an option that names a distance."""
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": F.l1_loss,
     "l2": F.mse_loss,
     "smooth-l1": F.smooth_l1_loss,
 }
-"""Distances between images, averaged over all values."""
+"""Distances between images or features, averaged over all values."""
 
 
 class LeastSquares(Loss):
@@ -27,7 +33,7 @@ class LeastSquares(Loss):
 
 
 class CrossEntropy(Loss):
-    """Binary cross-entropy on logits, the generator's side not saturating (Goodfellow et al. 2014, arXiv:1406.2661)."""
+    """Binary cross-entropy with logits, non-saturating for the generator (Goodfellow et al. 2014, arXiv:1406.2661)."""
 
     def generator(self, fake: Tensor) -> Tensor:
         return F.softplus(-fake).mean()
@@ -47,10 +53,14 @@ class Hinge(Loss):
 
 
 class Wasserstein(Loss):
-    """Wasserstein critic with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028)."""
+    """Wasserstein critic (Arjovsky et al. 2017), with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028)."""
 
-    def __init__(self, *, gradient_penalty: float = 10.0) -> None:
-        self.penalty_weight = gradient_penalty
+    def __init__(
+        self,
+        *,
+        penalty: Annotated[PenaltyPart | None, Field(description="what keeps the critic's slope near 1")] = "gp",
+    ) -> None:
+        super().__init__(penalty=penalty)
 
     def generator(self, fake: Tensor) -> Tensor:
         return -fake.mean()
@@ -58,12 +68,41 @@ class Wasserstein(Loss):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
 
-    def penalty(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
-        """Weighted squared distance of the critic's slope from 1, on the lines between reals and fakes.
 
-        Full precision and uncompiled: neither autocast nor compiled networks survive the second derivative.
-        """
-        with torch.autocast(real.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
-            between = torch.lerp(fake.detach().to(real.dtype), real, alpha).requires_grad_()
-            (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-            return self.penalty_weight * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+def _distance_from_one(gradient: Tensor) -> Tensor:
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+class GradientPenalty(Penalty):
+    """Squared distance of the gradient's norm from 1, between reals and fakes (Gulrajani et al. 2017)."""
+
+    def points(self, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        return torch.lerp(fake, real, clock.rand(len(real), 1, 1, 1, like=real))
+
+    def cost(self, gradient: Tensor) -> Tensor:
+        return _distance_from_one(gradient)
+
+
+class DRAGAN(Penalty):
+    """Squared distance of the gradient's norm from 1, around the reals (Kodali et al. 2017, arXiv:1705.07215)."""
+
+    term = "dragan"
+
+    def points(self, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        deviation = all_reduce_mean((real - all_reduce_mean(real.mean())).square().mean()).sqrt()  # of the whole batch
+        return real + 0.5 * deviation * clock.rand(*real.shape, like=real)
+
+    def cost(self, gradient: Tensor) -> Tensor:
+        return _distance_from_one(gradient)
+
+
+class R1(Penalty):
+    """Half the squared norm of the gradient at the reals (Mescheder et al. 2018, arXiv:1801.04406)."""
+
+    term, at_real = "r1", True
+
+    def points(self, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        return real
+
+    def cost(self, gradient: Tensor) -> Tensor:
+        return 0.5 * gradient.square().sum((1, 2, 3)).mean()

@@ -1,7 +1,7 @@
 """What a recipe may set: the base of every table of options, and parts chosen by name."""
 
 import inspect
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
@@ -11,8 +11,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    TypeAdapter,
+    ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
 )
 
@@ -24,7 +25,7 @@ class Options(BaseModel):
     """A frozen table of options. Fields carry a default; the string under a field is its description.
 
     A field's type is what a recipe may write: an unknown key or a wrong value is refused, with its line and the nearest
-    right spelling, before anything starts. `ganzoo show MODEL` prints the table.
+    right spelling, before anything starts. `ganzoo show NAME` prints the table.
     """
 
     model_config = ConfigDict(
@@ -44,46 +45,106 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str
+    _type: str = PrivateAttr(default="")
     _class: Any = PrivateAttr(default=None)
 
     def build(self, *facts: Any) -> Any:
-        """The part itself; `facts` are what the kind prescribes, e.g. (in_channels, out_channels, size)."""
+        """The part itself; `facts` are what its type prescribes, e.g. (in_channels, out_channels, size)."""
         return self._class(*facts, **(self.model_extra or {}))
 
+    def has(self, *capabilities: str) -> bool:
+        """Whether the part has these methods beside those that every part of its type has, e.g. "features"."""
+        return all(callable(getattr(self._class, name, None)) for name in capabilities)
 
-def own_options(part: type) -> dict[str, inspect.Parameter]:
-    """The keyword-only parameters of a part's constructor: what a recipe may set."""
-    return {p.name: p for p in inspect.signature(part).parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+@cache
+def options_of(part: type) -> type[Options]:
+    """The table of a part's own options: the keyword-only parameters of its constructor.
+
+    They are annotated as the fields of an `Options` table are typed, with a description:
+    `width: Annotated[int, Field(ge=1, description="channels of the first layer")] = 64`.
+    """
+    hints = get_type_hints(part.__init__, include_extras=True)
+    parameters = [p for p in inspect.signature(part).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    fields: dict[str, Any] = {
+        p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in parameters
+    }
+    return create_model(f"{part.__name__}Options", __base__=Options, **fields)
+
+
+def sentence(mistake: Any, table: type[BaseModel]) -> str:
+    """A pydantic error of a table in the user's words."""
+    if mistake["type"] == "extra_forbidden":
+        return f"there is no such key.{did_you_mean(str(mistake['loc'][-1]), list(table.model_fields))}"
+    if mistake["type"] == "missing":
+        return "is missing; the recipe must say it"
+    message = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "value_error":
+        return message
+    return f"{message[0].lower()}{message[1:]}, it is {mistake['input']!r}"
 
 
 def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-def _known(kind: str, part: Part) -> Part:
-    """Looks the part up and checks its options against the constructor's keyword-only parameters."""
+def _known(type_: str, part: Part) -> Part:
+    """The part looked up, and its options checked against those of its class."""
     try:
-        found = registry().load(kind, part.name)
+        found = registry().load(type_, part.name)
     except GanzooError as error:
         raise ValueError(str(error)) from error
-    allowed = own_options(found)
-    hints = get_type_hints(found.__init__)
-    options = {}
-    for key, value in (part.model_extra or {}).items():
-        if key not in allowed:
+    table, given = options_of(found), part.model_extra or {}
+    for key in given:
+        if key not in table.model_fields:
             raise ValueError(
-                f'the {kind} "{part.name}" has no option "{key}".{did_you_mean(key, list(allowed))} '
-                f"It has: {', '.join(allowed) or 'none'}."
+                f'the {type_} "{part.name}" has no option "{key}".{did_you_mean(key, list(table.model_fields))} '
+                f"It has: {', '.join(table.model_fields) or 'none'}."
             )
-        options[key] = TypeAdapter(hints.get(key, Any)).validate_python(value)
-    checked = Part(name=part.name, **options)
-    checked._class = found
+    try:
+        values = table(**given)
+    except ValidationError as error:
+        mistakes = (f"{'.'.join(map(str, m['loc'][:1]))}: {sentence(m, table)}" for m in error.errors())
+        raise ValueError(f'the {type_} "{part.name}": {"; ".join(mistakes)}') from error
+    checked = Part(name=part.name, **{key: getattr(values, key) for key in given})
+    checked._type, checked._class = type_, found
     return checked
 
 
-def _part(kind: str) -> Any:
+def _part(type_: str) -> Any:
     schema = BeforeValidator(_named, json_schema_input_type=str | dict[str, Any])
-    return Annotated[Part, schema, AfterValidator(partial(_known, kind))]
+    return Annotated[Part, schema, AfterValidator(partial(_known, type_))]
+
+
+def needs(*capabilities: str) -> AfterValidator:
+    """What a model demands of a part beside what every part of its type has, checked when the recipe is read.
+
+    `generator: Annotated[GeneratorPart, needs("features")] = "resnet"`.
+    """
+
+    def check(part: Part) -> Part:
+        for name in capabilities:
+            if not part.has(name):
+                able = ", ".join(_having(part._type, name)) or "none that is installed"
+                raise ValueError(
+                    f'the {part._type} "{part.name}" has no {name}(), which this model needs. Take: {able}.'
+                )
+        return part
+
+    return AfterValidator(check)
+
+
+def _having(type_: str, capability: str) -> list[str]:
+    """The installed parts of a type with this method."""
+    found = []
+    for name in registry().names(type_):
+        try:
+            part = registry().load(type_, name)
+        except GanzooError:
+            continue
+        if callable(getattr(part, capability, None)):
+            found.append(name)
+    return found
 
 
 GeneratorPart = _part("generator")
@@ -98,12 +159,46 @@ The value has `.build(in_channels, size)`, which gives a new `ganzoo.Discriminat
 """
 LossPart = _part("loss")
 """The type of an option that chooses an adversarial loss. The value has `.build()`, which gives a `ganzoo.Loss`."""
+PenaltyPart = _part("penalty")
+"""The type of an option that chooses a gradient penalty. The value has `.build()`, which gives a `ganzoo.Penalty`."""
 MetricPart = _part("metric")
 
 Count = Annotated[int, Field(ge=1)]
 """The type of an option that counts something: a whole number, 1 or more."""
+Natural = Annotated[int, Field(ge=0)]
+"""The type of an option that counts something that may be absent: a whole number, 0 or more."""
+NonNegative = Annotated[float, Field(ge=0)]
+"""The type of an option such as a learning rate: a number, 0 or more."""
 Weight = Annotated[float, Field(ge=0)]
-"""The type of an option that is multiplied by: a number, 0 or more."""
+"""The type of an option that weights a term of a loss: a number, 0 or more; 0 leaves the term out."""
+Probability = Annotated[float, Field(ge=0, lt=1)]
+"""The type of an option such as a dropout probability: a number from 0 to below 1."""
+
+
+Init = Literal["normal", "xavier", "kaiming"]
+"""The type of an option that names initial weights."""
+
+
+class AdamOptions(Options):
+    """Options of a model whose optimizers are all Adam (Kingma and Ba 2015); `Trainer.adam` reads them."""
+
+    lr: NonNegative = 2e-4
+    """learning rate of Adam"""
+    betas: tuple[Probability, Probability] = (0.5, 0.999)
+    """decay rates of Adam's moments"""
+
+
+class AdversarialOptions(AdamOptions):
+    """Options that most models with discriminators have."""
+
+    loss: LossPart = "lsgan"
+    """adversarial loss, and with it the gradient penalty: `{ name = "bce", penalty = "r1" }`"""
+    adversarial: Weight = 1.0
+    """weight of the adversarial loss in the generators' loss"""
+    discriminator_weight: Weight = 0.5
+    """weight of the discriminators' loss, without the penalty"""
+    init: Init = "normal"
+    """initial weights: normal with a standard deviation of 0.02, xavier with a gain of 0.02, or kaiming"""
 
 
 def _text(value: Any) -> Any:
@@ -120,7 +215,7 @@ class DataOptions(Options):
     archive: str = ""
     """a local copy of the published archive, used instead of downloading"""
     fallback: str = ""
-    """source to use, with a warning, when a download cannot be had"""
+    """fallback source if the download fails (a warning is shown)"""
     domains: tuple[str, ...] = ()
     """names of the domains, in order; empty: the source's own names"""
     labels: str = ""
@@ -130,7 +225,7 @@ class DataOptions(Options):
     groups: tuple[tuple[str, ...], ...] = ()
     """attributes of which at most one holds, e.g. [["Black_Hair", "Blond_Hair", "Brown_Hair"]]"""
     label_sets: tuple[tuple[str, ...], ...] = ()
-    """labels that come from different data sets: an image knows those of one (drawn worlds hide the others)"""
+    """labels that come from different data sets: an image knows those of one (rendered data sets hide the others)"""
     size: Annotated[int, Field(ge=8)] = 256
     """side of the square the networks see, in pixels"""
     load: int | None = Field(default=None, ge=8)
@@ -170,14 +265,14 @@ class TrainOptions(Options):
     """images seen between lines of the log"""
     keep: Count = 3
     """how many checkpoints are kept: the newest ones, and the best with `best`"""
-    ema: Weight = 0.0
+    ema: NonNegative = 0.0
     """half-life, in images seen, of the averaged weights used for translation; 0: no averaging"""
-    clip: Weight = 0.0
-    """largest norm of a phase's gradient; 0: not clipped"""
+    clip: NonNegative = 0.0
+    """gradient-norm clipping threshold per phase; 0: off"""
     precision: Annotated[Literal["32", "bf16-mixed", "16-mixed", "64"], BeforeValidator(_text)] = "32"
-    """arithmetic of the training"""
+    """floating-point precision of the training"""
     compile: bool = False
-    """compile generators and discriminators with torch.compile"""
+    """compile every network with torch.compile"""
     metrics: tuple[MetricPart, ...] = ("l1", "psnr", "ssim")
     """what is measured on the test images in the end (`ganzoo list` shows what there is)"""
     best: str = ""

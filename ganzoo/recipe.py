@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ganzoo.errors import GanzooError
-from ganzoo.options import DataOptions, Options, TrainOptions
+from ganzoo.options import DataOptions, Options, TrainOptions, sentence
 from ganzoo.registry import did_you_mean, registry
 
 TABLES = ("data", "options", "train")
@@ -37,9 +37,9 @@ class Recipe:
         return (self.path.stem if self.path else self.model) + ("-quick" if self.quick else "")
 
     @property
-    def kind(self) -> str:
-        """The kind of data that the model needs, one of ganzoo.trainer.KINDS."""
-        return self.trainer.kind(self.options)
+    def data_kind(self) -> str:
+        """The registered kind of data that the model needs."""
+        return self.trainer.choose_data_kind(self.options)
 
     def tables(self) -> dict[str, Any]:
         """Everything a recipe file would say, as plain values."""
@@ -99,8 +99,7 @@ def parse(
     values = {}
     trainer = _trainer(document, report)
     if trainer:
-        given = document.get("options", {})
-        document["options"] = _preset(document, trainer, report) | (given if isinstance(given, dict) else {})
+        _fill_in(document, trainer, report)
     for table, kind in (("data", DataOptions), ("options", trainer and trainer.Config), ("train", TrainOptions)):
         if kind:
             values[table] = report.validate(table, kind, document.get(table, {}))
@@ -138,7 +137,7 @@ class _Mistakes:
         except ValidationError as error:
             for mistake in error.errors():
                 keys = (table, *(str(part) for part in mistake["loc"][:1]))
-                self.add(keys, _sentence(mistake, kind))
+                self.add(keys, sentence(mistake, kind))
             return None
 
     def raise_if_any(self) -> None:
@@ -146,18 +145,6 @@ class _Mistakes:
             many = "a mistake" if len(self.found) == 1 else f"{len(self.found)} mistakes"
             lines = "\n".join(f"  {place}: {message}" for place, message in dict.fromkeys(self.found))
             raise GanzooError(f"{self.path or 'The recipe'} has {many}:\n{lines}")
-
-
-def _sentence(mistake: Any, kind: type[BaseModel]) -> str:
-    """A pydantic error in the user's words."""
-    if mistake["type"] == "extra_forbidden":
-        return f"there is no such key.{did_you_mean(str(mistake['loc'][-1]), list(kind.model_fields))}"
-    if mistake["type"] == "missing":
-        return "is missing; the recipe must say it"
-    message = mistake["msg"].removeprefix("Value error, ")
-    if mistake["type"] == "value_error":
-        return message
-    return f"{message[0].lower()}{message[1:]}, it is {mistake['input']!r}"
 
 
 def _trainer(document: dict[str, Any], report: _Mistakes) -> type | None:
@@ -172,14 +159,20 @@ def _trainer(document: dict[str, Any], report: _Mistakes) -> type | None:
         return None
 
 
-def _preset(document: dict[str, Any], trainer: type, report: _Mistakes) -> dict[str, Any]:
+def _fill_in(document: dict[str, Any], trainer: Any, report: _Mistakes) -> None:
+    """What the recipe leaves open is the preset's and then the model's published setting."""
     preset = document.get("preset", "")
     if preset and preset not in trainer.presets:
         known = list(trainer.presets)
-        report.add(
-            ("preset",), f'there is no preset "{preset}".{did_you_mean(preset, known)} There are: {", ".join(known)}'
-        )
-    return dict(trainer.presets.get(preset, {}))
+        near = did_you_mean(preset, known)
+        report.add(("preset",), f'there is no preset "{preset}".{near} There are: {", ".join(known)}')
+    layers = ((f'preset "{preset}"', trainer.presets.get(preset, {})), ("recipe_defaults", trainer.recipe_defaults))
+    for origin, settings in layers:
+        for key, value in settings.items():
+            table, _, name = key.partition(".")
+            given = document.setdefault(table, {})
+            if isinstance(given, dict) and name not in given:
+                _put(document, (table, name), value, origin, report)
 
 
 def _leaves(table: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -239,9 +232,11 @@ def _plain(options: Options) -> dict[str, Any]:
     def short(value: Any) -> Any:
         if isinstance(value, list):
             return [short(item) for item in value]
-        return value["name"] if isinstance(value, dict) and value.keys() == {"name"} else value
+        if isinstance(value, dict):
+            return value["name"] if value.keys() == {"name"} else {key: short(item) for key, item in value.items()}
+        return value
 
-    return {key: short(value) for key, value in options.model_dump(mode="json", exclude_none=True).items()}
+    return short(options.model_dump(mode="json", exclude_none=True))
 
 
 def _near_file(path: Path) -> str:

@@ -24,6 +24,7 @@ TYPES = {
     "generator": "generators",
     "discriminator": "discriminators",
     "loss": "losses",
+    "penalty": "penalties",
     "source": "sources",
     "metric": "metrics",
     "command": "commands",

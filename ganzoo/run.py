@@ -75,7 +75,7 @@ def run(recipe: Recipe, out: Path, screen: Screen, resume: bool = False, changes
     if going_on:
         recipe = resumed(recipe, out, screen if first else None, changes)
     runtime = Runtime(recipe.train, recipe.data.batch)
-    dataset = open_dataset(recipe.data, recipe.kind, screen.say, screen.download) if first else None
+    dataset = open_dataset(recipe.data, recipe.data_kind, screen.say, screen.download) if first else None
     runtime.launch()
     if not first:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - one process speaks for all

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -102,9 +102,20 @@ class Runtime:
             for key, value in batch.items()
         }
 
-    def optimizer(self, optimizer: Optimizer) -> Any:
-        """The optimizer as Fabric steps it: through the gradient scaler where there is one."""
-        return self.fabric.setup_optimizers(optimizer)
+    def step(self, optimizers: Sequence[Optimizer]) -> None:
+        """Steps them after one backward pass: through the gradient scaler where there is one."""
+        scaler = self._scaler
+        for optimizer in optimizers:
+            if scaler:
+                scaler.step(optimizer)
+            else:
+                optimizer.step()
+        if scaler:
+            scaler.update()
+
+    @property
+    def _scaler(self) -> Any:
+        return getattr(self.fabric.strategy.precision, "scaler", None)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return self.fabric.autocast()
@@ -112,8 +123,12 @@ class Runtime:
     def backward(self, loss: Tensor) -> None:
         self.fabric.backward(loss)
 
-    def clip(self, module: nn.Module, optimizer: Any, norm: float) -> None:
-        self.fabric.clip_gradients(module, optimizer, max_norm=norm, error_if_nonfinite=False)
+    def clip(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[Optimizer], norm: float) -> None:
+        """Scales the gradients of a phase down to this norm, all of them together, where theirs is larger."""
+        if self._scaler:
+            for optimizer in optimizers:
+                self._scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(parameters, norm)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Gradients become their mean over all processes, in one message for each type of number."""

@@ -49,14 +49,14 @@ def check_model(
     """
     _check_light(name)
     recipe = _recipe(name, size, options)
-    if recipe.kind not in KINDS:
-        raise _wrong(name, "data", f'a kind of data; it is "{recipe.kind}"')
+    if recipe.data_kind not in KINDS:
+        raise _wrong(name, "data", f'a kind of data; it is "{recipe.data_kind}"')
     if not domains:
-        domains = ("left", "right", "middle") if recipe.kind == "domains" else ("left", "right")
-    if recipe.kind in ("labelled", "images"):
+        domains = ("left", "right", "middle") if recipe.data_kind == "domains" else ("left", "right")
+    if recipe.data_kind in ("labelled", "images"):
         domains = ("image",)
     labelled = {"labels": ("black", "blond", "smiling"), "groups": (("black", "blond"),)}
-    spec = DataSpec(domains, dict.fromkeys(domains, 3), size, **labelled if recipe.kind == "labelled" else {})
+    spec = DataSpec(domains, dict.fromkeys(domains, 3), size, **labelled if recipe.data_kind == "labelled" else {})
     _check_config(name, recipe)
     _check_owners(name, recipe, spec, overlapping)
     _check_phases(name, recipe, spec)
@@ -154,7 +154,7 @@ def _check_owners(name: str, recipe: Recipe, spec: DataSpec, overlapping: bool) 
     known = {id(parameter): key for key, parameter in engine.trainer.named_parameters()}
     owners: dict[int, str] = {}
     for phase in engine.phases:
-        for own in {id(p) for group in phase.optimizer.param_groups for p in group["params"]}:
+        for own in map(id, phase.parameters()):
             if own not in known:
                 raise _wrong(
                     name,
@@ -192,7 +192,7 @@ def _check_phases(name: str, recipe: Recipe, spec: DataSpec) -> None:
 
         before = {key: value.detach().clone() for key, value in everything.items()}
         terms = plain(replace(phase, loss=loss), batch, carry)
-        own = {id(p) for group in phase.optimizer.param_groups for p in group["params"]}
+        own = set(map(id, phase.parameters()))
         for key, value in everything.items():
             if id(value) not in own and not torch.equal(value, before[key]):
                 raise _wrong(name, f'phase "{phase.name}"', f"only its own parameters to move, but {key} moved")
@@ -256,7 +256,7 @@ def _check_generate(name: str, recipe: Recipe, spec: DataSpec) -> None:
     if trainer.directions():
         return
     shape, rng = (3, spec.channels[spec.domains[0]], spec.size, spec.size), trainer.clock.shared.get_state()
-    for label in (None, *(all_targets(spec) if recipe.kind == "labelled" else ())):
+    for label in (None, *(all_targets(spec) if recipe.data_kind == "labelled" else ())):
         with trainer.inference():
             torch.manual_seed(0)
             made = trainer.generate(3, label)
@@ -391,7 +391,7 @@ def _part(rank: int, name: str, toml: str, spec: DataSpec, files: list[Path], po
 
 def _share(name: str, engine: Engine, spec: DataSpec) -> None:
     """Some steps on this process's part of the batches, without dropout, and with no Adam that enlarges rounding."""
-    for group in (group for phase in engine.phases for group in phase.optimizer.param_groups if "eps" in group):
+    for group in (group for optimizer in engine.optimizers for group in optimizer.param_groups if "eps" in group):
         group["eps"] = 1e-3  # usually 1e-8: a gradient that is rounding alone would move its weight by the whole lr
     for module in engine.trainer.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -407,7 +407,7 @@ def _varied(recipe: Recipe, **train: Any) -> Recipe:
 def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int, how: str = "") -> None:
     for step in range(start, stop):
         try:
-            kind = engine.trainer.kind(engine.trainer.config)
+            kind = engine.trainer.choose_data_kind(engine.trainer.config)
             batch = random_batch(spec, step)
             if kind == "domains":
                 batch = two_domains(batch, step)

@@ -1,108 +1,239 @@
-"""The contract between the engine and a model: Generator, Discriminator, Loss, Phase, Trainer."""
+"""The contract between the engine and a model: Generator, Discriminator, Loss, Penalty, Phase, Trainer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import chain, permutations
 from string import ascii_lowercase
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from ganzoo.clock import Clock
 from ganzoo.errors import GanzooError
-from ganzoo.options import Options
+from ganzoo.options import Count, NonNegative, Options, PenaltyPart
 
 Batch = dict[str, Tensor]
 """One step's data, e.g. domain name -> images (batch, channels, height, width) in [-1, 1]."""
-Carry = dict[str, Tensor]
-"""What a phase leaves for the next phases of the same step; the engine detaches it in between."""
+Carry = dict[str, Any]
+"""What a phase leaves for the next phases of the same step, tensors in any nesting; detached in between."""
 Terms = dict[str, Tensor]
 """Name -> weighted scalar. Their sum is minimised, their names are the log."""
-
+Logits = Tensor | list[Tensor]
+"""What a discriminator says: (batch, ...) of any shape, or a list of such tensors, one for each scale."""
 
 GENERATED = 10  # new images in a row of a sample grid
 
 
 class Generator(nn.Module, ABC):
-    """Images, and perhaps a condition, to images.
+    """Images to images.
 
-    Takes (batch, in_channels, height, width) in [-1, 1], height and width multiples of `multiple`; gives
-    (batch, out_channels, height, width) in [-1, 1]. Built with (in_channels, out_channels, size, **own options), where
-    `size` is the side of the training images in pixels.
+    Built with (in_channels, out_channels, size, **own options), where `size` is the side of the training images in
+    pixels. A generator may have more to offer, which a model can demand with `ganzoo.needs`: `features(image, layers)`,
+    for instance.
     """
 
     multiple: int = 1
     """height and width must be multiples of this, in pixels; the engine pads images that are not"""
 
-    def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
-
     @abstractmethod
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """(batch, in_channels, height, width) in [-1, 1] to (batch, out_channels, height, width) in [-1, 1]."""
 
 
 class Discriminator(nn.Module, ABC):
-    """Images (batch, in_channels, height, width) in [-1, 1] to logits, one an image or one a patch.
+    """Images to logits: one for an image, one for a patch, or a list of them from several scales.
 
-    A discriminator that also classifies or shares features returns them beside the logits, as its model expects.
-    Built with (in_channels, size, **own options).
+    Built with (in_channels, size, **own options). One with `features(image) -> (logits, list of activations)` serves
+    models that match features.
     """
 
-    def __init__(self, in_channels: int, size: int) -> None:
-        super().__init__()
-        self.in_channels = in_channels
-
     @abstractmethod
-    def forward(self, image: Tensor) -> Any:
+    def forward(self, image: Tensor) -> Logits:
         """(batch, in_channels, height, width) in [-1, 1] to logits of any shape that begins with the batch."""
 
 
-class Loss(ABC):
-    """An adversarial loss without state: scalars from logits of any shape, averaged over all of them."""
+class Penalty(ABC):
+    """A penalty on the gradient of a discriminator with respect to its input (R1, gradient penalty, DRAGAN).
 
-    penalty_weight: float = 0.0
-    """what `penalty` is multiplied by; 0: the loss has none, and it is not asked for"""
+    Built with (**own options). A subclass says where the gradient is taken and what it costs; `every` above 1 makes it
+    lazy: computed in one step of this many, with as many times its weight (Karras et al. 2020, arXiv:1912.04958).
+    """
+
+    term: ClassVar[str] = "gp"
+    """its name in the log; the domain is appended"""
+    at_real: ClassVar[bool] = False
+    """whether the points are the real images themselves: then one forward pass serves the loss and the penalty"""
+
+    def __init__(
+        self,
+        *,
+        weight: Annotated[NonNegative, Field(description="weight of the penalty")] = 10.0,
+        every: Annotated[Count, Field(description="computed in one step of this many, and weighted up by it")] = 1,
+    ) -> None:
+        self.weight, self.every = weight, every
+
+    @abstractmethod
+    def points(self, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        """Where the gradient is taken, from real and fake images, (batch, channels, height, width) in [-1, 1].
+
+        `clock.rand` and `clock.randn` draw at random, the same for any number of processes.
+        """
+
+    @abstractmethod
+    def cost(self, gradient: Tensor) -> Tensor:
+        """Gradients at those points, (batch, channels, height, width), to an unweighted scalar."""
+
+    def __call__(self, D: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        """The weighted penalty, a scalar with gradient.
+
+        In full precision and uncompiled: neither autocast nor compiled networks survive the second derivative.
+        """
+        with torch.autocast(real.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
+            points = self.points(real, fake.detach().to(real.dtype), clock).detach().requires_grad_()
+            return self.on(points, D(points))
+
+    def on(self, points: Tensor, logits: Logits) -> Tensor:
+        """The weighted penalty on the gradient of these logits at these points."""
+        total = torch.stack([part.sum() for part in scales(logits)]).sum()
+        (gradient,) = torch.autograd.grad(total, points, create_graph=True)
+        return self.weight * self.every * self.cost(gradient)
+
+
+class Loss(ABC):
+    """An adversarial loss without state. Built with (**own options).
+
+    A subclass says what one scale costs (`generator`, `discriminator`). Models call `adversarial` and
+    `discriminator_terms`, which take logits of any number of scales.
+    """
+
+    penalty: Penalty | None = None
+    """what `discriminator_terms` adds; a recipe chooses it with the loss: `{ name = "lsgan", penalty = "r1" }`"""
+
+    def __init__(
+        self,
+        *,
+        penalty: Annotated[PenaltyPart | None, Field(description="gradient penalty of the discriminator")] = None,
+    ) -> None:
+        part = TypeAdapter(PenaltyPart | None).validate_python(penalty)  # also a name, from Python
+        self.penalty = part.build() if part else None
 
     @abstractmethod
     def generator(self, fake: Tensor) -> Tensor:
-        """How far the logits of fakes are from being taken for real: a scalar, with gradient."""
+        """Generator loss on the logits of fakes: a scalar, averaged over all logits."""
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The two mistakes, on the logits of reals and of fakes, added: a scalar, with gradient."""
+        """Discriminator loss, real term plus fake term, on the logits of both: a scalar, averaged over all logits."""
 
-    def penalty(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
-        """A weighted penalty on the critic, a scalar with gradient, asked for when `penalty_weight` is not 0.
+    def over_scales(self, losses: list[Tensor]) -> Tensor:
+        """The losses of all scales as one: their mean."""
+        return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
-        `real` and `fake`: images (batch, channels, height, width) in [-1, 1]. `alpha`: (batch, 1, 1, 1) in [0, 1),
-        where between the two a point may be taken. Raises TypeError where a loss has a weight but no penalty.
+    def adversarial(self, fake: Logits) -> Tensor:
+        """The generator's adversarial loss on the logits of fakes: a scalar with gradient."""
+        return self.over_scales([self.generator(part) for part in scales(fake)])
+
+    def discriminator_terms(
+        self,
+        D: Callable[[Tensor], Logits],
+        real: Tensor,
+        fake: Tensor,
+        clock: Clock,
+        domain: str = "",
+        weight: float = 1.0,
+        logits: tuple[Logits, Logits] | None = None,
+    ) -> Terms:
+        """All that a discriminator minimises: `D`, and the penalty under its own name in the steps that have it.
+
+        `real` and `fake`: images (batch, channels, height, width) in [-1, 1]; `fake` is detached here. `clock`: the
+        model's. `domain` is appended to the names (`D_zebra`, `gp_zebra`). `weight` does not scale the penalty, which
+        has a weight of its own. `logits`: of `real` and `fake`, where the model has them already.
         """
-        raise TypeError(f"{type(self).__name__} sets penalty_weight but has no penalty")
+        fake = fake.detach()
+        penalty = self.penalty if self.penalty and clock.step % self.penalty.every == 0 else None
+        autocast = torch.is_autocast_enabled(real.device.type)
+        shared = penalty is not None and penalty.at_real and logits is None and not autocast
+        real = real.detach().requires_grad_() if shared else real
+        with torch.compiler.set_stance("force_eager") if shared else nullcontext():
+            on_real, on_fake = logits or (D(real), D(fake))
+        pairs = zip(scales(on_real), scales(on_fake), strict=True)
+        loss = self.over_scales([self.discriminator(*pair) for pair in pairs])
+        suffix = f"_{domain}" if domain else ""
+        terms = {f"D{suffix}": weight * loss}
+        if penalty:
+            terms[f"{penalty.term}{suffix}"] = penalty.on(real, on_real) if shared else penalty(D, real, fake, clock)
+        return terms
+
+
+def scales(logits: Logits) -> list[Tensor]:
+    """Logits as a list of scales, also where there is one."""
+    return logits if isinstance(logits, list) else [logits]
+
+
+class Frozen(nn.Module):
+    """A fixed network that measures (VGG, say): moved with the model, never trained, saved or averaged.
+
+    `Frozen(make)`: `make()` gives the network, when training begins or at the first call, so that whoever only uses a
+    trained model needs no weights of it. Called like the network itself; gradients flow through it to its input.
+    """
+
+    def __init__(self, make: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.make = make
+        self.register_buffer("place", torch.empty(0), persistent=False)  # its device and dtype are the network's
+        self.__dict__["network"] = None  # no submodule: in no state_dict, in no parameters()
+
+    def load(self) -> nn.Module:
+        """The network itself, made now if it is not there yet."""
+        if self.network is None:
+            self.__dict__["network"] = self.make().eval().requires_grad_(False).to(self.place)
+        return self.network
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the network gives."""
+        return self.load()(*args, **kwargs)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Frozen":
+        if self.network is not None:
+            self.network._apply(fn)
+        return super()._apply(fn, recurse)
 
 
 def always(step: int) -> bool:
+    """For a phase of every step."""
     return True
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One of the alternating updates: this optimizer's parameters minimise this loss."""
+    """One of the alternating updates: minimises `loss` over the parameters of its optimizers."""
 
     name: str
     """the phase's own name, which is how the log and messages call it"""
-    optimizer: Optimizer
-    """its parameters are those that the phase trains; the engine scales its learning rate"""
+    optimizers: Optimizer | Sequence[Optimizer]
+    """one or several, all stepped after one backward pass; another phase may step some of them, too"""
     loss: Callable[[Batch, Carry], Terms]
-    """gives the terms to add up and minimise; called under autocast, once a step (L-BFGS: as often as it asks)"""
+    """gives the terms whose sum is minimised; called under autocast, once a step (L-BFGS: as often as it asks)"""
     when: Callable[[int], bool] = always
     """steps taken so far -> whether this step has the phase; for critics that learn more often than generators"""
+    schedule: Callable[[int], float] | None = None
+    """images seen -> factor of the learning rates; by default the recipe's: constant, then linear to zero"""
+
+    @property
+    def stepped(self) -> tuple[Optimizer, ...]:
+        """The optimizers as a tuple."""
+        return (self.optimizers,) if isinstance(self.optimizers, Optimizer) else tuple(self.optimizers)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What the phase trains, each parameter once."""
+        groups = [group["params"] for optimizer in self.stepped for group in optimizer.param_groups]
+        return list({id(p): p for p in chain(*groups)}.values())
 
 
 @dataclass(frozen=True)
@@ -137,22 +268,28 @@ KINDS = {
 class Trainer(nn.Module, ABC):
     """One model: its networks are attributes, its mathematics are the losses of its phases.
 
-    Subclasses set `Config` (what a recipe may set), `data` (the kind of data), build networks and optimizers in
-    `__init__`, and give `phases` and `translate`. The engine owns gradients, precision, processes, resume and the rest.
+    Subclasses set `Config` (what a recipe may set) and `data_kind`, build networks in `__init__`, optimizers in
+    `phases`, and override `translate`, `generate` or both; the engine sees from what is overridden what the model can
+    do. The engine owns gradients, precision, processes, resume and the rest.
 
     `__init__(config, spec)` of this class keeps what it is given as `self.config` and `self.spec`, and `spec.domains`
     as `self.domains`. `self.clock` is the run's `ganzoo.clock.Clock`. An attribute or a method that would hide one of
-    `torch.nn.Module` (`to`, `train`, `half`) raises TypeError.
+    `torch.nn.Module` (`to`, `train`, `half`) raises TypeError. State that is neither parameter nor buffer is saved
+    where it has a `state_dict` (`stateful`).
     """
 
     Config: ClassVar[type[Options]] = Options
     """the table of options that a recipe may set, with the defaults of the paper"""
+    recipe_defaults: ClassVar[dict[str, Any]] = {}
+    """the published setting: keys of any table, such as "data.size" or "train.ema", that a recipe need not repeat"""
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
-    """name -> options, where paper and code differ; a recipe chooses one with `preset`"""
-    data: ClassVar[str] = "unpaired"
-    """the kind of data that its batches come from: unpaired, paired, domains, labelled, images or still"""
+    """name -> keys of any table, such as "options.identity", where paper and code differ; a recipe chooses one"""
+    data_kind: ClassVar[str] = "unpaired"
+    """the registered kind of data that its batches come from"""
     inference_mode: ClassVar[str] = "eval"
     """or "train-stats": dropout on and batch statistics when it is used, as pix2pix is published"""
+    fixed_size: ClassVar[bool] = False
+    """whether it trains on squares of `spec.size` only, as fully connected layers do"""
 
     def __init__(self, config: Options, spec: DataSpec) -> None:
         super().__init__()
@@ -160,9 +297,9 @@ class Trainer(nn.Module, ABC):
         self.clock = Clock()  # the engine puts the run's clock here
 
     @classmethod
-    def kind(cls, config: Options) -> str:
-        """The kind of data that a model with these options needs: `data`, unless options change it."""
-        return cls.data
+    def choose_data_kind(cls, config: Options) -> str:
+        """The kind of data that a model with these options needs: `data_kind`, unless options change it."""
+        return cls.data_kind
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -173,45 +310,105 @@ class Trainer(nn.Module, ABC):
         _refuse_hiding(name)
         super().__setattr__(name, value)
 
+    # Training
+
     @abstractmethod
     def phases(self) -> list[Phase]:
         """The updates of one step, in their order. Called once."""
 
-    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+    def forward(self, batch: Batch) -> Carry:
+        """What all phases of a step share: computed once at its start, and its graph is kept until the step ends.
+
+        Override it where one forward pass serves several updates, as in pix2pix: the discriminator's phase takes the
+        fake without its graph (`discriminator_terms` detaches it), the generator's phase goes back through the graph.
+        """
+        return {}
+
+    def adam(self, *networks: nn.Module, **changes: Any) -> Adam:
+        """Adam over the parameters of these networks, with `lr` and `betas` of the options (`AdamOptions`).
+
+        `changes` are Adam's own keywords where they differ, such as `lr=1e-6`.
+        """
+        config: Any = self.config
+        settings = {"lr": config.lr, "betas": config.betas} | changes
+        return Adam(chain.from_iterable(network.parameters() for network in networks), **settings)
+
+    # Use
+
+    def translate(self, images: Tensor, source: str, target: str, style: Tensor | None = None) -> Tensor:
         """Images (batch, channels, height, width) in [-1, 1] of domain `source` as images of domain `target`.
 
-        With labels the source is "image" and the target a list such as "blond,smiling" or "blond,no-glasses".
+        With labels the source is "image" and the target a list such as "blond,smiling" or "blond,no-glasses". `style`
+        is given to models that have styles only; others leave the parameter out.
         """
         raise GanzooError("This model translates no images. `ganzoo generate RUN` makes new ones.")
 
+    def sample_style(self, count: int, domain: str) -> Tensor:
+        """Styles at random, (count, ...), for translations to `domain`; from torch's global random stream."""
+        raise GanzooError("This model has no styles at random.")
+
+    def encode_style(self, images: Tensor, domain: str) -> Tensor:
+        """The styles, (batch, ...), of reference images (batch, channels, height, width) in [-1, 1] of `domain`."""
+        raise GanzooError("This model takes no style from a reference image.")
+
     def generate(self, count: int, label: str | None = None) -> Tensor:
-        """So many new images, (count, channels, height, width) in [-1, 1], of a label if the model knows labels."""
-        raise GanzooError("This model makes no images from nothing. `ganzoo translate RUN INPUT OUTPUT` translates.")
+        """`count` new images, (count, channels, height, width) in [-1, 1], of a label if the model knows labels."""
+        raise GanzooError("This model generates no images from noise. `ganzoo translate RUN INPUT OUTPUT` translates.")
+
+    def _overrides(self, *methods: str) -> bool:
+        return any(getattr(type(self), name) is not getattr(Trainer, name) for name in methods)
+
+    @property
+    def translates(self) -> bool:
+        """Whether it translates images."""
+        return self._overrides("translate")
+
+    @property
+    def generates(self) -> bool:
+        """Whether it makes images from noise."""
+        return self._overrides("generate")
+
+    @property
+    def has_styles(self) -> bool:
+        """Whether `translate` takes a style."""
+        return self._overrides("sample_style", "encode_style")
+
+    @property
+    def samples_styles(self) -> bool:
+        """Whether a style can be drawn at random."""
+        return self._overrides("sample_style")
+
+    @property
+    def encodes_styles(self) -> bool:
+        """Whether a style can be taken from a reference image."""
+        return self._overrides("encode_style")
 
     def directions(self) -> list[tuple[str, str]]:
-        """The (source, target) pairs that `translate` serves."""
-        return list(permutations(self.domains, 2))
+        """The (source, target) pairs that `translate` serves: by default from each domain to every other one."""
+        return list(permutations(self.domains, 2)) if self.translates else []
 
     def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """What a sample grid shows of test images: groups of columns, title -> (count, channels, height, width).
 
-        By default a group for each source: the image and all it is translated to; between two domains the way back
-        as well. A model that translates nothing shows a row of new images.
+        By default a group for each source: the image, all it is translated to, and between two domains the
+        reconstruction. A model that translates nothing shows a row of new images.
         """
-        if not self.directions():
+        if not self.translates:
             return [dict(zip(ascii_lowercase, self.generate(GENERATED).split(1), strict=False))]
         groups: dict[str, dict[str, Tensor]] = {}
         directions = self.directions()
         for source, target in directions:
             group = groups.setdefault(source, {source: images[source]})
-            group[f"to {target}"] = made = self.translate(images[source], source, target)
+            group[f"to {target}"] = fake = self.translate(images[source], source, target)
             if len(self.domains) == 2 and (target, source) in directions:
-                group[f"back to {source}"] = self.translate(made, target, source)
+                group[f"back to {source}"] = self.translate(fake, target, source)
         return list(groups.values())
 
-    def figures(self, tests: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
-        """What only this model can measure of itself, on test images by domain; as `evaluate` gives figures."""
+    def own_metrics(self, test_images: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
+        """What only this model can measure of itself: direction -> metric -> value, on test images by domain."""
         return {}
+
+    # What the engine asks
 
     @property
     def multiple(self) -> int:
@@ -219,7 +416,7 @@ class Trainer(nn.Module, ABC):
         return max((m.multiple for m in self.modules() if isinstance(m, Generator)), default=1)
 
     def stateful(self) -> dict[str, Any]:
-        """What has a state of its own beside the networks (pools), by name; saved and restored with the run."""
+        """Non-module state to checkpoint, such as image pools, by name: whatever has a `state_dict`."""
         found: dict[str, Any] = {}
         for name, value in vars(self).items():
             for key, item in value.items() if isinstance(value, dict) else [("", value)]:

@@ -22,7 +22,7 @@ def bench(recipe: Path, quick: bool, changes: tuple[str, ...], steps: int, devic
 
     changes += (f"train.device={device}",) if device else ()
     chosen = recipes.read(recipe, quick, changes)
-    dataset = open_dataset(chosen.data, chosen.kind, say=lambda text: click.echo(text, err=True))
+    dataset = open_dataset(chosen.data, chosen.data_kind, say=lambda text: click.echo(text, err=True))
     with bar("measuring") as update:
         found = measure(chosen, dataset, steps, update)
     if as_json:

@@ -72,7 +72,7 @@ def check(what: Path) -> None:
 
     if what.suffix == ".toml":
         recipe = recipes.read(what)
-        options, kind = recipe.data, recipe.kind
+        options, kind = recipe.data, recipe.data_kind
     else:
         options, kind = DataOptions(source="folders", root=str(what)), "domains"
     source = open_dataset(options, kind).source

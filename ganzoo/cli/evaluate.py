@@ -30,7 +30,7 @@ def evaluate(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) ->
     chosen = {name: found.load("metric", name)() for name in metrics} or recipe.train.measures()
     if translator.lost_metrics and not metrics:
         click.echo(f"Not measured, as no plugin here knows it: {', '.join(translator.lost_metrics)}", err=True)
-    dataset = open_dataset(recipe.data, recipe.kind, say=lambda text: click.echo(text, err=True))
+    dataset = open_dataset(recipe.data, recipe.data_kind, say=lambda text: click.echo(text, err=True))
     with bar("evaluating") as update:
         figures = measure(translator.trainer, dataset, chosen, update)
     if as_json:

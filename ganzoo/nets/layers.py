@@ -5,14 +5,14 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from ganzoo.clock import all_reduce_mean
 from ganzoo.errors import GanzooError
+from ganzoo.options import Init
 
 Norm = Literal["instance", "batch", "none"]
 """The type of an option that names a norm."""
-Init = Literal["normal", "xavier", "kaiming"]
-"""The type of an option that names initial weights."""
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -53,15 +53,17 @@ def init_weights(network: nn.Module, init: Init = "normal", gain: float = 0.02) 
     """Initial weights of every convolution and linear layer; biases 0; batch norm's scale N(1, gain).
 
     normal: N(0, gain), the default of the CycleGAN authors. xavier: normal with `gain`. kaiming: normal, fan in.
+    A layer with spectral norm gets them below its norm.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            weight = layer.parametrizations.weight.original if is_parametrized(layer, "weight") else layer.weight
             if init == "normal":
-                nn.init.normal_(layer.weight, 0.0, gain)
+                nn.init.normal_(weight, 0.0, gain)
             elif init == "xavier":
-                nn.init.xavier_normal_(layer.weight, gain)
+                nn.init.xavier_normal_(weight, gain)
             else:
-                nn.init.kaiming_normal_(layer.weight)
+                nn.init.kaiming_normal_(weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.BatchNorm2d):

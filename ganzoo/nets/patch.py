@@ -17,7 +17,7 @@ class PatchDiscriminator(Discriminator):
     def __init__(
         self, in_channels: int, size: int, *, width: int = 64, layers: int = 3, norm: Norm = "instance"
     ) -> None:
-        super().__init__(in_channels, size)
+        super().__init__()
         bias = needs_bias(norm)
         if layers == 0:
             self.layers = nn.Sequential(

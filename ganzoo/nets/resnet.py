@@ -55,7 +55,7 @@ class ResnetGenerator(Generator):
         norm: Norm = "instance",
         upsample: Literal["transpose", "nearest"] = "transpose",
     ) -> None:
-        super().__init__(in_channels, out_channels, size)
+        super().__init__()
         if blocks is None:
             blocks = 9 if size >= 256 else 6
         bias = needs_bias(norm)
@@ -72,5 +72,5 @@ class ResnetGenerator(Generator):
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)

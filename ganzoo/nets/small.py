@@ -18,7 +18,7 @@ class SmallGenerator(Generator):
     def __init__(
         self, in_channels: int, out_channels: int, size: int, *, width: int = 64, norm: Norm = "instance"
     ) -> None:
-        super().__init__(in_channels, out_channels, size)
+        super().__init__()
         w = width
         layers: list[nn.Module] = []
         for channels, out in ((in_channels, w), (w, 2 * w), (2 * w, 4 * w)):
@@ -27,5 +27,5 @@ class SmallGenerator(Generator):
             layers += [nn.ConvTranspose2d(channels, out, 4, 2, 1), norm_layer(norm, out), nn.ReLU(True)]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(w, out_channels, 4, 2, 1), nn.Tanh())
 
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)

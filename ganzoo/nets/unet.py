@@ -29,7 +29,7 @@ class UnetGenerator(Generator):
         norm: Norm = "instance",
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(in_channels, out_channels, size)
+        super().__init__()
         least = 1
         if depth is None:
             depth, least = min(8, (size & -size).bit_length() - 1), SHALLOWEST
@@ -62,7 +62,7 @@ class UnetGenerator(Generator):
                 layers.append(nn.Dropout(dropout))
             self.up.append(nn.Sequential(*layers))
 
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         skips = [image]
         for down in self.down:
             skips.append(down(skips[-1]))

@@ -1,8 +1,6 @@
-"""VGG-19 as a fixed judge of what is in an image (Simonyan and Zisserman 2014, arXiv:1409.1556)."""
+"""VGG-19 as a fixed measure of what is in an image (Simonyan and Zisserman 2014, arXiv:1409.1556)."""
 
-import math
 import pickle
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -11,62 +9,71 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torchvision.models import VGG19_Weights
+from torchvision.models.vgg import cfgs, make_layers
 
 from ganzoo.errors import GanzooError
 
-CONVOLUTIONS = (2, 2, 4, 4, 4)  # in each block; a pooling by two between blocks
-LAYERS = tuple(f"relu{block}_{i + 1}" for block, count in enumerate(CONVOLUTIONS, start=1) for i in range(count))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
+LAYERS = tuple(f"relu{block}_{i}" for block, count in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, count + 1))
 
 
 class VGG19(nn.Module):
-    """The convolutions of VGG-19, 20,024,384 numbers at width 64; buffers that no checkpoint holds, never trained.
+    """torchvision's VGG-19 up to relu5_4, 20,024,384 parameters at width 64, with its activations by name."""
 
-    `weights`: "imagenet" (torchvision's, downloaded once), "random" (He et al. 2015, the same every time), or a local
-    file with the state of torchvision's vgg19, as .safetensors or as torch.save writes it.
-    """
-
-    def __init__(self, weights: str = "imagenet", pooling: Literal["max", "average"] = "max", width: int = 64) -> None:
+    def __init__(self, pooling: Literal["max", "average"] = "max", width: int = 64) -> None:
         super().__init__()
-        self.pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
-        widths = [width * min(2**block, 8) for block, count in enumerate(CONVOLUTIONS) for _ in range(count)]
-        shapes = list(zip(widths, [3, *widths], strict=False))
-        if weights == "random":
-            tensors = _random(shapes)
-        else:
-            tensors = _chosen(
-                _imagenet() if weights == "imagenet" else _file(Path(weights).expanduser()), shapes, weights
+        scaled = [v if isinstance(v, str) else v * width // 64 for v in cfgs["E"]]
+        self.features = make_layers(scaled)
+        for layer in self.features:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False  # activations are handed out
+        if pooling == "average":
+            self.features = nn.Sequential(
+                *(nn.AvgPool2d(2) if isinstance(m, nn.MaxPool2d) else m for m in self.features)
             )
-        for name, (weight, bias) in zip(LAYERS, tensors, strict=True):
-            self.register_buffer(f"{name}_weight", weight, persistent=False)
-            self.register_buffer(f"{name}_bias", bias, persistent=False)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Activations (batch, channels, height, width) by name of the layer, of images in [-1, 1], grey or colour."""
         wanted, found = set(layers), {}
         mean, std = (image.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        x = ((image.expand(-1, 3, -1, -1) + 1) / 2 - mean) / std
-        for name in LAYERS:
-            if name.endswith("_1") and name != LAYERS[0]:
-                x = self.pool(x, 2)
-            x = F.relu(F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1))
-            if name in wanted:
+        x, names = ((image.expand(-1, 3, -1, -1) + 1) / 2 - mean) / std, iter(LAYERS)
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU) and (name := next(names)) in wanted:
                 found[name] = x
             if len(found) == len(wanted):
                 break
         return found
 
 
-def _random(shapes: list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
-    rng = torch.Generator().manual_seed(0)
-    draws = [torch.randn(out, channels, 3, 3, generator=rng) for out, channels in shapes]
-    return [(draw * math.sqrt(2 / draw[0].numel()), torch.zeros(len(draw))) for draw in draws]
+def vgg19(weights: str = "imagenet", pooling: Literal["max", "average"] = "max", width: int = 64) -> VGG19:
+    """A `VGG19` with weights, for `ganzoo.Frozen`; called with images in [-1, 1] and the names of layers.
+
+    `weights`: "imagenet" (torchvision's, downloaded once), "random" (He et al. 2015, the same every time), or a local
+    file with the state of torchvision's vgg19, as .safetensors or as torch.save writes it. Raises GanzooError where
+    they cannot be had.
+    """
+    network = VGG19(pooling, width)
+    if weights == "random":
+        rng = torch.Generator().manual_seed(0)
+        for layer in network.features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, generator=rng)
+                nn.init.zeros_(layer.bias)
+        return network
+    state = _imagenet() if weights == "imagenet" else _file(Path(weights).expanduser())
+    state = {name.removeprefix("features."): value for name, value in state.items() if "classifier" not in name}
+    try:
+        network.features.load_state_dict(state)
+    except RuntimeError as error:
+        raise GanzooError(
+            f"{weights} does not hold the 16 convolutions of VGG-19. Give the file that torchvision offers."
+        ) from error
+    return network
 
 
 def _imagenet() -> dict[str, Tensor]:
-    from torchvision.models import VGG19_Weights
-
     try:
         return VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:
@@ -88,16 +95,3 @@ def _file(path: Path) -> dict[str, Tensor]:
         raise GanzooError(
             f"{path} cannot be read as weights ({reason}). Give the file that torchvision offers."
         ) from error
-
-
-def _chosen(state: dict[str, Tensor], shapes: list[tuple[int, int]], where: str) -> list[tuple[Tensor, Tensor]]:
-    """The convolutions out of a whole vgg19, in their order."""
-    numbers = sorted({int(m[1]) for name in state if (m := re.fullmatch(r"(?:features\.)?(\d+)\.weight", name))})
-    prefix = "features." if any(name.startswith("features.") for name in state) else ""
-    pairs = [(state[f"{prefix}{n}.weight"], state.get(f"{prefix}{n}.bias")) for n in numbers]
-    expected = [(out, channels, 3, 3) for out, channels in shapes]
-    if [tuple(weight.shape) for weight, _ in pairs] != expected or any(bias is None for _, bias in pairs):
-        raise GanzooError(
-            f"{where} does not hold the 16 convolutions of VGG-19. Give the file that torchvision offers."
-        )
-    return pairs

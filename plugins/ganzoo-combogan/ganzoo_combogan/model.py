@@ -1,90 +1,57 @@
 """ComboGAN: unpaired translation between any number of domains (Anoosheh et al. 2018, arXiv:1712.06909)."""
 
-from collections.abc import Callable
 from itertools import permutations
-from typing import Literal
+from typing import ClassVar
 
-import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from ganzoo import (
-    Batch,
-    Carry,
-    Count,
-    DataSpec,
-    DiscriminatorPart,
-    GanzooError,
-    ImagePool,
-    LossPart,
-    Options,
-    Phase,
-    Terms,
-    Trainer,
-    Weight,
-)
-from ganzoo.losses import DISTANCES
-from ganzoo.nets.layers import Init, Norm, init_weights
+from ganzoo import GanzooError, ImagePool
+from ganzoo.losses import DISTANCES, Distance
+from ganzoo.nets.layers import Norm, init_weights
+from ganzoo.options import AdversarialOptions, Count, DiscriminatorPart, Natural, Weight
+from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms, Trainer
 
 from .nets import Decoder, Encoder
 
 
-class ComboGANOptions(Options):
+class ComboGANOptions(AdversarialOptions):
     width: Count = 64
     """channels of the encoders' first layer; their last has four times as many"""
-    encoder_blocks: int = Field(default=4, ge=0)
+    encoder_blocks: Natural = 4
     """residual blocks of each encoder"""
-    decoder_blocks: int = Field(default=5, ge=0)
+    decoder_blocks: Natural = 5
     """residual blocks of each decoder"""
     norm: Norm = "instance"
     """of encoders and decoders; without one they soon keep brightness and colours, but change a style less"""
     discriminator: DiscriminatorPart = "two-stream"
     """the discriminator of each domain"""
-    loss: LossPart = "lsgan"
-    """adversarial loss"""
-    adversarial: Weight = 1.0
-    """weight of the adversarial loss in the generators' loss"""
     cycle: Weight = 10.0
-    """weight of the way back"""
+    """cycle-consistency weight"""
     identity: Weight = 0.0
-    """weight of coding an image and decoding it in its own domain, compared at half the size"""
+    """weight of auto-encoding an image in its own domain, compared at half the size"""
     latent: Weight = 0.0
     """weight of a translation having the code of its source"""
-    latent_images: int = Field(default=0, ge=0)
+    latent_images: Natural = 0
     """images seen while the weight of the codes rises from 0; the authors': the whole training"""
     forward: Weight = 0.0
     """weight of a translation resembling its source at half the size"""
-    distance: Literal["l1", "l2", "smooth-l1"] = "smooth-l1"
+    distance: Distance = "smooth-l1"
     """between images and between codes"""
-    discriminator_weight: Weight = 0.5
-    """weight of the discriminators' loss"""
-    pool: int = Field(default=50, ge=0)
-    """past fakes kept for each discriminator; 0: only the newest"""
-    init: Init = "normal"
-    """initial weights, gain 0.02"""
-    lr: Weight = 2e-4
-    """learning rate of Adam, for generators and discriminators"""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """decay rates of Adam"""
+    pool: Natural = 50
+    """image-pool size of each discriminator; 0 disables it"""
 
 
 def halved(images: Tensor) -> Tensor:
     return F.avg_pool2d(images, 3, stride=2)
 
 
-def depths(logits: Tensor | list[Tensor]) -> list[Tensor]:
-    """A discriminator with one prediction is one with predictions from one depth."""
-    return logits if isinstance(logits, list) else [logits]
-
-
-def over_depths(loss: Callable[..., Tensor], *logits: Tensor | list[Tensor]) -> Tensor:
-    """The loss of each depth with weights 1, 2, ... and one more for the last, as a mean over weights and depths.
+def over_depths(losses: list[Tensor]) -> Tensor:
+    """The losses of all depths with weights 1, 2, ... and one more for the last, as a mean over weights and depths.
 
     So the authors' code has it: beside the usual mean it is divided by the number of depths.
     """
-    losses = [loss(*same_depth) for same_depth in zip(*map(depths, logits), strict=True)]
     weights = [*range(1, len(losses)), len(losses) + 1]
     return sum(w * value for w, value in zip(weights, losses, strict=True)) / (sum(weights) * len(losses))
 
@@ -96,9 +63,8 @@ class ComboGAN(Trainer):
     optimizer serves as the authors' optimizer for each domain: it leaves alone what is not in the batch.
     """
 
-    Config = ComboGANOptions
-    data = "domains"
-    multiple = 4
+    Config, data_kind, multiple = ComboGANOptions, "domains", 4
+    recipe_defaults: ClassVar = {"data.size": 256, "data.batch": 1, "train.constant": 0.5}
 
     def __init__(self, config: ComboGANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
@@ -115,6 +81,7 @@ class ComboGAN(Trainer):
             self.D[domain] = config.discriminator.build(channels[domain], spec.size)
         init_weights(self, config.init)
         self.gan = config.loss.build()
+        self.gan.over_scales = over_depths
         self.distance = DISTANCES[config.distance]
         self.pool = {domain: ImagePool(config.pool) for domain in self.domains}
 
@@ -136,12 +103,11 @@ class ComboGAN(Trainer):
             code = self.encoder[here](real)
             fake = carry[there] = self.decoder[there](code)
             again = self.encoder[there](fake)
-            fool = over_depths(self.gan.generator, self.D[there](fake))
-            terms[f"fool_{there}"] = c.adversarial * fool
+            terms[f"G_adv_{there}"] = c.adversarial * self.gan.adversarial(self.D[there](fake))
             terms[f"cycle_{here}"] = c.cycle * self.distance(self.decoder[here](again), real)
             if c.identity:
                 same = self.decoder[here](code)
-                terms[f"identity_{here}"] = c.identity * self.distance(halved(same), halved(real))
+                terms[f"idt_{here}"] = c.identity * self.distance(halved(same), halved(real))
             if c.latent:
                 terms[f"latent_{here}"] = ramp * c.latent * self.distance(again, code.detach())
             if c.forward:
@@ -149,19 +115,11 @@ class ComboGAN(Trainer):
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        terms = {}
+        terms, weight = {}, self.config.discriminator_weight
         for domain, real in batch.items():
             fake = self.pool[domain](carry[domain], self.clock)
-            loss = over_depths(self.gan.discriminator, self.D[domain](real), self.D[domain](fake))
-            terms[f"judge_{domain}"] = self.config.discriminator_weight * loss
-            if self.gan.penalty_weight:
-                alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
-                terms[f"penalty_{domain}"] = self.gan.penalty(self.judge(domain), real, fake, alpha)
+            terms |= self.gan.discriminator_terms(self.D[domain], real, fake, self.clock, domain, weight)
         return terms
-
-    def judge(self, domain: str) -> Callable[[Tensor], Tensor]:
-        """The logits of all depths as one tensor, for a gradient penalty."""
-        return lambda images: torch.cat([logits.flatten(1) for logits in depths(self.D[domain](images))], dim=1)
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         return self.decoder[target](self.encoder[source](images))

@@ -95,7 +95,7 @@ class TwoStreamDiscriminator(Discriminator):
     """
 
     def __init__(self, in_channels: int, size: int, *, width: int = 64, layers: int = 4) -> None:
-        super().__init__(in_channels, size)
+        super().__init__()
         self.grey, self.colour = Branch(1, width, layers), Branch(in_channels, width, layers)
         bell = torch.exp(-torch.arange(-2.0, 3.0).square() / (2 * 3**2))
         self.register_buffer("blur", torch.outer(bell, bell) / bell.sum().square(), persistent=False)

@@ -35,7 +35,7 @@ class DiscoGenerator(Generator):
         bottleneck: int = 0,
         norm: Norm = "batch",
     ) -> None:
-        super().__init__(in_channels, out_channels, size)
+        super().__init__()
         if bottleneck and size != 64:
             raise GanzooError(
                 f"DiscoGAN's bottleneck is for images of 64 px, they have {size}: set data.size = 64, or leave out "
@@ -52,26 +52,26 @@ class DiscoGenerator(Generator):
             layers += [nn.ConvTranspose2d(v, v // 2, 4, 2, 1, bias=False), norm_layer(norm, v // 2), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(w, out_channels, 4, 2, 1, bias=False))
 
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         return 2 * torch.sigmoid(self.layers((image + 1) / 2)) - 1
 
 
 class DiscoDiscriminator(Discriminator):
-    """The generator's encoder and a 4x4 convolution: one logit for an image of 64 px. Parameters: 2,765,568.
-
-    With `features` also what the second, third and fourth layer see, for feature matching.
-    """
+    """The generator's encoder and a 4x4 convolution: one logit for an image of 64 px. Parameters: 2,765,568."""
 
     def __init__(self, in_channels: int, size: int, *, width: int = 64, norm: Norm = "batch") -> None:
-        super().__init__(in_channels, size)
+        super().__init__()
         if size < 64:
             raise GanzooError(f"DiscoGAN's discriminator needs images of 64 px or more, they have {size}.")
         self.stages = nn.ModuleList(encoder(in_channels, width, norm))
         self.last = nn.Conv2d(8 * width, 1, 4, bias=False)
 
-    def forward(self, image: Tensor, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
-        seen = [(image + 1) / 2]
+    def forward(self, image: Tensor) -> Tensor:
+        return self.features(image)[0]
+
+    def features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The logit, and the activations of the second, third and fourth layer, for feature matching."""
+        activations = [(image + 1) / 2]
         for stage in self.stages:
-            seen.append(stage(seen[-1]))
-        logits = self.last(seen[-1])
-        return (logits, seen[2:]) if features else logits
+            activations.append(stage(activations[-1]))
+        return self.last(activations[-1]), activations[2:]

@@ -1,38 +1,38 @@
 """Images from noise: GAN (Goodfellow et al. 2014, arXiv:1406.2661) and conditional GAN (Mirza and Osindero 2014)."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Optimizer
 
-from ganzoo import Batch, Carry, Count, DataSpec, GanzooError, LossPart, Options, Phase, Terms, Trainer, Weight
+from ganzoo import GanzooError
 from ganzoo.attributes import all_targets, parse_target
-from ganzoo.nets.layers import Init, Norm, init_weights
+from ganzoo.nets.layers import Norm, init_weights
+from ganzoo.options import AdamOptions, Count, Init, LossPart, Probability
+from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms, Trainer
 from ganzoo_gan.nets import ConvDiscriminator, ConvGenerator, DenseDiscriminator, DenseGenerator
 
 COLUMNS = 10  # images in a row of a sample grid
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class GANOptions(Options):
+class GANOptions(AdamOptions):
     backbone: Literal["dcgan", "mlp"] = "dcgan"
     """networks: convolutions (Radford et al. 2015), or the fully connected layers of the first papers"""
     latent: Count = 100
-    """numbers that an image is made from"""
+    """latent dimension"""
     noise: Literal["normal", "uniform"] = "normal"
-    """distribution of those numbers: standard normal, or uniform in [-1, 1]"""
+    """latent distribution: standard normal, or uniform in [-1, 1]"""
     generator_width: Count | None = None
     """dcgan: channels of the layer before the image, default 64; mlp: units of a hidden layer, default 1200"""
     discriminator_width: Count | None = None
     """dcgan: channels of the layer after the image, default 64; mlp: maxout units, default 240"""
     discriminator_norm: Norm = "batch"
     """dcgan: norm of the discriminator; a loss with a gradient penalty does not go with batch norm"""
-    generator_dropout: Share = 0.0
-    """mlp: share of hidden units that are dropped in training"""
-    discriminator_dropout: Share = 0.0
-    """mlp: share of maxout units that are dropped in training"""
+    generator_dropout: Probability = 0.0
+    """mlp: dropout probability of the hidden layers"""
+    discriminator_dropout: Probability = 0.0
+    """mlp: dropout probability of the maxout layers"""
     loss: LossPart = "bce"
     """adversarial loss"""
     discriminator_steps: Count = 1
@@ -41,11 +41,7 @@ class GANOptions(Options):
     """initial weights, gain 0.02"""
     optimizer: Literal["adam", "sgd"] = "adam"
     """of both networks"""
-    lr: Weight = 2e-4
-    """learning rate of both networks"""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """adam: decay rates"""
-    momentum: Share = 0.5
+    momentum: Probability = 0.5
     """sgd: momentum"""
 
 
@@ -59,35 +55,44 @@ class CGANOptions(GANOptions):
 class GAN(Trainer):
     """`G` makes images from noise, `D` tells real ones from made ones."""
 
-    Config = GANOptions
-    data = "images"
+    Config, data_kind, fixed_size = GANOptions, "images", True
+    recipe_defaults: ClassVar = {"data.size": 64, "data.batch": 128, "train.constant": 1.0}
     presets: ClassVar = {
         "official": {},
-        "dcgan": {"generator_width": 128, "noise": "uniform"},
-        "paper": {"backbone": "mlp", "noise": "uniform", "discriminator_dropout": 0.5, "optimizer": "sgd", "lr": 0.1},
+        "dcgan": {"options.generator_width": 128, "options.noise": "uniform"},
+        "paper": {
+            "options.backbone": "mlp",
+            "options.noise": "uniform",
+            "options.discriminator_dropout": 0.5,
+            "options.optimizer": "sgd",
+            "options.lr": 0.1,
+        },
     }
 
     def __init__(self, config: GANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
-        channels, labels = spec.channels["image"], len(spec.labels) if self.data == "labelled" else 0
-        self.gan = config.loss.build()
-        if config.backbone == "mlp":
-            width, judge_width = config.generator_width or 1200, config.discriminator_width or 240
-            self.G = DenseGenerator(config.latent, channels, spec.size, labels, width, config.generator_dropout)
-            self.D = DenseDiscriminator(channels, spec.size, labels, judge_width, config.discriminator_dropout)
+        channels, c, of_labels = spec.channels["image"], config, self.conditioning(config)
+        self.gan = c.loss.build()
+        if c.backbone == "mlp":
+            labels, width, width_D = of_labels["labels"], c.generator_width or 1200, c.discriminator_width or 240
+            self.G = DenseGenerator(c.latent, channels, spec.size, labels, width, c.generator_dropout)
+            self.D = DenseDiscriminator(channels, spec.size, labels, width_D, c.discriminator_dropout)
         else:
-            if self.gan.penalty_weight and config.discriminator_norm == "batch":
+            if self.gan.penalty and c.discriminator_norm == "batch":
                 raise GanzooError(
-                    f'The loss "{config.loss.name}" penalises the gradient at each image by itself, which batch norm '
-                    'mixes with the others: set options.discriminator_norm = "none" or "instance".'
+                    f'The penalty of the loss "{c.loss.name}" is on the gradient at each image by itself, which batch '
+                    'norm mixes with the others: set options.discriminator_norm = "none" or "instance".'
                 )
-            width, judge_width = config.generator_width or 64, config.discriminator_width or 64
-            embedding, condition = getattr(config, "embedding", 0), getattr(config, "condition", "concat")
-            self.G = ConvGenerator(config.latent, channels, spec.size, labels, width, embedding)
-            self.D = ConvDiscriminator(
-                channels, spec.size, labels, judge_width, config.discriminator_norm, embedding, condition
+            width, width_D = c.generator_width or 64, c.discriminator_width or 64
+            self.G = ConvGenerator(
+                c.latent, channels, spec.size, of_labels["labels"], width=width, embedding=of_labels["embedding"]
             )
-        init_weights(self, config.init)
+            self.D = ConvDiscriminator(channels, spec.size, width=width_D, norm=c.discriminator_norm, **of_labels)
+        init_weights(self, c.init)
+
+    def conditioning(self, config: GANOptions) -> dict[str, Any]:
+        """What the networks are told of labels: how many there are, and how they enter."""
+        return {"labels": 0, "embedding": 0, "condition": "concat"}
 
     def phases(self) -> list[Phase]:
         every = self.config.discriminator_steps
@@ -99,22 +104,17 @@ class GAN(Trainer):
     def optimizer(self, network: nn.Module) -> Optimizer:
         if self.config.optimizer == "sgd":
             return SGD(network.parameters(), self.config.lr, self.config.momentum)
-        return Adam(network.parameters(), self.config.lr, self.config.betas)
+        return self.adam(network)
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
         real, labels = batch["image"], self.labels(batch)
-        self.check_size(real)
         fake = self.G(self.noise(real), labels)
-        terms = {"judge": self.gan.discriminator(self.D(real, labels), self.D(fake, labels))}
-        if self.gan.penalty_weight:
-            alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
-            terms["penalty"] = self.gan.penalty(lambda image: self.D(image, labels), real, fake, alpha)
-        return terms
+        return self.gan.discriminator_terms(lambda image: self.D(image, labels), real, fake, self.clock)
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
         labels = self.labels(batch)
         fake = self.G(self.noise(batch["image"]), labels)
-        return {"fool": self.gan.generator(self.D(fake, labels))}
+        return {"G_adv": self.gan.adversarial(self.D(fake, labels))}
 
     def noise(self, like: Tensor) -> Tensor:
         """(batch, latent) for a step, one row for each image."""
@@ -138,40 +138,30 @@ class GAN(Trainer):
             raise GanzooError("This run was trained without labels, so it cannot be asked for one: leave it out.")
         return self.G(self.draw(count))
 
-    def directions(self) -> list[tuple[str, str]]:
-        return []
-
-    def check_size(self, images: Tensor) -> None:
-        size = self.spec.size
-        if images.shape[2:] != (size, size):
-            height, width = images.shape[2:]
-            raise GanzooError(
-                f"These networks know squares of {size} px only, and an image is {width} x {height}: "
-                'set data.preprocess = "resize-and-crop" or "crop".'
-            )
-
 
 class CGAN(GAN):
     """The same, of a label: `G` and `D` are told what the image is meant to be."""
 
-    Config = CGANOptions
-    data = "labelled"
+    Config, data_kind = CGANOptions, "labelled"
     presets: ClassVar = {
-        "concat": {"condition": "concat"},
-        "paper": GAN.presets["paper"] | {"generator_dropout": 0.5},
+        "concat": {"options.condition": "concat"},
+        "paper": GAN.presets["paper"] | {"options.generator_dropout": 0.5},
     }
+
+    def conditioning(self, config: CGANOptions) -> dict[str, Any]:
+        return {"labels": len(self.spec.labels), "embedding": config.embedding, "condition": config.condition}
 
     def labels(self, batch: Batch) -> Tensor:
         return batch["label"].nan_to_num(0.5)  # not known: as much there as not
 
     def generate(self, count: int, label: str | None = None) -> Tensor:
         """`label` is a target such as "7" or "blond,no-glasses"; what it leaves open is drawn at random."""
-        return self.G(self.draw(count), self.asked(self.draw_labels(count), label))
+        return self.G(self.draw(count), self.with_target(self.draw_labels(count), label))
 
     def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """A column for each label, a row of the same noise."""
         z, labels = self.draw(1), self.draw_labels(1)
-        return [{target: self.G(z, self.asked(labels, target)) for target in all_targets(self.spec)[:COLUMNS]}]
+        return [{target: self.G(z, self.with_target(labels, target)) for target in all_targets(self.spec)[:COLUMNS]}]
 
     def draw_labels(self, count: int) -> Tensor:
         """(count, labels) of 0 and 1, exactly one in each exclusive group."""
@@ -181,8 +171,8 @@ class CGAN(GAN):
             labels[:, columns] = nn.functional.one_hot(torch.randint(len(group), (count,)), len(group)).float()
         return labels.to(next(self.G.parameters()))
 
-    def asked(self, labels: Tensor, target: str | None) -> Tensor:
-        """The labels, changed to what the target asks for."""
+    def with_target(self, labels: Tensor, target: str | None) -> Tensor:
+        """The labels, changed to the target's."""
         labels = labels.clone()
         for name, there in parse_target(self.spec, target).items() if target is not None else ():
             labels[:, self.spec.labels.index(name)] = float(there)

@@ -40,7 +40,7 @@ class ConvGenerator(nn.Module):
     3 channels, 100 latent and no labels: 3,576,704 with width 64, 12,658,432 with the paper's 128.
     """
 
-    def __init__(self, latent: int, channels: int, size: int, labels: int, width: int, embedding: int) -> None:
+    def __init__(self, latent: int, channels: int, size: int, labels: int, *, width: int, embedding: int) -> None:
         super().__init__()
         self.embed = LabelEmbedding(labels, embedding) if labels else None
         times = doublings(size)
@@ -73,13 +73,14 @@ class ConvDiscriminator(Discriminator):
         self,
         in_channels: int,
         size: int,
+        *,
         labels: int,
         width: int,
         norm: Norm,
         embedding: int,
         condition: Literal["projection", "concat"],
     ) -> None:
-        super().__init__(in_channels, size)
+        super().__init__()
         times, bias = doublings(size), needs_bias(norm)
         self.embed = LabelEmbedding(labels, embedding) if labels and condition == "concat" else None
         before = in_channels + (embedding if self.embed else 0)
@@ -153,7 +154,7 @@ class DenseDiscriminator(Discriminator):
     """
 
     def __init__(self, in_channels: int, size: int, labels: int, width: int, dropout: float) -> None:
-        super().__init__(in_channels, size)
+        super().__init__()
         of_labels = max(1, width * 5 // 24) if labels else 0
         self.image = nn.Sequential(Maxout(in_channels * size * size, width, 5), nn.Dropout(dropout))
         self.label = nn.Sequential(Maxout(labels, of_labels, 5), nn.Dropout(dropout)) if labels else None

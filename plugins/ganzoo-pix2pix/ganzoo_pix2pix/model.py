@@ -1,63 +1,41 @@
 """pix2pix: translation learned from pairs (Isola et al. 2017, arXiv:1611.07004)."""
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.optim import Adam
 
-from ganzoo import (
-    Batch,
-    Carry,
-    DataSpec,
-    DiscriminatorPart,
-    GeneratorPart,
-    LossPart,
-    Options,
-    Phase,
-    Terms,
-    Trainer,
-    Weight,
-)
-from ganzoo.losses import DISTANCES
-from ganzoo.nets.layers import Init, init_weights
+from ganzoo.losses import DISTANCES, Distance
+from ganzoo.nets.layers import init_weights
+from ganzoo.options import AdversarialOptions, DiscriminatorPart, GeneratorPart, LossPart, Weight
+from ganzoo.trainer import Batch, Carry, DataSpec, Logits, Phase, Terms, Trainer
 
 
-class Pix2PixOptions(Options):
+class Pix2PixOptions(AdversarialOptions):
     direction: Literal["AtoB", "BtoA"] = "AtoB"
-    """AtoB: the first domain becomes the second; BtoA: the other way"""
-    generator: GeneratorPart = Field(default={"name": "unet", "norm": "batch", "dropout": 0.5})
+    """AtoB: from the first domain to the second; BtoA: from the second to the first"""
+    generator: GeneratorPart = Field({"name": "unet", "norm": "batch", "dropout": 0.5})
     """the generator; its dropout, on at test time too, is the only noise"""
-    discriminator: DiscriminatorPart = Field(default={"name": "patch", "norm": "batch"})
+    discriminator: DiscriminatorPart = Field({"name": "patch", "norm": "batch"})
     """the discriminator of pairs"""
     loss: LossPart = "bce"
     """adversarial loss"""
-    adversarial: Weight = 1.0
-    """weight of the adversarial loss in the generator's loss"""
     pixel: Weight = 100.0
-    """weight of the distance to the true image"""
-    distance: Literal["l1", "l2", "smooth-l1"] = "l1"
+    """weight of the distance to the ground truth"""
+    distance: Distance = "l1"
     """between images"""
-    discriminator_weight: Weight = 0.5
-    """weight of the discriminator's loss"""
     first: Literal["discriminator", "generator"] = "discriminator"
     """which of the two is updated first in each step"""
-    init: Init = "normal"
-    """initial weights, gain 0.02"""
-    lr: Weight = 2e-4
-    """learning rate of Adam, for generator and discriminator"""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """decay rates of Adam"""
 
 
 class Pix2Pix(Trainer):
-    """`G` makes an image of `target` from one of `source`; `D` tells true pairs from those with a made image."""
+    """`G` translates from `source` to `target`; `D` tells real pairs from those with a fake."""
 
-    Config = Pix2PixOptions
-    data = "paired"
-    inference_mode = "train-stats"
-    presets: ClassVar = {"official": {}, "torch": {"discriminator_weight": 1.0}}
+    Config, data_kind, inference_mode = Pix2PixOptions, "paired", "train-stats"
+    recipe_defaults: ClassVar = {"data.size": 256, "data.batch": 1, "train.constant": 0.5}
+    presets: ClassVar = {"official": {}, "torch": {"options.discriminator_weight": 1.0}}
 
     def __init__(self, config: Pix2PixOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
@@ -66,41 +44,29 @@ class Pix2Pix(Trainer):
         self.G = config.generator.build(channels, out, spec.size)
         self.D = config.discriminator.build(channels + out, spec.size)
         init_weights(self, config.init)
-        self.gan = config.loss.build()
-        self.distance = DISTANCES[config.distance]
+        self.gan, self.distance = config.loss.build(), DISTANCES[config.distance]
 
     def phases(self) -> list[Phase]:
-        c = self.config
-        phases = [
-            Phase("D", Adam(self.D.parameters(), c.lr, c.betas), self.discriminator_loss),
-            Phase("G", Adam(self.G.parameters(), c.lr, c.betas), self.generator_loss),
-        ]
-        return phases if c.first == "discriminator" else phases[::-1]
+        D = Phase("D", self.adam(self.D), self.discriminator_loss)
+        G = Phase("G", self.adam(self.G), self.generator_loss)
+        return [D, G] if self.config.first == "discriminator" else [G, D]
 
-    def fake(self, batch: Batch) -> Tensor:
-        """What G makes of the batch: within a step always with the same dropout."""
-        self.clock.start_step()
-        return self.G(batch[self.source])
-
-    def judge(self, batch: Batch, image: Tensor) -> Tensor:
-        """Logits of D for the source images, each beside a true or made image of the target domain."""
-        return self.D(torch.cat([batch[self.source], image], dim=1))
+    def forward(self, batch: Batch) -> Carry:
+        return {"fake": self.G(batch[self.source])}  # once a step, for both updates
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        real, fake = batch[self.target], carry["fake"] if "fake" in carry else self.fake(batch)
-        loss = self.gan.discriminator(self.judge(batch, real), self.judge(batch, fake))
-        terms = {"judge": self.config.discriminator_weight * loss}
-        if self.gan.penalty_weight:
-            alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
-            terms["penalty"] = self.gan.penalty(lambda image: self.judge(batch, image), real, fake, alpha)
-        return terms
+        real, weight = batch[self.target], self.config.discriminator_weight
+        return self.gan.discriminator_terms(self.beside(batch), real, carry["fake"], self.clock, weight=weight)
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        fake = carry["fake"] = self.fake(batch)
         return {
-            "fool": self.config.adversarial * self.gan.generator(self.judge(batch, fake)),
-            "pixel": self.config.pixel * self.distance(fake, batch[self.target]),
+            "G_adv": self.config.adversarial * self.gan.adversarial(self.beside(batch)(carry["fake"])),
+            "pixel": self.config.pixel * self.distance(carry["fake"], batch[self.target]),
         }
+
+    def beside(self, batch: Batch) -> Callable[[Tensor], Logits]:
+        """D of the source images, each beside a real or fake image of the target domain."""
+        return lambda image: self.D(torch.cat([batch[self.source], image], dim=1))
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         return self.G(images)

@@ -1,34 +1,23 @@
 """StarGAN: one generator for all attributes (Choi et al. 2018, arXiv:1711.09020)."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Adam
 
-from ganzoo import (
-    Batch,
-    Carry,
-    Count,
-    DataSpec,
-    GanzooError,
-    GeneratorPart,
-    LossPart,
-    Options,
-    Phase,
-    Terms,
-    Trainer,
-    Weight,
-)
+from ganzoo import GanzooError
 from ganzoo.attributes import all_targets, parse_target
+from ganzoo.options import AdamOptions, Count, GeneratorPart, LossPart, NonNegative, Weight
+from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms, Trainer
 from ganzoo_stargan.nets import StarGANDiscriminator
 
 
-class StarGANOptions(Options):
+class StarGANOptions(AdamOptions):
     generator: GeneratorPart = "stargan"
     """the generator; it sees the labels as planes beside the image's channels"""
     residual: bool = False
-    """the generator draws a change to the image, a little smoothed, instead of the image: learns faster; not the
-    paper's"""
+    """the generator predicts a residual, a little smoothed, instead of the image: learns faster; not the paper's"""
     discriminator_width: Count = 64
     """channels of the discriminator's first layer, doubled by each"""
     discriminator_layers: Count = 6
@@ -43,16 +32,14 @@ class StarGANOptions(Options):
     """weight, for the discriminator, of telling the old labels of made images: only a change that looks true is then
     taken for the new label; not the paper's"""
     reconstruction: Weight = 10.0
-    """weight of the way back to the original image (L1)"""
-    noise: Weight = 0.0
+    """reconstruction weight (L1)"""
+    noise: NonNegative = 0.0
     """standard deviation of noise over what the discriminator sees in training, against invisible changes that only its
     classifier takes for the label; not the paper's"""
-    lr: Weight = 1e-4
+    lr: NonNegative = 1e-4
     """learning rate of Adam"""
-    discriminator_lr: Weight | None = None
+    discriminator_lr: NonNegative | None = None
     """that of the discriminator, if it is another"""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """decay rates of Adam"""
     discriminator_steps: Count = 5
     """the generator is updated in one step of this many, the discriminator in every one"""
 
@@ -66,8 +53,8 @@ class StarGAN(Trainer):
     label. An unknown label is 0 in G's input and is left out of the losses.
     """
 
-    Config = StarGANOptions
-    data = "labelled"
+    Config, data_kind = StarGANOptions, "labelled"
+    recipe_defaults: ClassVar = {"data.size": 128, "data.batch": 16, "train.constant": 0.5}
 
     def __init__(self, config: StarGANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
@@ -89,40 +76,34 @@ class StarGAN(Trainer):
 
     def phases(self) -> list[Phase]:
         c = self.config
-        critic = Adam(self.D.parameters(), c.lr if c.discriminator_lr is None else c.discriminator_lr, c.betas)
-        opt_G = Adam(self.G.parameters(), c.lr, c.betas)
+        opt_D = self.adam(self.D, lr=c.lr if c.discriminator_lr is None else c.discriminator_lr)
         return [
-            Phase("D", critic, self.discriminator_loss),
-            Phase("G", opt_G, self.generator_loss, lambda step: (step + 1) % c.discriminator_steps == 0),
+            Phase("D", opt_D, self.discriminator_loss),
+            Phase("G", self.adam(self.G), self.generator_loss, lambda step: (step + 1) % c.discriminator_steps == 0),
         ]
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        real, labels = batch["image"], batch["label"]
+        c, real, labels = self.config, batch["image"], batch["label"]
         carry["mask"], carry["target"] = self.draw_targets(labels)
-        fake = self.paint(real, carry["target"], carry["mask"])
-        (on_real, classes), (on_fake, fake_classes) = self.seen(real), self.seen(fake)
-        terms = {
-            "judge": self.config.adversarial * self.gan.discriminator(on_real, on_fake),
-            "classify_real": self.config.classification * self.classification(classes, labels),
-        }
-        if self.config.old_labels:
-            old = self.within(labels, carry["mask"])
-            terms["classify_fake"] = self.config.old_labels * self.classification(fake_classes, old)
-        if self.gan.penalty_weight:
-            alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
-            penalty = self.gan.penalty(lambda between: self.D(between)[0], real, fake, alpha)
-            terms["penalty"] = self.config.adversarial * penalty
+        fake = self.with_labels(real, carry["target"], carry["mask"])
+        (on_real, classes), (on_fake, fake_classes) = self.noisy_D(real), self.noisy_D(fake)
+        terms = self.gan.discriminator_terms(
+            lambda image: self.D(image)[0], real, fake, self.clock, weight=c.adversarial, logits=(on_real, on_fake)
+        )
+        terms["cls_real"] = c.classification * self.classification(classes, labels)
+        if c.old_labels:
+            terms["cls_fake"] = c.old_labels * self.classification(fake_classes, self.within(labels, carry["mask"]))
         return terms
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
         real, mask, target = batch["image"], carry["mask"], carry["target"]
-        fake = self.paint(real, target, mask)
-        logits, classes = self.seen(fake)
-        back = self.paint(fake, self.within(batch["label"], mask), mask)
+        fake = self.with_labels(real, target, mask)
+        logits, classes = self.noisy_D(fake)
+        back = self.with_labels(fake, self.within(batch["label"], mask), mask)
         return {
-            "fool": self.config.adversarial * self.gan.generator(logits),
-            "classify_fake": self.config.classification * self.classification(classes, target),
-            "reconstruct": self.config.reconstruction * F.l1_loss(back, real),
+            "G_adv": self.config.adversarial * self.gan.adversarial(logits),
+            "cls_fake": self.config.classification * self.classification(classes, target),
+            "rec": self.config.reconstruction * F.l1_loss(back, real),
         }
 
     def draw_targets(self, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,7 +126,7 @@ class StarGAN(Trainer):
         """The labels of the set that each image is used for; the others become nan."""
         return labels.masked_fill(mask[:, self.set_of] == 0, torch.nan)
 
-    def paint(self, images: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    def with_labels(self, images: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         """G's image of `images` with these labels, (batch, labels) of 1, 0 and nan, of the sets in `mask`."""
         condition = torch.cat([labels.nan_to_num(0.0), mask], dim=1) if len(self.sets) > 1 else labels.nan_to_num(0.0)
         planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
@@ -153,11 +134,11 @@ class StarGAN(Trainer):
         if not self.config.residual:
             return drawn
         padded = F.pad(drawn, (1, 1, 1, 1), mode="replicate")
-        drawn = F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)  # without the chequers of transposed convolutions
+        drawn = F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)  # without checkerboard artefacts
         return (images + 2 * drawn).clamp(-1, 1)
 
-    def seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What D says of images in training."""
+    def noisy_D(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """D of images in training: logits and class logits, of images with noise where the options ask for it."""
         if self.config.noise:
             images = images + self.config.noise * self.clock.randn(*images.shape, like=images)
         return self.D(images)
@@ -196,7 +177,7 @@ class StarGAN(Trainer):
         for s, columns in enumerate(self.sets):
             if any(self.spec.labels[i] in asked for i in columns):
                 mask = F.one_hot(torch.full((images.shape[0],), s, device=images.device), len(self.sets)).to(images)
-                images = self.paint(images, self.within(labels, mask), mask)
+                images = self.with_labels(images, self.within(labels, mask), mask)
         return images
 
     def directions(self) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ class StarGANGenerator(Generator):
     multiple = 4
 
     def __init__(self, in_channels: int, out_channels: int, size: int, *, width: int = 64, blocks: int = 6) -> None:
-        super().__init__(in_channels, out_channels, size)
+        super().__init__()
         layers = [*_normed(nn.Conv2d(in_channels, width, 7, 1, 3, bias=False), width), nn.ReLU(True)]
         for w in (width, 2 * width):
             layers += [*_normed(nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False), 2 * w), nn.ReLU(True)]
@@ -44,7 +44,7 @@ class StarGANGenerator(Generator):
             layers += [*_normed(nn.ConvTranspose2d(w, w // 2, 4, 2, 1, bias=False), w // 2), nn.ReLU(True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, out_channels, 7, 1, 3, bias=False), nn.Tanh())
 
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)
 
 
@@ -56,7 +56,7 @@ class StarGANDiscriminator(Discriminator):
     """
 
     def __init__(self, in_channels: int, size: int, *, classes: int, width: int = 64, layers: int = 6) -> None:
-        super().__init__(in_channels, size)
+        super().__init__()
         if size < 2**layers:
             raise GanzooError(
                 f"A discriminator of {layers} layers halves images of {size} px to nothing: set "

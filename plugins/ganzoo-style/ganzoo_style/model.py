@@ -3,6 +3,7 @@
 Gatys, Ecker and Bethge 2016, "Image style transfer using convolutional neural networks", CVPR (first arXiv:1508.06576).
 """
 
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import LBFGS, Adam
 
-from ganzoo import Batch, Carry, Count, DataSpec, GanzooError, Options, Phase, Terms, Trainer, Weight
-from ganzoo.nets.vgg import LAYERS, VGG19
+from ganzoo import GanzooError
+from ganzoo.nets.vgg import LAYERS, vgg19
+from ganzoo.options import Count, NonNegative, Options, Weight
+from ganzoo.trainer import Batch, Carry, DataSpec, Frozen, Phase, Terms, Trainer
 
 Layer = Literal[LAYERS]
 NOISE = 0.5  # standard deviation; from much less, L-BFGS leaps too far, since the losses are flat there
@@ -43,7 +46,7 @@ class StyleOptions(Options):
     """L-BFGS without line search, one iteration a step; or Adam"""
     history: Count = 100
     """steps that L-BFGS remembers, each as large as two images in the checkpoint"""
-    lr: Weight = 1.0
+    lr: NonNegative = 1.0
     """length of L-BFGS's steps, or learning rate of Adam"""
 
 
@@ -53,12 +56,12 @@ class Style(Trainer):
     Of the two domains of the data the first gives the content and the second the style, one image each.
     """
 
-    Config = StyleOptions
-    data = "still"
+    Config, data_kind, fixed_size = StyleOptions, "still", True
+    recipe_defaults: ClassVar = {"data.size": 512, "train.images": 1_000, "train.constant": 1.0}
     presets: ClassVar = {
         "neural-style": {},  # the defaults are those of jcjohnson/neural-style
-        "adam": {"optimizer": "adam", "lr": 10 / 127.5},  # ten of 255 levels
-        "average-pooling": {"pooling": "average", "smooth": 0.0},  # as the paper's own images were made
+        "adam": {"options.optimizer": "adam", "options.lr": 10 / 127.5},  # ten of 255 levels
+        "average-pooling": {"options.pooling": "average", "options.smooth": 0.0},  # as the paper's own images
     }
 
     def __init__(self, config: StyleOptions, spec: DataSpec) -> None:
@@ -71,34 +74,26 @@ class Style(Trainer):
         shape = (1, spec.channels[self.domains[0]], spec.size, spec.size)
         self.register_buffer("start", torch.zeros(shape))
         self.change = nn.Parameter(torch.zeros(shape) if config.init == "content" else NOISE * torch.randn(shape))
-        self._vgg: VGG19 | None = None
+        self.vgg = Frozen(partial(vgg19, config.features, config.pooling, config.feature_width))
         self._seen: Batch = {}  # the images that the targets are of
         self._targets: dict[str, Tensor] = {}
 
     def phases(self) -> list[Phase]:
         config = self.config
         if config.features == "random":
-            print("Content and style are measured with RANDOM features, not those of a network that knows images.")
-        self.vgg()
+            print("Content and style are measured with RANDOM features, not those of a trained network.")
         if config.optimizer == "lbfgs":
             return [Phase("image", LBFGS([self.change], config.lr, 1, history_size=config.history), self.loss)]
         return [Phase("image", Adam([self.change], config.lr), self.loss)]
-
-    def vgg(self) -> VGG19:
-        """The network that measures, made when first needed: whoever only wants the image needs no weights of it."""
-        if self._vgg is None:
-            config = self.config
-            self._vgg = VGG19(config.features, config.pooling, config.feature_width).to(self.change)
-        return self._vgg
 
     def loss(self, batch: Batch, carry: Carry) -> Terms:
         config = self.config
         content, style = (batch[domain][:1] for domain in self.domains)
         if config.init == "content":
             self.start.copy_(content)
-        self._look_at(content, style)
+        self._set_targets(content, style)
         image = self.start + self.change
-        features = self.vgg()(image, (*config.content_layers, *config.style_layers))
+        features = self.vgg(image, (*config.content_layers, *config.style_layers))
         terms = {}
         for layer in config.content_layers:
             terms[f"content_{layer}"] = config.content * self._error(
@@ -112,25 +107,20 @@ class Style(Trainer):
             terms["smooth"] = config.smooth * total_variation(image * LEVELS / 2)
         return terms
 
-    def _error(self, made: Tensor, target: Tensor, power: int) -> Tensor:
+    def _error(self, features: Tensor, target: Tensor, power: int) -> Tensor:
         """Mean squared error of features (power 2) or Gram matrices (power 4), in levels of 255 unless relative."""
-        error = F.mse_loss(made, target)
+        error = F.mse_loss(features, target)
         return error / target.square().mean() if self.config.relative else LEVELS**power * error
 
-    def _look_at(self, content: Tensor, style: Tensor) -> None:
+    def _set_targets(self, content: Tensor, style: Tensor) -> None:
         """Sets the targets; they are measured again only when the images are others."""
         if self._seen and all(
             torch.equal(seen, new) for seen, new in zip(self._seen.values(), (content, style), strict=True)
         ):
             return
-        if content.shape != self.change.shape:
-            raise GanzooError(
-                f"The content image is {content.shape[-1]}x{content.shape[-2]}, but a square of data.size = "
-                f'{self.spec.size} is trained: set data.preprocess = "resize-and-crop" or "crop".'
-            )
         self._seen = {"content": content.clone(), "style": style.clone()}
         with torch.no_grad():
-            kept, taken = self.vgg()(content, self.config.content_layers), self.vgg()(style, self.config.style_layers)
+            kept, taken = self.vgg(content, self.config.content_layers), self.vgg(style, self.config.style_layers)
         self._targets = {f"content_{layer}": value for layer, value in kept.items()}
         self._targets |= {f"style_{layer}": gram(value) for layer, value in taken.items()}
 
@@ -138,28 +128,27 @@ class Style(Trainer):
         """The image, `count` times."""
         return (self.start + self.change).clamp(-1, 1).expand(count, -1, -1, -1)
 
-    def directions(self) -> list[tuple[str, str]]:
-        return []
-
     def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         content, style = (images[domain] for domain in self.domains)
         start = content if self.config.init == "content" else self.start
-        return [{"content": content, "style": style, "made": (start + self.change).clamp(-1, 1)}]
+        return [{"content": content, "style": style, "result": (start + self.change).clamp(-1, 1)}]
 
-    def figures(self, tests: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
+    def own_metrics(self, test_images: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
         """Relative squared errors, means over layers: of style, also for the untouched content, and of content."""
-        content, style = (tests[domain][0][None].to(self.change) for domain in self.domains)
+        content, style = (test_images[domain][0][None].to(self.change) for domain in self.domains)
         layers, taken = self.config.content_layers, self.config.style_layers
         with torch.no_grad():
-            made = self.sample_columns(dict(zip(self.domains, (content, style), strict=True)))[0]["made"]
-            of_made, of_content, of_style = (self.vgg()(image, (*layers, *taken)) for image in (made, content, style))
-            figures = {}
+            result = self.sample_columns(dict(zip(self.domains, (content, style), strict=True)))[0]["result"]
+            of_result, of_content, of_style = (self.vgg(image, (*layers, *taken)) for image in (result, content, style))
+            metrics = {}
             if taken:
-                grams = [[gram(found[layer]) for layer in taken] for found in (of_made, of_content, of_style)]
-                figures = {"style": _relative(grams[0], grams[2]), "style_identity": _relative(grams[1], grams[2])}
+                grams = [[gram(found[layer]) for layer in taken] for found in (of_result, of_content, of_style)]
+                metrics = {"style": _relative(grams[0], grams[2]), "style_identity": _relative(grams[1], grams[2])}
             if layers:
-                figures["content"] = _relative(*([found[layer] for layer in layers] for found in (of_made, of_content)))
-        return {"generated": figures}
+                metrics["content"] = _relative(
+                    *([found[layer] for layer in layers] for found in (of_result, of_content))
+                )
+        return {"generated": metrics}
 
 
 def gram(features: Tensor) -> Tensor:
@@ -178,6 +167,6 @@ def total_variation(image: Tensor) -> Tensor:
     return (across.square().sum() + down.square().sum()) / 2
 
 
-def _relative(made: list[Tensor], targets: list[Tensor]) -> float:
-    errors = [F.mse_loss(m, t) / t.square().mean() for m, t in zip(made, targets, strict=True)]
+def _relative(found: list[Tensor], targets: list[Tensor]) -> float:
+    errors = [F.mse_loss(f, t) / t.square().mean() for f, t in zip(found, targets, strict=True)]
     return torch.stack(errors).mean().item()

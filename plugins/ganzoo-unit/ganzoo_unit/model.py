@@ -4,39 +4,24 @@ Written from the paper. Beside its variational form there is a plain one, and an
 two domains alike (Ganin et al. 2016, arXiv:1505.07818; Lample et al. 2017, arXiv:1706.00409).
 """
 
-from itertools import chain
 from typing import ClassVar, Literal
 
-from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Adam
 
-from ganzoo import (
-    Batch,
-    Carry,
-    Count,
-    DataSpec,
-    Discriminator,
-    DiscriminatorPart,
-    GanzooError,
-    LossPart,
-    Options,
-    Phase,
-    Terms,
-    Trainer,
-    Weight,
-)
-from ganzoo.losses import DISTANCES, CrossEntropy
-from ganzoo.nets.layers import Init, Norm, init_weights, needs_bias, norm_layer, reverse_gradient
+from ganzoo import GanzooError
+from ganzoo.losses import DISTANCES, CrossEntropy, Distance
+from ganzoo.nets.layers import Norm, init_weights, needs_bias, norm_layer, reverse_gradient
 from ganzoo.nets.resnet import ResidualBlock
+from ganzoo.options import AdamOptions, Count, DiscriminatorPart, Init, LossPart, Natural, NonNegative, Weight
+from ganzoo.trainer import Batch, Carry, DataSpec, Discriminator, Phase, Terms, Trainer
 
 
-class UNITOptions(Options):
+class UNITOptions(AdamOptions):
     width: Count = 64
     """channels after the first convolution"""
     blocks: Count = 4
     """residual blocks of an encoder, and of a decoder"""
-    share_layers: int = Field(default=1, ge=0)
+    share_layers: Natural = 1
     """how many of these blocks both domains share: the last of the encoders, the first of the decoders"""
     kernel: Literal[3, 4] = 3
     """side of the strided convolutions: 3 in the paper, 4 in PyTorch-GAN"""
@@ -47,7 +32,7 @@ class UNITOptions(Options):
     vae: bool = True
     """codes are drawn around what the encoder gives, and held near the standard normal distribution"""
     latent_adversary: Literal["none", "critic", "reversal"] = "none"
-    """who makes the codes of both domains alike: a critic that encoders fool, or gradient reversal"""
+    """what makes the codes of both domains alike: a domain critic trained against the encoders, or gradient reversal"""
     latent: Weight = 1.0
     """weight of the latent adversary, where there is one"""
     discriminator: DiscriminatorPart = "patch"
@@ -55,7 +40,7 @@ class UNITOptions(Options):
     loss: LossPart = "bce"
     """adversarial loss on images"""
     adversarial: Weight = 10.0
-    """weight of the adversarial loss, for both sides (the paper's lambda 0)"""
+    """weight of the adversarial loss, for generators and discriminators (the paper's lambda 0)"""
     kl: Weight = 0.1
     """weight of the codes' distance to the standard normal distribution, with vae (lambda 1)"""
     reconstruction: Weight = 100.0
@@ -63,20 +48,18 @@ class UNITOptions(Options):
     cycle_kl: Weight = 0.1
     """the same as kl, within the cycle: of the image's and of its translation's codes (lambda 3)"""
     cycle: Weight = 100.0
-    """weight of the way back (lambda 4)"""
-    distance: Literal["l1", "l2", "smooth-l1"] = "l1"
+    """cycle-consistency weight (lambda 4)"""
+    distance: Distance = "l1"
     """between images"""
-    lr: Weight = 1e-4
+    lr: NonNegative = 1e-4
     """learning rate of Adam"""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """decay rates of Adam"""
 
 
 class Critic(Discriminator):
     """Codes (batch, channels, height, width) to logits, one a place: which domain a code is from."""
 
     def __init__(self, in_channels: int, size: int) -> None:
-        super().__init__(in_channels, size)
+        super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(in_channels, in_channels, 3, 2, 1),
             nn.LeakyReLU(0.2),
@@ -96,14 +79,13 @@ class UNIT(Trainer):
     images, with 4 x width channels.
     """
 
-    Config = UNITOptions
-    data = "unpaired"
+    Config, data_kind, multiple = UNITOptions, "unpaired", 4
+    recipe_defaults: ClassVar = {"data.size": 256, "data.batch": 1}
     presets: ClassVar = {
         "paper": {},
-        "pytorch-gan": {"kernel": 4, "loss": "lsgan"},
-        "shared-encoder": {"vae": False, "latent_adversary": "critic"},
+        "pytorch-gan": {"options.kernel": 4, "options.loss": "lsgan"},
+        "shared-encoder": {"options.vae": False, "options.latent_adversary": "critic"},
     }
-    multiple = 4
 
     def __init__(self, config: UNITOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
@@ -147,18 +129,15 @@ class UNIT(Trainer):
         return [*layers, nn.ReflectionPad2d(3), nn.Conv2d(w, channels, 7), nn.Tanh()]
 
     def phases(self) -> list[Phase]:
-        def adam(*nets: nn.Module) -> Adam:
-            return Adam(chain(*(net.parameters() for net in nets)), self.config.lr, self.config.betas)
-
-        generator_nets: tuple[nn.Module, ...] = (self.E, self.shared_encoder, self.shared_decoder, self.G)
+        generator_nets = [self.E, self.shared_encoder, self.shared_decoder, self.G]
         adversary = self.config.latent_adversary
         if adversary == "reversal":
-            generator_nets = (*generator_nets, self.C)
+            generator_nets.append(self.C)
         phases = [
-            Phase("G", adam(*generator_nets), self.generator_loss),
-            Phase("D", adam(self.D), self.discriminator_loss),
+            Phase("G", self.adam(*generator_nets), self.generator_loss),
+            Phase("D", self.adam(self.D), self.discriminator_loss),
         ]
-        return [*phases, Phase("C", adam(self.C), self.critic_loss)] if adversary == "critic" else phases
+        return [*phases, Phase("C", self.adam(self.C), self.critic_loss)] if adversary == "critic" else phases
 
     def encode(self, images: Tensor, domain: str) -> Tensor:
         """Images of a domain to their codes; with vae, to the means of their codes."""
@@ -179,9 +158,9 @@ class UNIT(Trainer):
         for here, there in (self.domains, self.domains[::-1]):
             real, code = batch[here], codes[here]
             carry[f"code_{here}"] = code
-            terms[f"reconstruct_{here}"] = config.reconstruction * self.distance(self.decode(code, here), real)
+            terms[f"rec_{here}"] = config.reconstruction * self.distance(self.decode(code, here), real)
             fake = carry[there] = self.decode(code, there)
-            terms[f"fool_{there}"] = config.adversarial * self.gan.generator(self.D[there](fake))
+            terms[f"G_adv_{there}"] = config.adversarial * self.gan.adversarial(self.D[there](fake))
             mean_back = self.encode(fake, there)
             back = self.decode(self.draw(mean_back), here)
             terms[f"cycle_{here}"] = config.cycle * self.distance(back, real)
@@ -190,27 +169,23 @@ class UNIT(Trainer):
                 terms[f"cycle_kl_{here}"] = config.cycle_kl * _divergence(mean_back)
         first, second = (codes[d] for d in self.domains)
         if config.latent_adversary == "critic":  # each code is to be taken for the other domain's
-            terms["fool_C"] = config.latent * self.latent_gan.discriminator(self.C(second), self.C(first))
+            terms["G_adv_latent"] = config.latent * self.latent_gan.discriminator(self.C(second), self.C(first))
         elif config.latent_adversary == "reversal":
             first, second = (self.C(reverse_gradient(code)) for code in (first, second))
             terms["domain"] = config.latent * self.latent_gan.discriminator(first, second)
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        terms = {}
+        terms, weight = {}, self.config.adversarial
         for domain in self.domains:
-            real, fake = batch[domain], carry[domain]
-            loss = self.gan.discriminator(self.D[domain](real), self.D[domain](fake))
-            terms[f"judge_{domain}"] = self.config.adversarial * loss
-            if self.gan.penalty_weight:
-                alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
-                penalty = self.gan.penalty(self.D[domain], real, fake, alpha)
-                terms[f"penalty_{domain}"] = self.config.adversarial * penalty
+            terms |= self.gan.discriminator_terms(
+                self.D[domain], batch[domain], carry[domain], self.clock, domain, weight
+            )
         return terms
 
     def critic_loss(self, batch: Batch, carry: Carry) -> Terms:
         first, second = (self.C(carry[f"code_{d}"]) for d in self.domains)
-        return {"judge": self.latent_gan.discriminator(first, second)}
+        return {"C": self.latent_gan.discriminator(first, second)}
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         return self.decode(self.encode(images, source), target)

@@ -1,38 +1,26 @@
 """XGAN: translation through an embedding that two domains share (Royer et al. 2017, arXiv:1711.05139)."""
 
 import math
-from itertools import chain, pairwise
-from typing import Literal
+from functools import partial
+from itertools import pairwise
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam
 
-from ganzoo import (
-    Batch,
-    Carry,
-    Count,
-    DataSpec,
-    Discriminator,
-    GanzooError,
-    LossPart,
-    Options,
-    Phase,
-    Terms,
-    Trainer,
-    Weight,
-)
-from ganzoo.losses import DISTANCES
-from ganzoo.nets.layers import Init, Norm, init_weights, needs_bias, norm_layer, reverse_gradient
-from ganzoo.nets.vgg import VGG19
+from ganzoo import GanzooError
+from ganzoo.losses import DISTANCES, Distance
+from ganzoo.nets.layers import Norm, init_weights, needs_bias, norm_layer, reverse_gradient
+from ganzoo.nets.vgg import vgg19
+from ganzoo.options import AdamOptions, Count, Init, LossPart, Natural, NonNegative, Weight
+from ganzoo.trainer import Batch, Carry, DataSpec, Discriminator, Frozen, Phase, Terms, Trainer
 
 STRIDE = 16  # an image is this many times as high and wide as what reaches the fully connected layers
 TEACHER_LAYER = "relu5_4"
 
 
-class XGANOptions(Options):
+class XGANOptions(AdamOptions):
     width: Count = 32
     """channels after the first convolution; all others in proportion, as the paper's table has them"""
     embedding: Count = 1024
@@ -49,11 +37,11 @@ class XGANOptions(Options):
     """weight of auto-encoding each domain, L2"""
     domain_adversarial: Weight = 1.0
     """weight of the domain classifier on the embedding"""
-    ramp: int = Field(default=0, ge=0)
+    ramp: Natural = 0
     """images over which gradient reversal grows from 0 to 1, 2/(1 + exp(-10 p)) - 1; 0: whole from the beginning"""
     semantic: Weight = 1.0
     """weight of the embedding staying the same when an image is translated, both ways"""
-    semantic_distance: Literal["l1", "l2", "smooth-l1"] = "l1"
+    semantic_distance: Distance = "l1"
     """between embeddings"""
     adversarial: Weight = 1.0
     """weight of the adversarial loss on translations; 0: no discriminator"""
@@ -65,10 +53,8 @@ class XGANOptions(Options):
     """weights of the teacher: imagenet (downloaded once), random, or the path of a local file"""
     teach: Weight = 1.0
     """weight of the distance to the teacher, where there is one"""
-    lr: Weight = 1e-4
+    lr: NonNegative = 1e-4
     """learning rate of Adam"""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """decay rates of Adam"""
 
 
 def _convolution(channels: int, out: int, norm: Norm) -> list[nn.Module]:
@@ -83,14 +69,14 @@ def _deconvolution(channels: int, out: int, norm: Norm) -> list[nn.Module]:
     return [convolution, norm_layer(norm, out), nn.ReLU()]
 
 
-class Judge(Discriminator):
+class XGANDiscriminator(Discriminator):
     """Four convolutions and a linear layer: (batch, in_channels, size, size) to logits (batch, 1).
 
     Parameters at 64 px with width 16 and 3 channels: 42,353; 42,465 with batch norm.
     """
 
     def __init__(self, in_channels: int, size: int, *, width: int = 16, norm: Norm = "none") -> None:
-        super().__init__(in_channels, size)
+        super().__init__()
         widths = pairwise((in_channels, width, 2 * width, 2 * width, 2 * width))
         convolutions = [layer for pair in widths for layer in _convolution(*pair, norm)]
         self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(2 * width * (size // STRIDE) ** 2, 1))
@@ -105,8 +91,8 @@ class XGAN(Trainer):
     D[domain] tells real images from translated ones; the classifier tells which domain an embedding is from.
     """
 
-    Config = XGANOptions
-    data = "unpaired"
+    Config, data_kind, fixed_size = XGANOptions, "unpaired", True
+    recipe_defaults: ClassVar = {"data.size": 64}
 
     def __init__(self, config: XGANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
@@ -153,35 +139,26 @@ class XGAN(Trainer):
         self.classifier = nn.Sequential(
             nn.Linear(n, 256), nn.LeakyReLU(0.2), nn.Linear(256, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1)
         )
-        judged = self.domains if config.adversaries == "both" else self.domains[1:]
-        judged = judged if config.adversarial else ()
-        self.D = nn.ModuleDict({d: Judge(spec.channels[d], spec.size, width=max(1, w // 2), norm=norm) for d in judged})
+        opposed = self.domains if config.adversaries == "both" else self.domains[1:]
+        opposed = opposed if config.adversarial else ()
+        self.D = nn.ModuleDict(
+            {d: XGANDiscriminator(spec.channels[d], spec.size, width=max(1, w // 2), norm=norm) for d in opposed}
+        )
         init_weights(self, config.init)
         self.gan = config.loss.build()
         self.distance = DISTANCES[config.semantic_distance]
+        self.teacher = Frozen(partial(vgg19, config.teacher_weights)) if config.teacher == "vgg19" else None
 
     def phases(self) -> list[Phase]:
-        def adam(*nets: nn.Module) -> Adam:
-            return Adam(chain(*(net.parameters() for net in nets)), self.config.lr, self.config.betas)
-
-        if self.config.teacher == "vgg19":
-            self.teacher = VGG19(self.config.teacher_weights).to(next(self.parameters()))
-        generator_nets = (self.E, self.shared_encoder, self.shared_decoder, self.G, self.classifier)
-        phases = [Phase("G", adam(*generator_nets), self.generator_loss)]
-        return [*phases, Phase("D", adam(self.D), self.discriminator_loss)] if len(self.D) else phases
+        G = self.adam(self.E, self.shared_encoder, self.shared_decoder, self.G, self.classifier)
+        phases = [Phase("G", G, self.generator_loss)]
+        return [*phases, Phase("D", self.adam(self.D), self.discriminator_loss)] if len(self.D) else phases
 
     def encode(self, images: Batch) -> Batch:
         """Images by domain, each (batch, channels, size, size), to their embeddings, each (batch, embedding).
 
         All go through the shared layers at once: quicker, and batch norm sees the domains mixed, as when translating.
         """
-        size = self.spec.size
-        for rows in images.values():
-            if rows.shape[-2:] != (size, size):
-                raise GanzooError(
-                    f"XGAN is trained on squares of data.size = {size}, but an image is {rows.shape[-1]}x"
-                    f'{rows.shape[-2]}: set data.preprocess = "resize-and-crop" or "crop".'
-                )
         code = self.shared_encoder(torch.cat([self.E[d](rows) for d, rows in images.items()]))
         code = _unit(code) if self.config.normalise else code
         return dict(zip(images, code.split([p.shape[0] for p in images.values()]), strict=True))
@@ -196,25 +173,21 @@ class XGAN(Trainer):
         again = self.encode(fake)
         for here, there in (self.domains, self.domains[::-1]):
             carry[there] = fake[there]
-            terms[f"reconstruct_{here}"] = config.reconstruction * F.mse_loss(own[here], batch[here])
-            terms[f"semantic_{here}"] = config.semantic * self.distance(again[there], codes[here])
+            terms[f"rec_{here}"] = config.reconstruction * F.mse_loss(own[here], batch[here])
+            terms[f"sem_{here}"] = config.semantic * self.distance(again[there], codes[here])
             if there in self.D:
-                terms[f"fool_{there}"] = config.adversarial * self.gan.generator(self.D[there](fake[there]))
+                terms[f"G_adv_{there}"] = config.adversarial * self.gan.adversarial(self.D[there](fake[there]))
         logits = {d: self.classifier(reverse_gradient(codes[d], self.reversal)) for d in self.domains}
         confusion = F.softplus(-logits[first]).mean() + F.softplus(logits[second]).mean()
-        terms["domain"] = config.domain_adversarial * confusion
-        if config.teacher != "none":
+        terms["dann"] = config.domain_adversarial * confusion
+        if self.teacher:
             terms["teach"] = config.teach * F.l1_loss(codes[first], self.taught(batch[first]))
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
         terms = {}
         for domain, D in self.D.items():
-            real, fake = batch[domain], carry[domain]
-            terms[f"judge_{domain}"] = self.gan.discriminator(D(real), D(fake))
-            if self.gan.penalty_weight:
-                alpha = self.clock.rand(len(real), 1, 1, 1, like=real)
-                terms[f"penalty_{domain}"] = self.gan.penalty(D, real, fake, alpha)
+            terms |= self.gan.discriminator_terms(D, batch[domain], carry[domain], self.clock, domain)
         return terms
 
     @property
