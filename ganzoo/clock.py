@@ -63,7 +63,7 @@ class Clock:
         dist.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
-    def own(self, rows: Tensor) -> Tensor:
+    def local_rows(self, rows: Tensor) -> Tensor:
         """This process's part of gathered rows."""
         return rows.chunk(self.world)[self.rank]
 

@@ -13,6 +13,7 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     create_model,
     field_validator,
 )
@@ -112,8 +113,9 @@ def _known(type_: str, part: Part) -> Part:
 
 
 def _part(type_: str) -> Any:
-    schema = BeforeValidator(_named, json_schema_input_type=str | dict[str, Any])
-    return Annotated[Part, schema, AfterValidator(partial(_known, type_))]
+    forms = [{"type": "string"}, {"type": "object", "required": ["name"]}]
+    schema = WithJsonSchema({"anyOf": forms, "part": type_})
+    return Annotated[Part, BeforeValidator(_named), AfterValidator(partial(_known, type_)), schema]
 
 
 def needs(*capabilities: str) -> AfterValidator:

@@ -26,7 +26,7 @@ class ImagePool:
         """
         if self.size == 0:
             return images.detach()
-        return clock.own(torch.stack([self._swap(image, clock) for image in clock.all_gather(images.detach())]))
+        return clock.local_rows(torch.stack([self._swap(image, clock) for image in clock.all_gather(images.detach())]))
 
     def _swap(self, image: Tensor, clock: Clock) -> Tensor:
         if len(self.images) < self.size:

@@ -413,7 +413,7 @@ def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int, how: 
                 batch = two_domains(batch, step)
             elif kind == "still":
                 batch = {domain: rows[:1].expand_as(rows) for domain, rows in random_batch(spec, 0).items()}
-            batch = {key: engine.clock.own(rows) for key, rows in batch.items()}
+            batch = {key: engine.clock.local_rows(rows) for key, rows in batch.items()}
             engine.step(engine.runtime.to_device(batch))
         except ConformanceError:
             raise

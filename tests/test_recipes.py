@@ -53,7 +53,7 @@ def test_recipe_fits_the_json_schema(path, schema):
 def test_quick_recipe_trains(path, images):
     here = ["train.device=cpu", "train.precision=32", f"data.root={images}"]
     recipe = recipes.read(path, quick=True, changes=here)
-    dataset = open_dataset(recipe.data, recipe.kind)
+    dataset = open_dataset(recipe.data, recipe.data_kind)
     torch.manual_seed(0)
     trainer = recipe.trainer(recipe.options, dataset.spec)
     runtime = Runtime(recipe.train, recipe.data.batch)

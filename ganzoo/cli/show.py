@@ -46,6 +46,7 @@ def show(name: str, type_: str | None, as_json: bool) -> None:
 def describe(name: str, type_: str | None = None) -> dict[str, Any]:
     """Everything that `ganzoo show` says of a registered name; without a type, of the first that has it."""
     from ganzoo.errors import GanzooError
+    from ganzoo.options import options_of
     from ganzoo.registry import registry
 
     found = registry()
@@ -71,15 +72,17 @@ def describe(name: str, type_: str | None = None) -> dict[str, Any]:
     elif entry.type == "command":
         facts["options"] = _command_options(target)
     else:
-        facts["options"] = _part_options(target)
+        facts["options"] = table_options(options_of(target)) if isinstance(target, type) else []
     return facts
 
 
 def table_options(config: Any) -> list[dict[str, Any]]:
     """The options of a table of a recipe, a class of `Options`."""
-    properties = config.model_json_schema()["properties"]
+    properties = config.model_json_schema().get("properties", {})
+    own_first = [name for cls in config.__mro__ for name in vars(cls).get("__annotations__", ()) if name in properties]
     options = []
-    for name, schema in properties.items():
+    for name in dict.fromkeys([*own_first, *properties]):
+        schema = properties[name]
         default = schema.get("default")
         meaning = schema.get("description", "")
         options.append({"name": name, "type": type_name(schema), "default": default, "meaning": meaning})
@@ -95,34 +98,15 @@ def _command_options(command: click.Command) -> list[dict[str, Any]]:
 
 def type_name(schema: dict[str, Any]) -> str:
     """A JSON Schema type in a reader's words."""
+    if "part" in schema:
+        return schema["part"]
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(type_name(s) for s in schema["anyOf"]))
     if "prefixItems" in schema:
         return f"[{', '.join(type_name(s) for s in schema['prefixItems'])}]"
-    kind = {"string": "text", "object": "table", "boolean": "true | false", "null": "nothing"}.get(schema.get("type"))
+    kind = {"string": "text", "object": "table", "boolean": "true | false", "null": "unset"}.get(schema.get("type"))
     bounds = [f">= {schema['minimum']:g}"] if "minimum" in schema else []
     bounds += [f"<= {schema['maximum']:g}"] if "maximum" in schema else []
     return " ".join([kind or schema.get("type", "any"), *bounds])
-
-
-def _part_options(part: type) -> list[dict[str, Any]]:
-    from inspect import Parameter
-    from typing import get_type_hints
-
-    from pydantic import TypeAdapter
-
-    from ganzoo.options import own_options
-
-    hints = get_type_hints(part.__init__)
-    meaning = (part.__doc__ or "").strip()
-    return [
-        {
-            "name": name,
-            "type": type_name(TypeAdapter(hints[name]).json_schema()),
-            "default": None if parameter.default is Parameter.empty else parameter.default,
-            "meaning": next((line.strip() for line in meaning.splitlines() if f"`{name}`" in line), ""),
-        }
-        for name, parameter in own_options(part).items()
-    ]

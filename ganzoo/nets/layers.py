@@ -1,18 +1,23 @@
 """Norms and initial weights, by name; and gradient reversal."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.distributed as dist
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from ganzoo.clock import all_reduce_mean
 from ganzoo.errors import GanzooError
-from ganzoo.options import Init
+from ganzoo.options import Count, Init
 
 Norm = Literal["instance", "batch", "none"]
 """The type of an option that names a norm."""
+Width = Annotated[Count, Field(description="channels of the first layer; the others are multiples of it")]
+"""The type of a part's option for its width."""
+NormOption = Annotated[Norm, Field(description="normalisation after the convolutions")]
+"""The same as a part's option, with its description."""
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:

@@ -1,21 +1,33 @@
 """The PatchGAN discriminator of pix2pix."""
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.errors import GanzooError
-from ganzoo.nets.layers import Norm, needs_bias, norm_layer
+from ganzoo.nets.layers import NormOption, Width, needs_bias, norm_layer
+from ganzoo.options import Natural
 from ganzoo.trainer import Discriminator
 
 
 class PatchDiscriminator(Discriminator):
     """One logit for each overlapping patch (Isola et al. 2017, arXiv:1611.07004).
 
-    `layers` sets the side of a patch: 1 -> 16 px, 2 -> 34, 3 -> 70 (the paper's), 4 -> 142, 5 -> 286; 0: single
-    pixels. Parameters with 3 channels and 3 layers: 2,764,737 with instance norm, 2,765,633 with batch norm.
+    Parameters with 3 channels and 3 layers: 2,764,737 with instance norm, 2,765,633 with batch norm.
     """
 
     def __init__(
-        self, in_channels: int, size: int, *, width: int = 64, layers: int = 3, norm: Norm = "instance"
+        self,
+        in_channels: int,
+        size: int,
+        *,
+        width: Width = 64,
+        layers: Annotated[
+            Natural,
+            Field(description="side of a patch: 1: 16 px, 2: 34, 3: 70, the paper's, 4: 142, 5: 286; 0: one pixel"),
+        ] = 3,
+        norm: NormOption = "instance",
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)

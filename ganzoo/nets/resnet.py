@@ -1,10 +1,12 @@
 """The residual generator of Johnson et al. 2016 as CycleGAN uses it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo.nets.layers import Norm, needs_bias, norm_layer
+from ganzoo.nets.layers import Norm, NormOption, Width, needs_bias, norm_layer
+from ganzoo.options import Natural
 from ganzoo.trainer import Generator
 
 
@@ -38,8 +40,7 @@ def upsample_layer(channels: int, out: int, upsample: str, bias: bool) -> nn.Mod
 class ResnetGenerator(Generator):
     """c7s1-64, d128, d256, R256 x blocks, u128, u64, c7s1-3, tanh (Zhu et al. 2017, arXiv:1703.10593, appendix).
 
-    `blocks` defaults to the paper's: 9 for training images of 256 px and more, else 6. Parameters with 3 channels:
-    11,378,179 with 9 blocks, 7,837,699 with 6.
+    Parameters with 3 channels: 11,378,179 with 9 blocks, 7,837,699 with 6.
     """
 
     multiple = 4
@@ -50,10 +51,15 @@ class ResnetGenerator(Generator):
         out_channels: int,
         size: int,
         *,
-        width: int = 64,
-        blocks: int | None = None,
-        norm: Norm = "instance",
-        upsample: Literal["transpose", "nearest"] = "transpose",
+        width: Width = 64,
+        blocks: Annotated[
+            Natural | None, Field(description="residual blocks; default: the paper's 9 from 256 px on, else 6")
+        ] = None,
+        norm: NormOption = "instance",
+        upsample: Annotated[
+            Literal["transpose", "nearest"],
+            Field(description="transposed convolution, or nearest neighbour and convolution"),
+        ] = "transpose",
     ) -> None:
         super().__init__()
         if blocks is None:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ganzoo.nets.layers import Norm, norm_layer
+from ganzoo.nets.layers import NormOption, Width, norm_layer
 from ganzoo.trainer import Generator
 
 
@@ -16,7 +16,13 @@ class SmallGenerator(Generator):
     multiple = 8
 
     def __init__(
-        self, in_channels: int, out_channels: int, size: int, *, width: int = 64, norm: Norm = "instance"
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        *,
+        width: Width = 64,
+        norm: NormOption = "instance",
     ) -> None:
         super().__init__()
         w = width

@@ -1,10 +1,14 @@
 """The U-Net generator of pix2pix."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.errors import GanzooError
-from ganzoo.nets.layers import Norm, needs_bias, norm_layer
+from ganzoo.nets.layers import NormOption, Width, needs_bias, norm_layer
+from ganzoo.options import Count, Probability
 from ganzoo.trainer import Generator
 
 SHALLOWEST = 4  # halvings, unless a recipe asks for fewer; with fewer there is no bottleneck to speak of
@@ -13,9 +17,8 @@ SHALLOWEST = 4  # halvings, unless a recipe asks for fewer; with fewer there is 
 class UnetGenerator(Generator):
     """Halves the image down to a bottleneck and doubles it back, with skips (Isola et al. 2017, arXiv:1611.07004).
 
-    `depth` is the number of halvings; by default as many as the training size allows, at most 8 (256 px to 1x1). No
-    norm on the outermost and innermost convolutions. `dropout` acts in the full-width decoder layers after the
-    innermost (three at depth 8). Parameters with 3 channels, batch norm: 54,413,955 at 256 px, 41,828,995 at 128 px.
+    No norm on the outermost and innermost convolutions. `dropout` acts in three layers at depth 8. Parameters with 3
+    channels, batch norm: 54,413,955 at 256 px, 41,828,995 at 128 px.
     """
 
     def __init__(
@@ -24,10 +27,14 @@ class UnetGenerator(Generator):
         out_channels: int,
         size: int,
         *,
-        width: int = 64,
-        depth: int | None = None,
-        norm: Norm = "instance",
-        dropout: float = 0.0,
+        width: Width = 64,
+        depth: Annotated[
+            Count | None, Field(description="halvings; default: as many as the size allows, at most 8 (256 px to 1x1)")
+        ] = None,
+        norm: NormOption = "instance",
+        dropout: Annotated[
+            Probability, Field(description="dropout probability in the full-width decoder layers after the innermost")
+        ] = 0.0,
     ) -> None:
         super().__init__()
         least = 1

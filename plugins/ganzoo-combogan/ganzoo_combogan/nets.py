@@ -1,11 +1,14 @@
-"""ComboGAN's networks: CycleGAN's generator cut in two, and a discriminator with two eyes."""
+"""ComboGAN's networks: CycleGAN's generator cut in two, and a two-stream discriminator."""
+
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganzoo import Discriminator
-from ganzoo.nets.layers import Norm, norm_layer
+from ganzoo import Count, Discriminator
+from ganzoo.nets.layers import Norm, Width, norm_layer
 
 GREY = (0.299, 0.587, 0.114)
 
@@ -88,13 +91,20 @@ class Branch(nn.Module):
 
 
 class TwoStreamDiscriminator(Discriminator):
-    """One eye for the image in grey, one for its blurred colours; predictions from several depths.
+    """One branch for the image in grey, one for its blurred colours; predictions from several depths.
 
     Returns a list of logits (batch, 2, height, width), coarser from one to the next. The blur is a Gaussian of 5x5 px
     with a deviation of 3 px. Parameters with 3 channels and 4 layers: 13,931,410.
     """
 
-    def __init__(self, in_channels: int, size: int, *, width: int = 64, layers: int = 4) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        size: int,
+        *,
+        width: Width = 64,
+        layers: Annotated[Count, Field(description="layers of each stream; all but the first predict")] = 4,
+    ) -> None:
         super().__init__()
         self.grey, self.colour = Branch(1, width, layers), Branch(in_channels, width, layers)
         bell = torch.exp(-torch.arange(-2.0, 3.0).square() / (2 * 3**2))

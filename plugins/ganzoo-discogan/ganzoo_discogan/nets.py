@@ -1,10 +1,13 @@
 """DiscoGAN's networks (Kim et al. 2017, arXiv:1703.05192, section 3.2)."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo import Discriminator, GanzooError, Generator
-from ganzoo.nets.layers import Norm, norm_layer
+from ganzoo import Discriminator, GanzooError, Generator, Natural
+from ganzoo.nets.layers import Norm, NormOption, Width, norm_layer
 
 
 def encoder(channels: int, width: int, norm: Norm) -> list[nn.Sequential]:
@@ -19,7 +22,7 @@ def encoder(channels: int, width: int, norm: Norm) -> list[nn.Sequential]:
 class DiscoGenerator(Generator):
     """Four halvings and four doublings, without skips; the output a sigmoid on [0, 1], mapped to [-1, 1].
 
-    `bottleneck` adds a layer of so many 1x1 channels in the middle, for training images of 64 px. Parameters with 3
+    Parameters with 3
     channels: 5,513,856; with a bottleneck of 100, as the authors have it for some data: 7,153,480.
     """
 
@@ -31,9 +34,11 @@ class DiscoGenerator(Generator):
         out_channels: int,
         size: int,
         *,
-        width: int = 64,
-        bottleneck: int = 0,
-        norm: Norm = "batch",
+        width: Width = 64,
+        bottleneck: Annotated[
+            Natural, Field(description="channels of a 1x1 layer in the middle, for 64 px images; 0: none")
+        ] = 0,
+        norm: NormOption = "batch",
     ) -> None:
         super().__init__()
         if bottleneck and size != 64:
@@ -59,7 +64,14 @@ class DiscoGenerator(Generator):
 class DiscoDiscriminator(Discriminator):
     """The generator's encoder and a 4x4 convolution: one logit for an image of 64 px. Parameters: 2,765,568."""
 
-    def __init__(self, in_channels: int, size: int, *, width: int = 64, norm: Norm = "batch") -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        size: int,
+        *,
+        width: Width = 64,
+        norm: NormOption = "batch",
+    ) -> None:
         super().__init__()
         if size < 64:
             raise GanzooError(f"DiscoGAN's discriminator needs images of 64 px or more, they have {size}.")

@@ -237,7 +237,7 @@ def one_of_two(rank, folder, batches):
 
     engine.runtime.average_gradients = average_gradients
     for images in batches:
-        engine.step({"image": engine.clock.own(images)})
+        engine.step({"image": engine.clock.local_rows(images)})
     torch.save(engine.trainer.state_dict(), f"{folder}/{rank}")
 
 

@@ -120,7 +120,7 @@ class StarGAN(Trainer):
             rows = (chosen == s).nonzero().flatten()
             target[rows] = gathered[rows[torch.randperm(len(rows), generator=self.clock.shared)]]
         mask = F.one_hot(chosen, len(self.sets)).to(gathered)
-        return self.clock.own(mask).to(labels), self.clock.own(self.within(target, mask)).to(labels)
+        return self.clock.local_rows(mask).to(labels), self.clock.local_rows(self.within(target, mask)).to(labels)
 
     def within(self, labels: Tensor, mask: Tensor) -> Tensor:
         """The labels of the set that each image is used for; the others become nan."""

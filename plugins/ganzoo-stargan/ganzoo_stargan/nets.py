@@ -1,8 +1,12 @@
 """The two networks of StarGAN (Choi et al. 2018, arXiv:1711.09020, tables 4 and 5)."""
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo import Discriminator, GanzooError, Generator
+from ganzoo import Discriminator, GanzooError, Generator, Natural
+from ganzoo.nets.layers import Width
 
 
 def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
@@ -34,7 +38,15 @@ class StarGANGenerator(Generator):
 
     multiple = 4
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, *, width: int = 64, blocks: int = 6) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        *,
+        width: Width = 64,
+        blocks: Annotated[Natural, Field(description="residual blocks")] = 6,
+    ) -> None:
         super().__init__()
         layers = [*_normed(nn.Conv2d(in_channels, width, 7, 1, 3, bias=False), width), nn.ReLU(True)]
         for w in (width, 2 * width):
