@@ -22,7 +22,6 @@ from ganzoo.cli.show import describe, table_options
 from ganzoo.options import DataOptions, TrainOptions
 from ganzoo.registry import TYPES, registry
 from ganzoo.scaffold import write_plugin
-from ganzoo.trainer import KINDS
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -107,7 +106,8 @@ def models() -> str:
 
 
 def kinds() -> str:
-    return "\n".join(["| `data` | a batch |", "| --- | --- |", *(f"| `{k}` | {text} |" for k, text in KINDS.items())])
+    rows = [f"| `{entry.name}` | {entry.summary} |" for entry in registry().entries if entry.type == "kind"]
+    return "\n".join(["| `data_kind` | a batch |", "| --- | --- |", *rows])
 
 
 def hook_table() -> str:

@@ -47,6 +47,7 @@ _HOME = {
     "Trainer": "ganzoo.trainer",
     "ImagePool": "ganzoo.pool",
     "Metric": "ganzoo.metrics",
+    "DataKind": "ganzoo.data.kinds",
     "ImageRef": "ganzoo.data.images",
     "Source": "ganzoo.data.sources",
     "Translator": "ganzoo.translate",

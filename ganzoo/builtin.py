@@ -37,6 +37,21 @@ def register_sources(register: Register) -> None:
 
 
 @hookimpl
+def register_kinds(register: Register) -> None:
+    unpaired = "two domains, drawn independently: batch[domain]"
+    register("unpaired", "ganzoo.data.kinds:Unpaired", summary=unpaired)
+    paired = "two domains, one image of each shows the same thing, cropped and mirrored alike: batch[domain]"
+    register("paired", "ganzoo.data.kinds:Paired", summary=paired)
+    domains = "any number of domains; each batch holds images of two of them, drawn again: batch[domain]"
+    register("domains", "ganzoo.data.kinds:Domains", summary=domains)
+    labelled = 'batch["image"] with batch["label"], (batch, labels) of 1 and 0, or nan where it is not known'
+    register("labelled", "ganzoo.data.kinds:Labelled", summary=labelled)
+    register("images", "ganzoo.data.kinds:Images", summary='batch["image"]')
+    single = "the first image of each of two domains, the same in every step, nothing at random: batch[domain]"
+    register("single-pair", "ganzoo.data.kinds:SinglePair", summary=single)
+
+
+@hookimpl
 def register_metrics(register: Register) -> None:
     register("l1", "ganzoo.metrics:L1", summary="mean absolute error to the truth", better="lower")
     register("psnr", "ganzoo.metrics:PSNR", summary="peak signal-to-noise ratio to the truth, dB", better="higher")

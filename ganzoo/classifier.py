@@ -112,7 +112,7 @@ def _training(classifier: Classifier, dataset: Dataset, seed: int) -> tuple[Tens
     """Training images and their labels, cropped and mirrored as the recipe says."""
     samples = dataset.training_samples(seed)
     images, labels = [], []
-    for i in range(min(PICTURES, 2 * len(samples.images["image"]))):
+    for i in range(min(PICTURES, 2 * len(samples.refs["image"]))):
         sample = samples[i]
         if isinstance(sample, GanzooError):
             raise sample

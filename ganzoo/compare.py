@@ -61,7 +61,7 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
     else:
         widest = max((run.trainer for run in runs.values()), key=lambda trainer: trainer.multiple)
         tests = dataset.for_model(widest).test_images(SHOWN)
-        sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), dataset.source.ground_truth) for s, t in shared}
+        sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), dataset.ground_truth) for s, t in shared}
     summaries = {}
     for name, run in runs.items():
         parameters = sum(p.numel() for p in run.trainer.parameters())

@@ -51,7 +51,7 @@ def evaluate(
             result = made[0].float().cpu()
             if collecting:
                 results.append(result)
-            if dataset.source.ground_truth:
+            if dataset.ground_truth:
                 row |= against_truth(metrics, result, image, tests[there][index])
             rows.append(row)
             done += 1
@@ -84,7 +84,7 @@ def evaluate_generated(
         spread = {"spread": _spread(images), "spread_on_real": _spread(torch.stack(tests["image"]))}
         return {"generated": spread | against_real(metrics, list(images), (), tests["image"])}
     judge = dataset.classifier(progress)
-    if trainer.choose_data_kind(trainer.config) == "labelled":
+    if dataset.kind.labelled:
         shares, parts = [], []
         for target in all_targets(spec):
             asked = parse_target(spec, target)

@@ -48,6 +48,11 @@ def register_sources(register: Register) -> None:
 
 
 @hookspec
+def register_kinds(register: Register) -> None:
+    """Kinds of data: `ganzoo.DataKind` subclasses. The summary says what a batch holds."""
+
+
+@hookspec
 def register_metrics(register: Register) -> None:
     """Metrics: `ganzoo.Metric` subclasses, built with (**own options). Fact: `better` ("lower" or "higher")."""
 

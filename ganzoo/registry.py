@@ -26,6 +26,7 @@ TYPES = {
     "loss": "losses",
     "penalty": "penalties",
     "source": "sources",
+    "kind": "kinds",
     "metric": "metrics",
     "command": "commands",
 }

@@ -300,7 +300,7 @@ class RunWriter:
         torch.manual_seed(self.recipe.train.seed)
         title = f"{self.recipe.name} at {self.clock.images:,} images"
         with self.engine.ema.used():
-            image = sheet.draw(self.trainer, self._tests, self.dataset.source.ground_truth, title)
+            image = sheet.draw(self.trainer, self._tests, self.dataset.ground_truth, title)
         sheet.save(image, self.out / "samples" / f"{self.clock.images:09d}.png")
 
     def _figures(self) -> Figures:

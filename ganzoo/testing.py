@@ -23,12 +23,13 @@ from ganzoo import checkpoint
 from ganzoo import recipe as recipes
 from ganzoo.attributes import all_targets
 from ganzoo.clock import Clock
+from ganzoo.data.kinds import load_kind, random_batch
 from ganzoo.export import exported, steady
 from ganzoo.loop import Engine
 from ganzoo.recipe import Recipe
 from ganzoo.registry import FILES, registry
 from ganzoo.runtime import Runtime
-from ganzoo.trainer import KINDS, Batch, Carry, DataSpec, Phase, Terms
+from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms
 
 SIZE, BATCH, STEPS = 32, 2, 12
 SERVERS = [method for method in ("forkserver", "spawn") if method in multiprocessing.get_all_start_methods()]
@@ -49,14 +50,11 @@ def check_model(
     """
     _check_light(name)
     recipe = _recipe(name, size, options)
-    if recipe.data_kind not in KINDS:
-        raise _wrong(name, "data", f'a kind of data; it is "{recipe.data_kind}"')
-    if not domains:
-        domains = ("left", "right", "middle") if recipe.data_kind == "domains" else ("left", "right")
-    if recipe.data_kind in ("labelled", "images"):
-        domains = ("image",)
-    labelled = {"labels": ("black", "blond", "smiling"), "groups": (("black", "blond"),)}
-    spec = DataSpec(domains, dict.fromkeys(domains, 3), size, **labelled if recipe.data_kind == "labelled" else {})
+    if not registry().matches("kind", recipe.data_kind):
+        raise _wrong(name, "data_kind", f'a registered kind of data; it is "{recipe.data_kind}"')
+    spec = load_kind(recipe.data_kind).example_spec(size)
+    if domains:
+        spec = replace(spec, domains=domains, channels=dict.fromkeys(domains, 3))
     _check_config(name, recipe)
     _check_owners(name, recipe, spec, overlapping)
     _check_phases(name, recipe, spec)
@@ -76,30 +74,6 @@ def build(recipe: Recipe, spec: DataSpec) -> Engine:
     torch.manual_seed(recipe.train.seed)
     clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
     return Engine(recipe.trainer(recipe.options, spec), recipe.train, runtime, clock)
-
-
-def random_batch(spec: DataSpec, step: int, count: int = BATCH) -> Batch:
-    """Smooth random images, and labels where the data has them; the same for the same step."""
-    generator = torch.Generator().manual_seed(step)
-
-    def images(channels: int) -> Tensor:
-        coarse = torch.randn(count, channels, 4, 4, generator=generator)
-        return nn.functional.interpolate(coarse, size=(spec.size, spec.size), mode="bilinear").clamp(-1, 1)
-
-    batch = {domain: images(spec.channels[domain]) for domain in spec.domains}
-    if spec.labels:
-        batch["label"] = labels = torch.randint(2, (count, len(spec.labels)), generator=generator).float()
-        for group in spec.groups:
-            columns = [spec.labels.index(name) for name in group]
-            one = torch.randint(len(group), (count,), generator=generator)
-            labels[:, columns] = nn.functional.one_hot(one, len(group)).float()
-    return batch
-
-
-def two_domains(batch: Batch, step: int) -> Batch:
-    """Two of the batch's domains, the same for the same step: what data of the kind "domains" looks like."""
-    places = torch.randperm(len(batch), generator=torch.Generator().manual_seed(step))[:2].tolist()
-    return {domain: batch[domain] for domain in (list(batch)[place] for place in places)}
 
 
 def _recipe(name: str, size: int, options: dict[str, Any]) -> Recipe:
@@ -256,7 +230,7 @@ def _check_generate(name: str, recipe: Recipe, spec: DataSpec) -> None:
     if trainer.directions():
         return
     shape, rng = (3, spec.channels[spec.domains[0]], spec.size, spec.size), trainer.clock.shared.get_state()
-    for label in (None, *(all_targets(spec) if recipe.data_kind == "labelled" else ())):
+    for label in (None, *all_targets(spec)):
         with trainer.inference():
             torch.manual_seed(0)
             made = trainer.generate(3, label)
@@ -407,12 +381,8 @@ def _varied(recipe: Recipe, **train: Any) -> Recipe:
 def _run(name: str, engine: Engine, spec: DataSpec, start: int, stop: int, how: str = "") -> None:
     for step in range(start, stop):
         try:
-            kind = engine.trainer.choose_data_kind(engine.trainer.config)
-            batch = random_batch(spec, step)
-            if kind == "domains":
-                batch = two_domains(batch, step)
-            elif kind == "still":
-                batch = {domain: rows[:1].expand_as(rows) for domain, rows in random_batch(spec, 0).items()}
+            kind = load_kind(engine.trainer.choose_data_kind(engine.trainer.config))
+            batch = kind.example(spec, step, BATCH)
             batch = {key: engine.clock.local_rows(rows) for key, rows in batch.items()}
             engine.step(engine.runtime.to_device(batch))
         except ConformanceError:

@@ -254,17 +254,6 @@ class DataSpec:
     """labels that come from different data sets; empty: from one"""
 
 
-KINDS = {
-    "unpaired": "two domains, drawn independently: batch[domain]",
-    "paired": "two domains, one image of each shows the same thing, cropped and mirrored alike: batch[domain]",
-    "domains": "any number of domains; each batch holds images of two of them, drawn again: batch[domain]",
-    "labelled": 'batch["image"] with batch["label"], (batch, labels) of 1 and 0, or nan where it is not known',
-    "images": 'batch["image"]',
-    "still": "the first image of each of two domains, the same in every step, nothing at random: batch[domain]",
-}
-"""The kinds of data a model may ask for, and what its batches hold."""
-
-
 class Trainer(nn.Module, ABC):
     """One model: its networks are attributes, its mathematics are the losses of its phases.
 

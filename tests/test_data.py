@@ -122,7 +122,7 @@ def draws(root, seed=0, batch=2, workers=0, **options):
 
 def taken(made, start=0, stop=20, rank=0, world=1):
     """The batches between two times of the clock."""
-    clock = Clock(made.seed, made.options.batch, rank, world)
+    clock = Clock(made.seed, made.dataset.options.batch, rank, world)
     clock.set(start)
     return list(batches(made, clock, stop))
 

@@ -6,6 +6,7 @@ from ganzoo_worlds.sources import Faces
 
 from ganzoo.attributes import all_targets, parse_target
 from ganzoo.data.dataset import Dataset
+from ganzoo.data.kinds import Labelled
 from ganzoo.evaluate import evaluate
 from ganzoo.metrics import L1
 from ganzoo.options import DataOptions, Options
@@ -31,7 +32,7 @@ class Judged(Dataset):
 DATA = DataOptions(source="faces", size=32, attributes=("black", "blond", "smiling"))
 SOURCE = TwoColours(DATA, "labelled")
 SOURCE.groups = TwoColours.groups
-DATASET = Judged(SOURCE, DATA, "labelled")
+DATASET = Judged(SOURCE, DATA, Labelled())
 SPEC = DATASET.spec
 IMAGES = list(DATASET.test_items("image"))
 

@@ -123,7 +123,7 @@ def test_a_published_archive_of_pairs(tmp_path, monkeypatch):
     assert "does not hold the published numbers of images (train has 6, not 400)" in said.getvalue()
 
 
-@pytest.mark.parametrize(("domains", "found"), [(("photo",), "is one"), (("photo", "edges", "painting"), "are 3")])
-def test_a_world_with_other_than_two_domains(domains, found):
-    with pytest.raises(GanzooError, match=f"needs two domains, but there {found}: photo.*data.domains"):
+@pytest.mark.parametrize("domains", [("photo",), ("photo", "edges", "painting")])
+def test_a_world_with_other_than_two_domains(domains):
+    with pytest.raises(GanzooError, match=f"needs 2 domains, and the data has {len(domains)}: photo.*data.domains"):
         open_dataset(DataOptions(source="landscapes", domains=domains), "paired")

@@ -24,8 +24,7 @@ def list_() -> None:
         sources.add_column(column, style="cyan" if column == "name" else "")
     for e in registry().entries:
         if e.type == "source":
-            kinds = e.facts.get("data_kinds", "").replace("unpaired", "unpaired still")  # still: the first two of them
-            sources.add_row(e.name, kinds, e.summary, f"{e.distribution} {e.version}")
+            sources.add_row(e.name, e.facts.get("data_kinds", ""), e.summary, f"{e.distribution} {e.version}")
     published = Table(
         title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim"
     )

@@ -15,7 +15,7 @@ from ganzoo.trainer import Batch
 
 def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False) -> Iterator[Batch]:
     """This process's part of every batch from the clock's time until `stop` images."""
-    workers = samples.options.workers
+    workers = samples.dataset.options.workers
     if workers is None:
         workers = min(8, torch.get_num_threads()) if pin else 0
     share = clock.batch // clock.world

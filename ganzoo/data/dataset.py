@@ -1,11 +1,11 @@
 """The images of a run: to train on as a function of the clock, to test on, and what is known of them."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from copy import copy
 from functools import cached_property, lru_cache
 from itertools import islice, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.utils import data
 
 from ganzoo.data import archives
 from ganzoo.data.images import ImageRef, convert, to_tensor
+from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, open_source
 from ganzoo.data.spec import data_spec
 from ganzoo.data.transforms import test_transform, train_transform
@@ -34,7 +35,9 @@ class Dataset:
     multiples of `multiple`. Small, and pickled whole: it travels to other processes.
     """
 
-    def __init__(self, source: Source, options: DataOptions, kind: str, fallback: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, source: Source, options: DataOptions, kind: DataKind, fallback: dict[str, str] | None = None
+    ) -> None:
         self.source, self.options, self.kind, self.fallback = source, options, kind, fallback
         self.spec, self.multiple = data_spec(source, options), 1
         self._classifiers: list[Classifier] = []
@@ -45,6 +48,11 @@ class Dataset:
         fitted.spec, fitted.multiple = trainer.spec, trainer.multiple
         return fitted
 
+    @property
+    def ground_truth(self) -> bool:
+        """Whether the test images of all domains at one index show the same thing."""
+        return self.kind.ground_truth(self.source)
+
     def training_samples(self, seed: int) -> "TrainingSamples":
         return TrainingSamples(self, seed)
 
@@ -54,7 +62,7 @@ class Dataset:
         Each is (channels, height, width) in [-1, 1]. Where the source knows the ground truth, one index shows the same
         thing in all domains, also after broken ones are skipped.
         """
-        together = [self.spec.domains] if self.source.ground_truth else [(domain,) for domain in self.spec.domains]
+        together = [self.spec.domains] if self.ground_truth else [(domain,) for domain in self.spec.domains]
         found = {}
         for domains in together:
             rows = list(islice(self._test_rows(*domains, count=count), count))
@@ -70,15 +78,19 @@ class Dataset:
 
         The first `count` are spread over all there are; then come those between.
         """
-        rows = list(zip(*(self.source.images("test", domain) for domain in domains), strict=True))
+        rows = list(zip(*(self.kind.test_images(self.source, domain) for domain in domains), strict=True))
         step = max(1, len(rows) // count) if count else 1
         for refs in (row for first in range(step) for row in rows[first::step]):
             try:
                 yield [(ref, self.transformed(ref, domain)) for ref, domain in zip(refs, domains, strict=True)]
             except GanzooError as error:
-                if self.options.broken == "stop":
-                    raise
-                _tell_once(str(error))
+                self.skip(error)
+
+    def skip(self, error: GanzooError) -> None:
+        """Tells about an image that cannot be read, or raises the error if the recipe wants that."""
+        if self.options.broken == "stop":
+            raise error
+        _tell_once(str(error))
 
     def transformed(self, ref: ImageRef, domain: str) -> Tensor:
         """An image of a domain without anything random, (channels, height, width) in [-1, 1]."""
@@ -105,65 +117,71 @@ class Dataset:
         known = next((classifier for classifier in self._classifiers if classifier.spec == self.spec), None)
         if known is None:
             labelled = copy(self)
-            labelled.kind, labelled.multiple = "labelled", 1
+            labelled.kind, labelled.multiple = Labelled(), 1
             self._classifiers.append(known := train(labelled, progress=progress))
         return known
 
 
+class Sample(NamedTuple):
+    """One training image, as the networks see it."""
+
+    image: Tensor
+    """(channels, height, width) in [-1, 1]"""
+    labels: Tensor
+    """(labels,): 1, 0, or nan where it is not known; empty where the source has no labels"""
+
+
 class TrainingSamples(data.Dataset):
-    """Item i is the i-th draw of a run, as tensors in [-1, 1]; what it holds is said in trainer.KINDS."""
+    """Item i is the i-th item of a run; what it holds is drawn by the kind of data, with the methods below.
+
+    All of them are functions of the seed and `i` alone.
+    """
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
-        self.options, self.spec, self.kind = dataset.options, dataset.spec, dataset.kind
-        self.multiple, self.seed = dataset.multiple, seed
-        self.images = {domain: dataset.source.images("train", domain) for domain in self.spec.domains}
+        self.dataset, self.seed, self.domains = dataset, seed, dataset.spec.domains
+        self.refs = {domain: dataset.source.images("train", domain) for domain in self.domains}
 
     def __getitem__(self, i: int) -> dict[str, Tensor] | GanzooError:
         try:
-            if self.kind == "still":
-                return self._still
-            if self.kind == "paired":
-                return self._draw(self.spec.domains, "", i)
-            domains = self._two(i // self.options.batch) if self.kind == "domains" else self.spec.domains
-            return {k: v for domain in domains for k, v in self._draw((domain,), domain, i).items()}
+            return self.dataset.kind.draw(self, i)
         except GanzooError as error:
             return error  # raised by batches(): an exception would come out of a worker with its traceback in the text
 
-    @cached_property
-    def _still(self) -> dict[str, Tensor]:
-        """The first image of each domain, without anything random."""
-        firsts = {
-            domain: convert(images[0].open(), self.spec.channels[domain]) for domain, images in self.images.items()
-        }
-        return {d: to_tensor(test_transform(image, self.options, self.multiple)) for d, image in firsts.items()}
+    def draw(self, i: int, *domains: str, stream: str | None = None) -> list[Sample]:
+        """Image number `i` of each of these domains, from the same place in their lists, cropped and mirrored alike.
 
-    def _two(self, step: int) -> list[str]:
-        """The two domains of a step."""
-        places = np.random.default_rng([self.seed, step]).permutation(len(self.spec.domains))[:2]
-        return [self.spec.domains[place] for place in places]
-
-    def _draw(self, domains: Sequence[str], stream_name: str, i: int) -> dict[str, Tensor]:
-        """One image of each domain, from the same place in their lists and seen through the same crop."""
-        stream, count = crc32(stream_name.encode()), len(self.images[domains[0]])
+        A stream shuffles all images again for each epoch; streams of different names are independent. By default it is
+        called after the domain.
+        """
+        name = domains[0] if stream is None else stream
+        key, count = crc32(name.encode()), len(self.refs[domains[0]])
         epoch, place = divmod(i, count)
         for attempt in range(count):
-            index = _order(self.seed, stream, epoch, count)[(place + attempt) % count]
-            refs = {domain: self.images[domain][index] for domain in domains}
+            index = _order(self.seed, key, epoch, count)[(place + attempt) % count]
+            refs = [self.refs[domain][index] for domain in domains]
             try:
-                images = {d: convert(p.open(), self.spec.channels[d]) for d, p in refs.items()}
+                return [self._sample(r, domain, self.rng(i, name)) for r, domain in zip(refs, domains, strict=True)]
             except GanzooError as error:
-                if self.options.broken == "stop":
-                    raise
-                _tell_once(str(error))
-                continue
-            draw = {}
-            for domain, image in images.items():
-                rng = np.random.default_rng([self.seed, stream, i])
-                draw[domain] = to_tensor(train_transform(image, self.options, self.multiple, rng))
-                if self.kind == "labelled":
-                    draw["label"] = torch.tensor(refs[domain].labels, dtype=torch.float32)
-            return draw
+                self.dataset.skip(error)
         raise GanzooError(f"None of the {count} images of {' and '.join(domains)} can be read. Replace them.")
+
+    def _sample(self, ref: ImageRef, domain: str, rng: np.random.Generator) -> Sample:
+        image = convert(ref.open(), self.dataset.spec.channels[domain])
+        image = train_transform(image, self.dataset.options, self.dataset.multiple, rng)
+        return Sample(to_tensor(image), torch.tensor(ref.labels, dtype=torch.float32))
+
+    def rng(self, i: int, stream: str) -> np.random.Generator:
+        """The random numbers of item `i` in a stream."""
+        return np.random.default_rng([self.seed, crc32(stream.encode()), i])
+
+    def step_rng(self, i: int) -> np.random.Generator:
+        """The random numbers of the step that item `i` belongs to: the same for all items of a batch."""
+        return np.random.default_rng([self.seed, i // self.dataset.options.batch])
+
+    @cached_property
+    def first(self) -> dict[str, Tensor]:
+        """The first training image of each domain, without anything random."""
+        return {domain: self.dataset.transformed(refs[0], domain) for domain, refs in self.refs.items()}
 
 
 @lru_cache(maxsize=64)
@@ -193,12 +211,21 @@ def open_dataset(
 
     `say` is given what the user should know, `progress` the bytes downloaded and their total. Raises GanzooError.
     """
+    wanted = load_kind(kind)
     try:
-        return Dataset(open_source(options, kind, say, progress), options, kind)
+        return Dataset(_open(options, wanted, say, progress), options, wanted)
     except archives.Offline as error:
         if not options.fallback:
             raise
         say(f'NOT the data you asked for: "{options.fallback}" instead of "{options.source}". {error}')
         used = DataOptions(**(options.model_dump() | {"source": options.fallback, "fallback": "", "domains": ()}))
         because = {"wanted": options.source, "used": options.fallback, "because": str(error)}
-        return Dataset(open_source(used, kind, say, progress), used, kind, because)
+        return Dataset(_open(used, wanted, say, progress), used, wanted, because)
+
+
+def _open(
+    options: DataOptions, kind: DataKind, say: Callable[[str], None], progress: Callable[[int, int], None] | None
+) -> Source:
+    source = open_source(options, kind.source_kind, say, progress)
+    kind.check(source.domains)
+    return source

@@ -9,18 +9,18 @@ from ganzoo.data.images import ImageRef
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.registry import did_you_mean, registry
-from ganzoo.trainer import KINDS
 
 
 class Source(ABC):
-    """Training and test images of named domains. Built with the recipe's `[data]` table and the model's kind of data.
+    """Training and test images of named domains, built with the recipe's `[data]` table and the kind of data asked for.
 
-    Kinds are those of `ganzoo.trainer.KINDS`. With kind "labelled" or "images" there is one domain, "image". With kind
-    "paired", images of all domains at one index show the same thing.
+    With kind "labelled" or "images" there is one domain, "image". With kind "paired", images of all domains at one
+    index show the same thing. "unpaired" are two domains and "domains" any number of them, with nothing to tie their
+    training images together.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
-    """the kinds of data that it can give"""
+    """the kinds of data that it gives: "unpaired", "paired", "domains", "labelled", "images", or that of a plugin"""
     domains: tuple[str, ...] = ()
     """names of the domains, in order"""
     labels: tuple[str, ...] = ()
@@ -45,22 +45,10 @@ class Source(ABC):
         return None
 
 
-class Still(Source):
-    """The first training image of each domain of another source, for training and testing alike."""
-
-    def __init__(self, source: Source) -> None:
-        self.source, self.domains = source, source.domains
-
-    def images(self, split: str, domain: str) -> Sequence[ImageRef]:
-        return self.source.images("train", domain)[:1]
-
-
 def open_source(
     data: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
 ) -> Source:
     """The source that `[data]` names, downloaded if need be. Raises GanzooError, archives.Offline."""
-    if kind == "still":
-        return Still(open_source(data, "unpaired", say, progress))
     if data.source in (*archives.ARCHIVES, *archives.WITHDRAWN):
         folder = archives.get(data.source, archive=data.archive or None, say=say, progress=progress)
         names = data.domains or archives.ARCHIVES[data.source].domains
@@ -79,18 +67,7 @@ def open_source(
             e.name for e in registry().entries if e.type == "source" and kind in e.facts.get("data_kinds", "").split()
         )
         raise GanzooError(
-            f'The data source "{data.source}" has no {kind} images, which this model needs ({KINDS[kind]}). '
-            f"Sources that have: {fitting}."
+            f'The data source "{data.source}" gives no data of kind "{kind}", which this model needs. Sources that do: '
+            f"{fitting or 'none that is installed'}."
         )
-    opened = source(data, kind)
-    count = len(opened.domains)
-    if (kind in ("unpaired", "paired") and count != 2) or (kind == "domains" and count < 2):
-        raise GanzooError(
-            f"This model needs {'two or more' if kind == 'domains' else 'two'} domains, but there "
-            f"{_are(opened.domains)}. Name those to use with data.domains."
-        )
-    return opened
-
-
-def _are(domains: Sequence[str]) -> str:
-    return f"{'is one' if len(domains) == 1 else f'are {len(domains)}'}: {', '.join(domains)}"
+    return source(data, kind)

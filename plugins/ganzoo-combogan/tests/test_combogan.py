@@ -11,8 +11,9 @@ from torch import nn
 from ganzoo import GanzooError, recipe
 from ganzoo.clock import Clock
 from ganzoo.data.dataset import open_dataset
+from ganzoo.data.kinds import Domains
 from ganzoo.options import DataOptions
-from ganzoo.testing import build, check_model, random_batch, two_domains
+from ganzoo.testing import build, check_model, random_batch
 from ganzoo.trainer import DataSpec
 
 SMALL = {
@@ -126,7 +127,7 @@ def difference(ours, theirs):
 
 def pairs_of_domains(steps):
     for step in range(steps):
-        yield two_domains({key: value.double() for key, value in random_batch(SPEC, step).items()}, step)
+        yield {key: value.double() for key, value in Domains().example(SPEC, step, 2).items()}
 
 
 def test_twelve_steps_agree_with_the_paper():
@@ -186,5 +187,5 @@ def test_domains_are_named_after_folders_in_natural_order(tmp_path):
         (tmp_path / name).mkdir()
         Image.new("RGB", (32, 32)).save(tmp_path / name / "1.png")
     made = read()
-    dataset = open_dataset(DataOptions(source="folders", root=str(tmp_path)), made.kind)
+    dataset = open_dataset(DataOptions(source="folders", root=str(tmp_path)), made.data_kind)
     assert dataset.spec.domains == ("painter1", "painter2", "painter10")

@@ -146,8 +146,8 @@ def test_pairs_for_the_pixel_loss(distance):
     image, other = (random_batch(SPEC, step)["x"] for step in range(2))
     assert DISTANCES[distance](image, image).item() == pytest.approx(0, abs=1e-6)
     assert DISTANCES[distance](other, image).item() > 0.01
-    assert read(**SMALL, pixel=1.0).kind == "paired"
-    assert read(**SMALL).kind == "unpaired"
+    assert read(**SMALL, pixel=1.0).data_kind == "paired"
+    assert read(**SMALL).data_kind == "unpaired"
     tick = build(read(**SMALL, pixel=1.0, generator_steps=0), SPEC).step(
         {key: value.double() for key, value in random_batch(SPEC, 0).items()}
     )

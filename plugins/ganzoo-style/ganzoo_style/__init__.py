@@ -9,6 +9,6 @@ def register_models(register):
         "style",
         "ganzoo_style.model:Style",
         summary="one image painted in the style of another: its pixels are what is trained",
-        data_kind="still",
+        data_kind="single-pair",
         paper="Gatys et al. 2016, CVPR",
     )

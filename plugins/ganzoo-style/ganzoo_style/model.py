@@ -56,7 +56,7 @@ class Style(Trainer):
     Of the two domains of the data the first gives the content and the second the style, one image each.
     """
 
-    Config, data_kind, fixed_size = StyleOptions, "still", True
+    Config, data_kind, fixed_size = StyleOptions, "single-pair", True
     recipe_defaults: ClassVar = {"data.size": 512, "train.images": 1_000, "train.constant": 1.0}
     presets: ClassVar = {
         "neural-style": {},  # the defaults are those of jcjohnson/neural-style

@@ -151,12 +151,12 @@ def test_weights_from_a_local_file(tmp_path):
         VGG19(str(tmp_path / "nowhere.pth"))
 
 
-def test_a_still_is_the_same_picture_in_every_step(tmp_path):
+def test_a_single_pair_is_the_same_in_every_step(tmp_path):
     for domain, colour in (("content", "red"), ("style", "blue")):
         (tmp_path / domain).mkdir()
         Image.new("RGB", (60, 40), colour).save(tmp_path / domain / "image.png")
     made = parsed({"source": "folders", "root": str(tmp_path)}, optimizer="adam", lr=0.08)
-    dataset = open_dataset(made.data, made.kind)
+    dataset = open_dataset(made.data, made.data_kind)
     assert dataset.spec.domains == ("content", "style")
     samples = dataset.training_samples(0)
     assert torch.equal(samples[0]["content"], samples[7]["content"])
@@ -165,7 +165,7 @@ def test_a_still_is_the_same_picture_in_every_step(tmp_path):
 
 def test_style_is_taken_over_and_measured():
     made = parsed({"source": "landscapes"}, init="content", optimizer="adam", lr=0.05, relative=True)
-    dataset = open_dataset(made.data, made.kind)
+    dataset = open_dataset(made.data, made.data_kind)
     engine = build(made, dataset.spec)
     samples = dataset.training_samples(0)
     before = evaluate(engine.trainer, dataset, {})["generated"]
