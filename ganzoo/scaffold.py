@@ -50,17 +50,21 @@ def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[
 
 
 def recipe_text(model: str) -> str:
-    """A recipe for an installed model with every option, its default, and what it means."""
+    """A recipe for an installed model: its published setting, and every option with its default and what it means."""
     entry = registry.registry().find("model", model)
     trainer = registry.registry().load("model", model)
-    lines = [f"# {entry.summary}.        ganzoo run recipes/{entry.name}.toml", f"model = {_toml(entry.name)}", ""]
-    lines += ["[data]", 'source = "folders"', 'root   = "images"', "size   = 256", "batch  = 1", "", "[options]"]
+    data = {"source": "folders", "root": "images", "size": 256, "batch": 1}
+    settings: dict[str, dict[str, Any]] = {"data": data, "options": {}, "train": {"images": 200_000}}
+    for key, value in trainer.recipe_defaults.items():
+        table, _, name = key.partition(".")
+        settings[table][name] = value
+    lines = [f"# {entry.summary}.        ganzoo run recipes/{entry.name}.toml", f"model = {_toml(entry.name)}"]
+    lines += ["", "[data]", *(f"{name} = {_toml(value)}" for name, value in settings["data"].items()), "", "[options]"]
     for name, field in trainer.Config.model_json_schema()["properties"].items():
-        for line in field.get("description", "").splitlines():
-            lines.append(f"# {line}")
-        default = field.get("default")
+        lines += [f"# {line}" for line in field.get("description", "").splitlines()]
+        default = settings["options"].get(name, field.get("default"))
         lines.append(f"{name} = {_toml(default)}" if default is not None else f"# {name} =")
-    lines += ["", "[train]", "images = 200_000", ""]
+    lines += ["", "[train]", *(f"{name} = {_toml(value)}" for name, value in settings["train"].items()), ""]
     return "\n".join(lines)
 
 
