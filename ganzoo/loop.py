@@ -63,7 +63,9 @@ class Engine:
     def step(self, batch: Batch) -> Step:
         """The forward pass that is shared, if there is one, and all phases of one step in their order."""
         self.clock.start_step()
-        shared, carry, terms = self._shared(batch), {}, {}
+        shared = self._shared(batch)
+        carry: Carry = {}
+        terms: dict[str, Terms] = {}
         for phase in self.phases:
             if phase.when(self.clock.step):
                 self._set_lr(phase)

@@ -277,6 +277,8 @@ class Trainer(nn.Module, ABC):
     """the registered kind of data that its batches come from"""
     inference_mode: ClassVar[str] = "eval"
     """or "train-stats": dropout on and batch statistics when it is used, as pix2pix is published"""
+    config: Any
+    """the options of this run, an instance of `Config`"""
     fixed_size: ClassVar[bool] = False
     """whether it trains on squares of `spec.size` only, as fully connected layers do"""
 
@@ -318,17 +320,16 @@ class Trainer(nn.Module, ABC):
 
         `changes` are Adam's own keywords where they differ, such as `lr=1e-6`.
         """
-        config: Any = self.config
-        settings = {"lr": config.lr, "betas": config.betas} | changes
+        settings = {"lr": self.config.lr, "betas": self.config.betas} | changes
         return Adam(chain.from_iterable(network.parameters() for network in networks), **settings)
 
     # Use
 
-    def translate(self, images: Tensor, source: str, target: str, style: Tensor | None = None) -> Tensor:
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         """Images (batch, channels, height, width) in [-1, 1] of domain `source` as images of domain `target`.
 
-        With labels the source is "image" and the target a list such as "blond,smiling" or "blond,no-glasses". `style`
-        is given to models that have styles only; others leave the parameter out.
+        With labels the source is "image" and the target a list such as "blond,smiling" or "blond,no-glasses". A model
+        with styles takes a fourth parameter, `style`: what `sample_style` or `encode_style` gave, a row for each image.
         """
         raise GanzooError("This model translates no images. `ganzoo generate RUN` makes new ones.")
 

@@ -96,7 +96,8 @@ class ComboGAN(Trainer):
         ]
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        c, terms = self.config, {}
+        c = self.config
+        terms: Terms = {}
         ramp = min(1.0, self.clock.images / c.latent_images) if c.latent_images else 1.0
         for here, there in permutations(batch, 2):
             real = batch[here]
@@ -115,7 +116,8 @@ class ComboGAN(Trainer):
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        terms, weight = {}, self.config.discriminator_weight
+        terms: Terms = {}
+        weight = self.config.discriminator_weight
         for domain, real in batch.items():
             fake = self.pool[domain](carry[domain], self.clock)
             terms |= self.gan.discriminator_terms(self.D[domain], real, fake, self.clock, domain, weight)

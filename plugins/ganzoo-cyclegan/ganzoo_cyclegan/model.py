@@ -66,7 +66,7 @@ class CycleGAN(Trainer):
         ]
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        terms = {}
+        terms: Terms = {}
         for here, there in self.ways:
             real = batch[here]
             fake = carry[there] = self.G[there](real)
@@ -78,7 +78,8 @@ class CycleGAN(Trainer):
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        terms, weight = {}, self.config.discriminator_weight
+        terms: Terms = {}
+        weight = self.config.discriminator_weight
         for here, there in self.ways:
             fake = self.pool[there](carry[there] if there in carry else self.G[there](batch[here]), self.clock)
             terms |= self.gan.discriminator_terms(self.D[there], batch[there], fake, self.clock, there, weight)

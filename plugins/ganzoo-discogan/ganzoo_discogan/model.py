@@ -119,7 +119,7 @@ class DiscoGAN(Trainer):
         c = self.config
         weights = c.early if self.clock.images < c.early_images else (c.adversarial, c.features, c.reconstruction)
         adversarial, features, reconstruction = weights
-        terms = {}
+        terms: Terms = {}
         for here, there in self.ways:
             fake = carry[there] = self.G[there](batch[here])
             if c.matches_features:
@@ -140,7 +140,8 @@ class DiscoGAN(Trainer):
         return torch.stack([F.mse_loss(f, r) for f, r in means]).sum()
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        terms, weight = {}, self.config.discriminator_weight
+        terms: Terms = {}
+        weight = self.config.discriminator_weight
         for here, there in self.ways:
             fake = carry[there] if there in carry else self.G[there](batch[here])
             terms |= self.gan.discriminator_terms(self.D[there], batch[there], fake, self.clock, there, weight)

@@ -94,7 +94,7 @@ class Style(Trainer):
         self._set_targets(content, style)
         image = self.start + self.change
         features = self.vgg(image, (*config.content_layers, *config.style_layers))
-        terms = {}
+        terms: Terms = {}
         for layer in config.content_layers:
             terms[f"content_{layer}"] = config.content * self._error(
                 features[layer], self._targets[f"content_{layer}"], 2

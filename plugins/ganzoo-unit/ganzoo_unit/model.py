@@ -152,7 +152,8 @@ class UNIT(Trainer):
         return mean + self.clock.randn(*mean.shape, like=mean) if self.config.vae else mean
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        config, terms = self.config, {}
+        config = self.config
+        terms: Terms = {}
         means = {d: self.encode(batch[d], d) for d in self.domains}
         codes = {d: self.draw(means[d]) for d in self.domains}
         for here, there in (self.domains, self.domains[::-1]):
@@ -176,7 +177,8 @@ class UNIT(Trainer):
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        terms, weight = {}, self.config.adversarial
+        terms: Terms = {}
+        weight = self.config.adversarial
         for domain in self.domains:
             terms |= self.gan.discriminator_terms(
                 self.D[domain], batch[domain], carry[domain], self.clock, domain, weight

@@ -164,7 +164,8 @@ class XGAN(Trainer):
         return dict(zip(images, code.split([p.shape[0] for p in images.values()]), strict=True))
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        config, terms, (first, second) = self.config, {}, self.domains
+        config, (first, second) = self.config, self.domains
+        terms: Terms = {}
         codes = self.encode({d: batch[d] for d in self.domains})
         hidden = self.shared_decoder(torch.cat([codes[first], codes[second]]))
         own, fake = {}, {}
@@ -185,7 +186,7 @@ class XGAN(Trainer):
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        terms = {}
+        terms: Terms = {}
         for domain, D in self.D.items():
             terms |= self.gan.discriminator_terms(D, batch[domain], carry[domain], self.clock, domain)
         return terms
