@@ -19,6 +19,7 @@ import click
 from ganzoo import hooks, testing
 from ganzoo.cli import cli
 from ganzoo.cli.show import describe, table_options
+from ganzoo.data.published import find
 from ganzoo.options import DataOptions, TrainOptions
 from ganzoo.registry import TYPES, registry
 from ganzoo.scaffold import write_plugin
@@ -105,6 +106,16 @@ def models() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def archives() -> str:
+    lines = ["| archive | domains | images | MB | |", "| --- | --- | --- | --- | --- |"]
+    for name in registry().names("archive"):
+        entry, archive = registry().find("archive", name), find(name)
+        count = f"{sum(archive.counts):,}" if archive.counts else ""
+        size = f"{archive.bytes / 1e6:,.0f}" if archive.bytes else ""
+        lines.append(f"| `{name}` | {', '.join(archive.domains)} | {count} | {size} | {entry.summary} |")
+    return "\n".join(lines)
+
+
 def kinds() -> str:
     rows = [f"| `{entry.name}` | {entry.summary} |" for entry in registry().entries if entry.type == "kind"]
     return "\n".join(["| `data_kind` | a batch |", "| --- | --- |", *rows])
@@ -133,6 +144,7 @@ def plugin_files() -> dict[str, str]:
 def pages() -> dict[Path, str]:
     """Every generated page as it should be."""
     blocks = {
+        "data.md": {"archives": archives()},
         "recipes.md": {"tables": option_tables()},
         "plugins.md": {"kinds": kinds(), "hooks": hook_table(), "checks": checks()},
         "tutorial.md": plugin_files(),

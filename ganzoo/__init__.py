@@ -49,6 +49,7 @@ _HOME = {
     "Metric": "ganzoo.metrics",
     "DataKind": "ganzoo.data.kinds",
     "ImageRef": "ganzoo.data.images",
+    "Archive": "ganzoo.data.published",
     "Source": "ganzoo.data.sources",
     "Translator": "ganzoo.translate",
     "load": "ganzoo.translate",

@@ -52,6 +52,35 @@ def register_kinds(register: Register) -> None:
 
 
 @hookimpl
+def register_archives(register: Register) -> None:
+    of_cyclegan = {
+        "apple2orange": "apples and oranges of ImageNet",
+        "cezanne2photo": "paintings by Cezanne, landscape photographs",
+        "cityscapes": "street scenes and their labels; withdrawn",
+        "facades": "facades and their labels",
+        "horse2zebra": "horses and zebras of ImageNet",
+        "iphone2dslr_flower": "flowers, sharp and with a blurred background",
+        "maps": "aerial images and maps",
+        "monet2photo": "paintings by Monet, landscape photographs",
+        "summer2winter_yosemite": "Yosemite in summer and in winter",
+        "ukiyoe2photo": "ukiyo-e prints, landscape photographs",
+        "vangogh2photo": "paintings by van Gogh, landscape photographs",
+    }
+    of_pix2pix = {
+        "edges2handbags": "handbags and their edges",
+        "edges2shoes": "shoes and their edges",
+        "facades": "pairs of facades and their labels",
+        "maps": "pairs of aerial images and maps",
+        "night2day": "places at night and by day",
+    }
+    for name, summary in of_cyclegan.items():
+        register(name, f"ganzoo.data.published:{name.upper()}", summary=summary, data_kinds="unpaired")
+    for name, summary in of_pix2pix.items():
+        target = f"ganzoo.data.published:PIX2PIX_{name.upper()}"
+        register(f"pix2pix_{name}", target, summary=summary, data_kinds="unpaired paired")
+
+
+@hookimpl
 def register_metrics(register: Register) -> None:
     register("l1", "ganzoo.metrics:L1", summary="mean absolute error to the truth", better="lower")
     register("psnr", "ganzoo.metrics:PSNR", summary="peak signal-to-noise ratio to the truth, dB", better="higher")

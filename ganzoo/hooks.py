@@ -53,6 +53,11 @@ def register_kinds(register: Register) -> None:
 
 
 @hookspec
+def register_archives(register: Register) -> None:
+    """Published archives: `ganzoo.Archive` objects, which `data.source` names. Fact: `data_kinds`, as for sources."""
+
+
+@hookspec
 def register_metrics(register: Register) -> None:
     """Metrics: `ganzoo.Metric` subclasses, built with (**own options). Fact: `better` ("lower" or "higher")."""
 

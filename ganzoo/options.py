@@ -211,7 +211,7 @@ class DataOptions(Options):
     """The `[data]` table of a recipe."""
 
     source: str
-    """a registered data source or the name of a published archive (`ganzoo data list`)"""
+    """a registered data source or published archive (`ganzoo data list`)"""
     root: str = ""
     """folder of your own images, for source = "folders\""""
     archive: str = ""

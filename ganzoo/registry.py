@@ -27,6 +27,7 @@ TYPES = {
     "penalty": "penalties",
     "source": "sources",
     "kind": "kinds",
+    "archive": "archives",
     "metric": "metrics",
     "command": "commands",
 }

@@ -1,114 +1,102 @@
-"""Downloads against real servers on 127.0.0.1 that break off, lie, hang and go away."""
+"""Published archives: from real servers on 127.0.0.1 that lie, break off, hang and go away, and from crafted files."""
 
 import errno
 import hashlib
 import io
 import os
 import random
+import re
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tarfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from ganzoo.data import archives
-from ganzoo.data.archives import ARCHIVES, Archive, Offline, get
+from ganzoo.data.archives import MARKER, Offline, get
+from ganzoo.data.published import SIDE_BY_SIDE, UNPAIRED, Archive, find
 from ganzoo.errors import GanzooError
+from ganzoo.registry import registry
 
-ROOT = Path(__file__).parents[1]
-BREAK = 150_000  # bytes after which a bad connection ends
-PARTS = ("trainA", "trainB", "testA", "testB")
+PACKAGE = Path(archives.__file__).parents[2]
 
 
 class Mirror(ThreadingHTTPServer):
-    """Serves one file. `mood` is for the next download only, `always` for all; `ranges`: what downloads asked for."""
+    """Serves one file, or what its mood says."""
 
     daemon_threads = True
 
-    def __init__(self, content: bytes) -> None:
-        self.content, self.mood, self.always = content, "", ""
-        self.ranges: list[str | None] = []
-        self.probes, self.sent = 0, 0
-        self.end = threading.Event()
+    def __init__(self, content: bytes, mood: str) -> None:
+        self.content, self.mood, self.asked = content, mood, []
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def url(self, name: str = "tiny.zip") -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
 
-    def close(self) -> None:
-        self.end.set()
-        self.shutdown()
-        self.server_close()
-
 
 class Handler(BaseHTTPRequestHandler):
     server: Mirror
 
     def do_GET(self) -> None:
-        mirror, asked = self.server, self.headers["Range"]
-        probe = asked == "bytes=0-0"
-        mood = mirror.always
-        if probe:
-            mirror.probes += 1
-        else:
-            mood, mirror.mood = mirror.mood or mood, ""
-            mirror.ranges.append(asked)
-        if mood == "404" or (mood == "lost" and not probe):
+        mirror, mood = self.server, self.server.mood
+        mirror.asked.append(self.path)
+        if mood == "404":
             return self.send_error(404)
-        body, etag, start = mirror.content, f'"{hashlib.md5(mirror.content).hexdigest()}"', 0
-        fresh = self.headers["If-Range"] not in (None, etag) and mood != "ignores If-Range"
-        if asked and not fresh and mood != "ignores Range":
-            start = int(asked.removeprefix("bytes=").split("-")[0])
-            body = body[:1] if probe else body[start:]
-            self.send_response(206 if body else 416)
-            self.send_header("Content-Range", f"bytes {start if body else '*'}{f'-{start}' if body else ''}"
-                             f"/{len(mirror.content)}")  # fmt: skip
-        else:
-            self.send_response(200)
-        self.send_header("ETag", etag)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_response(200)
         self.send_header("Content-Type", "text/html" if mood == "login page" else "application/octet-stream")
+        self.send_header("Content-Length", str(len(mirror.content)))
+        if mood == "gzip":
+            self.send_header("Content-Encoding", "x-gzip")
         self.end_headers()
-        if mood in ("breaks off", "hangs"):
-            body = body[:BREAK]
-        self.wfile.write(body)
-        mirror.sent += 0 if probe else len(body)
+        self.wfile.write(mirror.content[: 150_000 if mood in ("breaks off", "hangs") else None])
         if mood == "hangs":
             self.wfile.flush()
-            mirror.end.wait(10)
+            time.sleep(3)
 
     def log_message(self, *_: object) -> None: ...
 
 
-def zipped(top: str = "tiny/", seed: int = 0, extra: tuple[str, ...] = ()) -> bytes:
+def zipped(top: str = "tiny/", seed: int = 0, extra: tuple[str | zipfile.ZipInfo, ...] = ()) -> bytes:
     """A zip of 4 x 2 files of noise, about 400 kB."""
     noise, file = random.Random(seed), io.BytesIO()
     with zipfile.ZipFile(file, "w") as opened:
-        for part in PARTS:
+        for part in UNPAIRED:
             for number in range(2):
                 opened.writestr(f"{top}{part}/{number}.jpg", noise.randbytes(50_000))
         for name in extra:
-            opened.writestr(name, "escaped")
+            opened.writestr(name, "../escaped.txt")
     return file.getvalue()
 
 
-def tarred(seed: int = 0, name: str = "tiny/train/0.jpg") -> bytes:
-    file = io.BytesIO()
+def tarred(*members: tarfile.TarInfo, seed: int = 0) -> bytes:
+    file, image = io.BytesIO(), tarfile.TarInfo("tiny/train/0.jpg")
+    image.size = 200_000
     with tarfile.open(fileobj=file, mode="w:gz") as opened:
-        member = tarfile.TarInfo(name)
-        member.size = 200_000
-        opened.addfile(member, io.BytesIO(random.Random(seed).randbytes(member.size)))
+        for member in (image, *members):
+            opened.addfile(member, io.BytesIO(random.Random(seed).randbytes(member.size)))
     return file.getvalue()
+
+
+def member(name: str, type_: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = type_, link, 20 if type_ == tarfile.REGTYPE else 0
+    return info
+
+
+def link_in_zip() -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("tiny/link")
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return info
 
 
 def sha256(content: bytes) -> str:
@@ -119,36 +107,42 @@ GOOD, BAD = zipped(), zipped(seed=1)
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("GANZOO_MIRROR", raising=False)
-    monkeypatch.setattr(archives, "PAUSE", 0.0)
     return tmp_path / "cache"
 
 
 @pytest.fixture
-def mirror(cache: Path) -> Iterator[Callable[[bytes], Mirror]]:
-    started: list[Mirror] = []
+def mirror(cache):
+    with ExitStack() as stack:
 
-    def start(content: bytes = GOOD) -> Mirror:
-        started.append(Mirror(content))
-        return started[-1]
+        def start(content: bytes = GOOD, mood: str = "") -> Mirror:
+            server = Mirror(content, mood)
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+            return server
 
-    yield start
-    for server in started:
-        server.close()
+        yield start
 
 
 @pytest.fixture
-def publish(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Archive]:
-    def add(*urls: str, content: bytes = GOOD, **changes: object) -> Archive:
-        tiny = Archive("tiny", ("a", "b"), (2, 2, 2, 2), len(content), sha256(content), urls, "Noise, free for all.")
-        tiny = replace(tiny, **changes)
-        monkeypatch.setitem(ARCHIVES, "tiny", tiny)
-        return tiny
+def said() -> list[str]:
+    return []
 
-    return add
+
+@pytest.fixture
+def fetch(cache, said):
+    """Gets a tiny archive that is published at these URLs."""
+    return lambda *urls, local=None, progress=None, **changes: get(
+        tiny(*urls, **changes), local=local, progress=progress, say=said.append
+    )
+
+
+def tiny(*urls, content=GOOD, **changes) -> Archive:
+    facts = {"bytes": len(content), "sha256": sha256(content), "counts": (2, 2, 2, 2)} | changes
+    return Archive(**{"name": "tiny", "domains": ("a", "b"), "urls": urls, "licence": "Noise, free for all."} | facts)
 
 
 def closed_port() -> str:
@@ -167,217 +161,141 @@ def left(cache: Path) -> list[str]:
     return sorted(file.name for file in cache.iterdir() if file.suffix != ".lock")
 
 
-def test_download_then_cache(mirror, publish, cache):
-    server, said, steps = mirror(), [], []
-    publish(server.url())
-    folder = get("tiny", say=said.append, progress=lambda *step: steps.append(step))
+def test_download_then_cache(mirror, fetch, said, cache):
+    server, steps = mirror(), []
+    folder = fetch(server.url(), progress=lambda *step: steps.append(step))
     assert folder == cache / "tiny" and whole(folder)
     assert len(said) == 1 and "0.4 MB" in said[0] and "Noise, free for all." in said[0]
-    assert steps[-1] == (len(GOOD), len(GOOD)) and steps == sorted(steps)
-    assert left(cache) == ["tiny", "tiny.zip"]
-    server.close()
-    assert get("tiny", say=said.append) == folder and len(said) == 1
-    shutil.rmtree(folder)  # the archive is still there
-    assert whole(get("tiny", say=said.append)) and len(said) == 1
-    assert server.probes == 1 and server.sent == len(GOOD)
+    assert steps[-1] == (len(GOOD), len(GOOD)) and steps == sorted(steps) and len(steps) > 2
+    assert left(cache) == ["tiny"]
+    server.mood = "404"
+    assert fetch(server.url()) == folder and len(said) == 1 and len(server.asked) == 1
 
 
-@pytest.mark.parametrize("mood", ["breaks off", "hangs"])
-def test_bad_connection_is_resumed(mirror, publish, monkeypatch, mood):
+@pytest.mark.parametrize(
+    ("mood", "why"),
+    [
+        ("404", "it answered 404 Not Found"),
+        ("login page", "a web page instead of the file"),
+        ("breaks off", "broke off"),
+        ("hangs", "stopped answering"),
+    ],
+)
+def test_the_second_mirror_delivers_what_the_first_does_not(mirror, fetch, monkeypatch, mood, why):
     monkeypatch.setattr(archives, "STALL", 0.3)
-    server = mirror()
-    publish(server.url())
-    server.mood = mood
-    assert whole(get("tiny"))
-    first, second = server.ranges
-    start = int(second.removeprefix("bytes=").removesuffix("-"))
-    assert first is None and BREAK - archives.CHUNK <= start <= BREAK
-    assert server.sent == BREAK + len(GOOD) - start
+    bad, good = mirror(mood=mood), mirror()
+    assert whole(fetch(bad.url(), good.url()))
+    with pytest.raises(Offline, match=why):
+        fetch(bad.url(), name="other")
 
 
-def test_every_connection_breaks_but_each_brings_something(mirror, publish):
-    server = mirror()
-    publish(server.url())
-    server.always = "breaks off"
-    assert whole(get("tiny"))
-    assert len(server.ranges) >= 3
+def test_a_mirror_that_calls_gz_an_encoding(mirror, fetch):
+    content = tarred()
+    assert (fetch(mirror(content, "gzip").url(), content=content, layout=SIDE_BY_SIDE) / "train" / "0.jpg").is_file()
 
 
-def test_server_that_ignores_range(mirror, publish):
-    server = mirror()
-    publish(server.url())
-    server.always, server.mood = "ignores Range", "breaks off"
-    assert whole(get("tiny"))
-    assert server.ranges[1].startswith("bytes=") and server.sent == BREAK + len(GOOD)
-
-
-def test_complete_part_needs_no_bytes(mirror, publish, cache):
-    server = mirror()
-    publish(server.url())
-    cache.mkdir()
-    (cache / "tiny.zip.part").write_bytes(GOOD)
-    assert whole(get("tiny"))
-    assert server.ranges == [f"bytes={len(GOOD)}-"] and server.sent == 0
-
-
-@pytest.mark.parametrize("mood", ["", "ignores If-Range"])
-def test_changed_file_is_not_patched_together(mirror, publish, cache, mood):
-    def interrupt(done: int, _: int) -> None:
-        if done > BREAK:
-            raise KeyboardInterrupt
-
-    server = mirror(BAD)
-    publish(server.url(), sha256=None)  # without a checksum only the version tag can tell
-    with pytest.raises(KeyboardInterrupt):
-        get("tiny", progress=interrupt)
-    server.content, server.mood = GOOD, mood
-    assert whole(get("tiny"))
-    assert server.ranges[1].startswith("bytes=") and len(server.ranges) == (3 if mood else 2)
-
-
-def test_mirror_that_goes_away_midway(mirror, publish):
-    server = mirror()
-    publish(server.url())
-    server.mood, server.always = "breaks off", "lost"
-    with pytest.raises(Offline, match=r"it answered 404 .*run again, which goes on after 0\.1 MB"):
-        get("tiny")
-    server.always = ""
-    assert whole(get("tiny")) and server.ranges[-1].startswith("bytes=")
-
-
-def test_part_of_another_file_is_given_up(mirror, publish, cache):
-    server = mirror()
-    publish(server.url())
-    cache.mkdir()
-    (cache / "tiny.zip.part").write_bytes(BAD[:BREAK])
-    assert whole(get("tiny"))
-    assert server.ranges == [f"bytes={BREAK}-", None]
-
-
-def test_wrong_checksum_everywhere(mirror, publish, cache):
-    one, two = mirror(BAD), mirror(BAD[:-1])
-    publish(one.url(), two.url())
-    for _ in range(2):  # what was left of the first time must not be accepted the second
-        with pytest.raises(GanzooError) as caught:
-            get("tiny")
-        assert not isinstance(caught.value, Offline)
-        assert all(digest in str(caught.value) for digest in (sha256(GOOD), sha256(BAD), sha256(BAD[:-1])))
-        assert "removed from the cache" in str(caught.value) and 'data.source = "folders"' in str(caught.value)
-        assert left(cache) == []
-
-
-def test_wrong_checksum_then_second_mirror(mirror, publish):
-    bad, good = mirror(BAD), mirror()
-    publish(bad.url(), good.url())
-    assert whole(get("tiny"))
-    assert bad.sent == len(BAD) and good.sent == len(GOOD)
-
-
-def test_wrong_archive_in_the_cache_is_replaced(mirror, publish, cache):
-    publish(mirror().url())
-    cache.mkdir()
-    (cache / "tiny.zip").write_bytes(BAD)
-    said: list[str] = []
-    assert whole(get("tiny", say=said.append))
-    assert sha256(BAD) in said[0]
-
-
-def test_second_mirror_when_the_first_is_gone_or_is_a_login_page(mirror, publish):
-    gone, login, good = mirror(), mirror(), mirror()
-    gone.always, login.always = "404", "login page"
-    publish(closed_port(), gone.url(), login.url(), good.url())
-    assert whole(get("tiny"))
-    assert gone.ranges == login.ranges == []
-
-
-def test_mirror_that_loses_the_file_after_the_probe(mirror, publish):
-    loser, good = mirror(), mirror()
-    loser.always = "lost"
-    publish(loser.url(), good.url())
-    assert whole(get("tiny"))
-    assert loser.ranges == [None] * (1 + archives.RETRIES)
-
-
-def test_own_mirror_comes_first(mirror, publish, monkeypatch):
+def test_own_mirror_comes_first(mirror, fetch, monkeypatch):
     own, other = mirror(), mirror()
-    publish(other.url())
-    monkeypatch.setenv("GANZOO_MIRROR", own.url("") + "data/")
-    assert whole(get("tiny"))
-    assert own.sent == len(GOOD) and other.sent == 0
+    monkeypatch.setenv("GANZOO_MIRROR", own.url("data/"))
+    assert whole(fetch(other.url()))
+    assert own.asked == ["/data/tiny.zip"] and not other.asked
 
 
-def test_all_mirrors_down(mirror, publish):
-    gone = mirror()
-    gone.always = "404"
+def test_no_mirror_answers(mirror, fetch, monkeypatch):
+    monkeypatch.setattr(archives, "DEADLINE", 0.9)
+    refused = closed_port()
     with socket.socket() as silent:  # accepts, never answers
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         mute = f"http://127.0.0.1:{silent.getsockname()[1]}/tiny.zip"
-        refused = closed_port()
-        publish(gone.url(), mute, refused)
         with pytest.raises(Offline) as caught:
-            get("tiny", deadline=0.5)
-    message = str(caught.value)
-    assert f"{gone.url()}: it answered 404" in message and f"{refused}: it cannot be reached" in message
-    assert f"{mute}: " in message and 'data.archive = "FILE"' in message and "data.fallback" in message
+            fetch(mirror(mood="404").url(), mute, refused)
+    for part in (
+        f"{refused}: it cannot be reached",
+        f"{mute}: no answer within 0.3 s",
+        "data.archive",
+        "data.fallback",
+    ):
+        assert part in str(caught.value)
 
 
-def test_hanging_name_query(cache, publish, monkeypatch):
+def test_a_name_query_that_hangs(fetch, monkeypatch):
     release = threading.Event()
-
-    def hang(*_: object, **__: object) -> None:
-        release.wait(10)
-        raise socket.gaierror("released")
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    publish("http://mirror.invalid/tiny.zip")
+    monkeypatch.setattr(archives, "DEADLINE", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and 1 / 0)
     with pytest.raises(Offline, match=r"no answer within 0\.2 s"):
-        get("tiny", deadline=0.2)
+        fetch("http://mirror.invalid/tiny.zip")
     release.set()
 
 
-def test_local_archive(cache, publish, tmp_path):
-    publish(closed_port())
-    mine = tmp_path / "mine.zip"
-    mine.write_bytes(GOOD)
-    assert whole(get("tiny", archive=mine))
-    assert left(cache) == ["tiny"] and mine.exists()
-    mine.unlink()
-    assert whole(get("tiny", archive=mine))  # unpacked already
+def test_wrong_checksums(mirror, fetch, cache):
+    one, two = mirror(BAD), mirror(b"else")
+    with pytest.raises(GanzooError, match="expected sha256") as caught:
+        fetch(one.url(), two.url())
+    assert not isinstance(caught.value, Offline)
+    assert all(sha256(content) in str(caught.value) for content in (GOOD, BAD, b"else"))
+    assert left(cache) == []
+    assert whole(fetch(one.url(), mirror().url()))
 
 
-def test_local_archive_wrong_or_missing(cache, publish, tmp_path):
-    publish(closed_port())
+def test_no_published_checksum(mirror, fetch, said, cache, tmp_path):
+    first, second = tarred(), tarred(seed=1)
+    server, changes = mirror(first), {"sha256": None, "bytes": None, "layout": SIDE_BY_SIDE, "counts": ()}
+    folder = fetch(server.url("tiny.tar.gz"), **changes)
+    assert "of unknown size" in said[0] and sha256(first) in said[1] and "trusted" in said[1]
+    assert (cache / "tiny.sha256").read_text() == sha256(first)
+    shutil.rmtree(folder)
+    server.content = second
+    with pytest.raises(GanzooError, match=f"{sha256(second)}; expected sha256 {sha256(first)}.*delete .*tiny.sha256"):
+        fetch(server.url("tiny.tar.gz"), **changes)
+    (cache / "tiny.sha256").unlink()
+    assert fetch(server.url("tiny.tar.gz"), **changes) == folder
+
+
+def test_a_local_file_without_published_checksum_is_not_recorded(mirror, fetch, cache, tmp_path):
+    (tmp_path / "mine.zip").write_bytes(BAD)
+    folder = fetch(closed_port(), local=tmp_path / "mine.zip", sha256=None)
+    assert left(cache) == ["tiny"] and (folder / MARKER).read_text() == sha256(BAD)
+    assert whole(fetch(mirror().url(), sha256=None))  # the download is not taken to be there
+
+
+def test_local_file(fetch, cache, tmp_path):
     mine = tmp_path / "mine.zip"
     with pytest.raises(GanzooError, match="There is no file"):
-        get("tiny", archive=mine)
+        fetch(local=mine)
     mine.write_bytes(BAD)
-    with pytest.raises(GanzooError) as caught:
-        get("tiny", archive=mine)
-    assert sha256(GOOD) in str(caught.value) and sha256(BAD) in str(caught.value)
-    assert mine.exists() and not (cache / "tiny").exists()
+    with pytest.raises(GanzooError, match=f"{sha256(BAD)}, not {sha256(GOOD)}"):
+        fetch(local=mine)
+    mine.write_bytes(GOOD)
+    assert whole(fetch(local=mine)) and left(cache) == ["tiny"] and mine.exists()
 
 
-@pytest.mark.parametrize("name", ["../escaped.txt", "/tmp/escaped.txt", "a/../../escaped.txt", "..\\escaped.txt"])
-def test_zip_slip_is_refused(cache, publish, tmp_path, name):
-    mine = tmp_path / "mine.zip"
-    mine.write_bytes(zipped(extra=(name,)))
-    publish(content=mine.read_bytes())
-    with pytest.raises(GanzooError, match="outside its own folder"):
-        get("tiny", archive=mine)
-    assert left(cache) == [] and not list(tmp_path.rglob("*escaped*"))
+SYM, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
+REFUSED = {
+    "parent": zipped(extra=("../escaped.txt",)),
+    "absolute": zipped(extra=("/tmp/escaped.txt",)),
+    "inner": zipped(extra=("a/../../escaped.txt",)),
+    "backslash": zipped(extra=("..\\escaped.txt",)),
+    "drive": zipped(extra=("C:\\escaped.txt",)),
+    "zip-link": zipped(extra=(link_in_zip(),)),
+    "tar-parent": tarred(member("../escaped.txt")),
+    "tar-absolute": tarred(member("/tmp/escaped.txt")),
+    "tar-link": tarred(member("tiny/a", SYM, "train/0.jpg")),  # inside, and refused nevertheless
+    "tar-hard": tarred(member("tiny/a", HARD, "tiny/train/0.jpg")),
+    "tar-pipe": tarred(member("tiny/a", tarfile.FIFOTYPE)),
+    "tar-through": tarred(member("tiny/a", SYM, "../.."), member("tiny/a/escaped.txt")),
+}  # fmt: skip
 
 
-def test_tar_slip_is_refused(cache, publish, tmp_path):
-    mine = tmp_path / "mine.tar.gz"
-    mine.write_bytes(tarred(name="../escaped.txt"))
-    publish(content=mine.read_bytes(), kind="paired")
-    with pytest.raises(GanzooError, match="outside its own folder"):
-        get("tiny", archive=mine)
-    assert left(cache) == [] and not list(tmp_path.rglob("*escaped*"))
+@pytest.mark.parametrize("content", REFUSED.values(), ids=REFUSED)
+def test_nothing_is_written_outside_and_no_links(fetch, cache, tmp_path, content):
+    (tmp_path / "mine").write_bytes(content)
+    with pytest.raises(GanzooError, match=r"was refused: .* is a link, a device or outside"):
+        fetch(local=tmp_path / "mine", content=content)
+    assert left(cache) == [] and not [path for path in tmp_path.rglob("*") if path.is_symlink() or "esc" in path.name]
 
 
-CORRUPT = {
+DAMAGED = {
     "bytes": GOOD[:9_000] + bytes(100) + GOOD[9_100:],
     "end": GOOD[:-5_000],
     "page": b"<html>log in</html>",
@@ -386,139 +304,132 @@ CORRUPT = {
 }
 
 
-@pytest.mark.parametrize("content", CORRUPT.values(), ids=CORRUPT)
-def test_corrupt_archive(mirror, publish, cache, tmp_path, content):
-    mine = tmp_path / "mine.zip"
-    mine.write_bytes(content)
-    publish(content=content)
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_damaged_archive(mirror, fetch, cache, tmp_path, content):
+    (tmp_path / "mine").write_bytes(content)
     with pytest.raises(GanzooError, match="get it again"):
-        get("tiny", archive=mine)
-    assert left(cache) == [] and mine.exists()
-    publish(mirror(content).url(), sha256=None)  # a download without a checksum: not kept, not trusted
+        fetch(local=tmp_path / "mine", content=content)
     with pytest.raises(GanzooError, match="get it again"):
-        get("tiny")
+        fetch(mirror(content).url(), sha256=None)  # neither trusted nor recorded
     assert left(cache) == []
 
 
-def test_no_published_checksum(mirror, publish, cache, tmp_path):
-    first, second = tarred(), tarred(seed=1)
-    server, said = mirror(first), []
-    publish(server.url("tiny.tar.gz"), sha256=None, bytes=None, kind="paired", counts=())
-    folder = get("tiny", say=said.append)
-    assert (folder / "train" / "0.jpg").stat().st_size == 200_000
-    assert "0.2 MB" in said[0] and sha256(first) in said[1] and "trusted" in said[1]
-    assert sha256(first) in (cache / "tiny.tar.gz.sha256").read_text()
-    mine = tmp_path / "mine.tar.gz"
-    mine.write_bytes(second)
-    with pytest.raises(GanzooError, match=f"{sha256(second)}, not {sha256(first)}.*tiny.tar.gz.sha256"):
-        get("tiny", archive=mine)  # although the folder is complete: it is from another file
-    server.content = second
-    shutil.rmtree(folder)
-    (cache / "tiny.tar.gz").unlink()
-    with pytest.raises(GanzooError, match=sha256(second)):
-        get("tiny")
-    (cache / "tiny.tar.gz.sha256").unlink()
-    assert get("tiny", archive=mine) == folder
-
-
-def child(tiny: Archive, cache: Path) -> subprocess.Popen:
-    code = (
-        "import sys; from ganzoo.data import archives; from ganzoo.data.archives import *\n"
-        f"archives.ARCHIVES['tiny'] = {tiny!r}\n"
-        "print(archives.get('tiny', say=lambda text: None)); assert 'torch' not in sys.modules"
-    )
-    env = os.environ | {"PYTHONPATH": str(ROOT), "GANZOO_CACHE": str(cache)}
+def child(archive: Archive) -> subprocess.Popen:
+    code = f"from ganzoo.data.archives import *; print(get({archive!r}, say=lambda text: None))"
+    path = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")])
+    env = os.environ | {"PYTHONPATH": path}
     return subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
 
 
-def test_killed_process_is_continued(mirror, publish, cache):
-    server = mirror()
-    server.mood = "hangs"
-    part = cache / "tiny.zip.part"
-    victim = child(publish(server.url()), cache)
-    end = time.monotonic() + 10
-    while not (part.exists() and part.stat().st_size >= archives.CHUNK):
-        assert time.monotonic() < end and victim.poll() is None
+def test_processes_at_the_same_time_and_one_that_was_killed(mirror, cache):
+    server = mirror(mood="hangs")
+    victim = child(tiny(server.url()))
+    while not (cache / ".tiny.partial" / "archive").exists():
+        assert victim.poll() is None
         time.sleep(0.01)
     victim.kill()
     victim.communicate()
-    start = part.stat().st_size
-    assert whole(get("tiny"))
-    assert server.ranges == [None, f"bytes={start}-"] and start >= archives.CHUNK
-    assert left(cache) == ["tiny", "tiny.zip"]
-
-
-def test_processes_at_the_same_time(mirror, publish, cache):
-    server = mirror()
-    tiny = publish(server.url())
-    children = [child(tiny, cache) for _ in range(3)]
+    server.mood = ""
+    children = [child(tiny(server.url())) for _ in range(3)]
     assert [one.communicate()[0].strip() for one in children] == [str(cache / "tiny")] * 3
-    assert whole(cache / "tiny") and server.sent == len(GOOD)
+    assert whole(cache / "tiny") and left(cache) == ["tiny"] and len(server.asked) == 2
 
 
-def test_full_disk(mirror, publish, cache, monkeypatch):
+def test_full_disk_and_unusable_cache(mirror, fetch, cache):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    server = mirror()
-    publish(server.url())
     with pytest.raises(GanzooError, match=r"disk that holds .* is full.*GANZOO_CACHE"):
-        get("tiny", progress=full)  # called where the bytes are written
-    assert (cache / "tiny.zip.part").exists()
-    with monkeypatch.context() as patch:
-        patch.setattr(zipfile.ZipFile, "extractall", full)
-        with pytest.raises(GanzooError, match="is full"):
-            get("tiny")
-    assert left(cache) == ["tiny.zip"]
-    assert whole(get("tiny")) and server.ranges[1].startswith("bytes=")
-
-
-def test_unusable_cache(mirror, publish, cache):
-    publish(mirror().url())
+        fetch(mirror().url(), progress=full)  # called where the bytes are written
+    assert left(cache) == []
+    shutil.rmtree(cache)
     cache.write_text("a file where the folder should be")
     with pytest.raises(GanzooError, match="set GANZOO_CACHE"):
-        get("tiny")
+        fetch(mirror().url())
 
 
-def test_folder_without_marker_is_moved_aside(mirror, publish, cache):
-    publish(mirror().url())
+def test_what_is_not_ours_is_moved_aside(mirror, fetch, said, cache):
     (cache / "tiny" / "mine").mkdir(parents=True)
-    (cache / ".tiny.unpacking").mkdir()  # of a process that was killed
-    assert whole(get("tiny"))
-    assert [path.name for path in cache.glob("tiny.moved-*/*")] == ["mine"] and not (cache / ".tiny.unpacking").exists()
+    assert not whole(fetch(mirror(BAD).url(), content=BAD))
+    assert [path.name for path in cache.glob("tiny.moved-*/*")] == ["mine"] and "was moved to" in said[1]
+    assert whole(fetch(mirror().url())), "another version of the archive"
 
 
-def test_folder_of_an_older_archive_is_not_used(mirror, publish):
-    publish(mirror(BAD).url(), content=BAD)
-    assert not whole(get("tiny"))
-    publish(mirror().url())
-    assert whole(get("tiny"))
+def test_links_in_the_cache_are_not_followed(mirror, fetch, cache, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / MARKER).write_text(sha256(GOOD))
+    (theirs / "note").write_text("theirs")
+    cache.mkdir()
+    (cache / "tiny").symlink_to(theirs)
+    (cache / "tiny.sha256").symlink_to(theirs / "note")
+    assert whole(fetch(mirror().url(), sha256=None))
+    assert (theirs / "note").read_text() == "theirs" and len([*theirs.iterdir()]) == 2
+    (cache / ".tiny.partial").symlink_to(theirs)
+    with pytest.raises(GanzooError, match="Cannot use"):
+        fetch(mirror(BAD).url(), content=BAD)
+    assert len([*theirs.iterdir()]) == 2
 
 
 @pytest.mark.parametrize("top", ["", "deep/er/", "renamed/"])
-def test_wherever_the_folders_are_in_the_archive(cache, publish, tmp_path, top):
-    mine = tmp_path / "mine.zip"
-    mine.write_bytes(zipped(top, extra=("__MACOSX/x/y/trainA/._0.jpg",)))
-    publish(content=mine.read_bytes(), counts=(2, 2, 2, 3))
-    said: list[str] = []
-    assert sorted(path.name for path in get("tiny", archive=mine, say=said.append).glob("t*")) == sorted(PARTS)
-    assert len(said) == 1 and "testB has 2, not 3" in said[0]
+def test_wherever_the_folders_are_in_the_archive(fetch, said, tmp_path, top):
+    content = zipped(top, extra=("__MACOSX/x/y/trainA/._0.jpg", f"{top}trainA/.DS_Store"))
+    (tmp_path / "mine").write_bytes(content)
+    folder = fetch(local=tmp_path / "mine", content=content, counts=(2, 2, 2, 3))
+    assert sorted(path.name for path in folder.glob("t*")) == sorted(UNPAIRED)
+    assert len(said) == 1 and "(testB has 2, not 3)" in said[0]
 
 
-def test_names(cache):
-    with pytest.raises(GanzooError, match=r"withdrawn .* licence"):
-        get("cityscapes")
-    with pytest.raises(GanzooError, match='did you mean "monet2photo"'):
-        get("monet2foto")
-    with pytest.raises(GanzooError, match="choose one of apple2orange"):
-        get("?")
+def test_those_of_ganzoo():
+    names = [entry.name for entry in registry().entries if entry.type == "archive" and entry.distribution == "ganzoo"]
+    assert len(names) == 16
+    for name in names:
+        archive = find(name)
+        assert archive.name == name and len(archive.domains) == 2
+        assert archive.sha256 or all(url.startswith("https:") for url in archive.urls), "http only with a checksum"
+    with pytest.raises(GanzooError, match='Did you mean "monet2photo"'):
+        find("monet2foto")
+    with pytest.raises(GanzooError, match=r"cannot be downloaded\. .*licence reasons.*data\.root"):
+        get(find("cityscapes"))
 
 
-def test_table():
-    assert len(ARCHIVES) == 15 and sum(one.kind == "paired" for one in ARCHIVES.values()) == 5
-    for name, one in ARCHIVES.items():
-        assert one.name == name and [url.split(":")[0] for url in one.urls] == ["https", "http"]
-        assert all(url.endswith(f"/{one.file}") for url in one.urls)
-        assert (one.kind == "paired") if one.sha256 is None else (len(one.sha256) == 64 and len(one.counts) == 4)
-    assert ARCHIVES["pix2pix_edges2shoes"].file == "edges2shoes.tar.gz"
-    assert ARCHIVES["monet2photo"].domains == ("monet", "photo") and ARCHIVES["monet2photo"].bytes == 305231073
+PLUGIN = """
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_archives(register):
+    register("tiny", "ganzoo_small.data:TINY", summary="noise", data_kinds="unpaired")
+    register("text", "ganzoo_small.data:TEXT")
+    register("gone", "ganzoo_small.data:GONE")
+    register("landscapes", "ganzoo_small.data:TINY")
+"""
+DATA = """
+from ganzoo import Archive
+
+TINY = {archive!r}
+TEXT = "no archive"
+"""
+
+
+def test_a_plugin_publishes_one(mirror, plugin, ganzoo, recipe, images, tmp_path):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as opened:
+        for image in images.glob("t*/*.png"):
+            opened.write(image, image.relative_to(images))
+    archive = tiny(mirror(file.getvalue()).url(), content=file.getvalue(), counts=())
+    env = plugin(tmp_path / "site", "small", {"__init__": PLUGIN, "data": DATA.format(archive=archive)})
+    env |= {"GANZOO_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}
+    listed = ganzoo("data", "list", cwd=tmp_path, env=env)
+    assert listed.returncode == 0 and re.search(r"tiny +unpaired +a, b +0 +ganzoo-small 0.5", listed.stdout)
+    assert "TEXT is not a ganzoo.Archive" in listed.stdout and 'The archive "gone" of ganzoo-small' in listed.stdout
+    assert "Noise, free for all." in ganzoo("show", "tiny", cwd=tmp_path, env=env).stdout
+    recipe(tmp_path, {"data.source": "tiny", "data.root": None, "train.images": 2})
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env)
+    assert done.returncode == 0 and "Downloading tiny" in done.stdout, done
+    assert 'source = "tiny"' in (tmp_path / "out" / "recipe.toml").read_text()
+    recipe(tmp_path, {"data.source": "landscapes", "data.root": None})
+    claims = '"ganzoo-small/landscapes" (archive) or "ganzoo-worlds/landscapes" (source)'
+    ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake(claims)
+    got = ganzoo("data", "get", "ganzoo-small/tiny", cwd=tmp_path, env=env)
+    assert got.stdout.strip() == str(tmp_path / "cache" / "tiny") and not got.stderr

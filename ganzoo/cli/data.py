@@ -16,11 +16,12 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ganzoo.data.archives import ARCHIVES
+    from ganzoo.data.published import find
+    from ganzoo.errors import GanzooError
     from ganzoo.registry import registry
 
     sources = Table(title="sources", title_justify="left", title_style="bold", box=None, header_style="dim")
-    for column in ("name", "kind", "what it is", "package"):
+    for column in ("name", "kinds", "what it is", "package"):
         sources.add_column(column, style="cyan" if column == "name" else "")
     for e in registry().entries:
         if e.type == "source":
@@ -28,30 +29,39 @@ def list_() -> None:
     published = Table(
         title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim"
     )
-    for column in ("name", "kind", "domains", "images", "MB"):
-        published.add_column(
-            column, style="cyan" if column == "name" else "", justify="right" if column == "MB" else "left"
-        )
-    for archive in ARCHIVES.values():
-        counts = " + ".join(map(str, archive.counts)) if archive.counts else ""
-        size = f"{archive.bytes / 1e6:,.0f}" if archive.bytes else ""
-        published.add_row(archive.name, archive.kind, ", ".join(archive.domains), counts, size)
+    for column in ("name", "kinds", "domains", "images", "MB", "package"):
+        style, justify = "cyan" if column == "name" else "", "right" if column in ("images", "MB") else "left"
+        published.add_column(column, style=style, justify=justify, no_wrap=column == "name")
+    broken = []
+    for e in sorted((e for e in registry().entries if e.type == "archive"), key=lambda e: e.name):
+        try:
+            archive = find(e.qualified)
+        except GanzooError as error:
+            broken.append(str(error))
+            continue
+        count = f"{sum(archive.counts):,}" if archive.counts else ""
+        size = f"{archive.bytes / 1e6:,.0f}" if archive.bytes else "" if archive.urls else "withdrawn"
+        kinds, package = e.facts.get("data_kinds", ""), f"{e.distribution} {e.version}"
+        published.add_row(e.name, kinds, ", ".join(archive.domains), count, size, package)
     console = Console()
     console.print(sources)
     console.print()
     console.print(published)
+    for sentence in broken:
+        click.echo(f"broken {sentence}")
 
 
 @data.command()
 @click.argument("name")
 @click.option("--archive", type=click.Path(path_type=Path), help="A copy you already have, instead of downloading.")
 def get(name: str, archive: Path | None) -> None:
-    """Download the published archive NAME into the cache: checksummed, resumed if it was broken off."""
+    """Download the published archive NAME into the cache, check it and unpack it."""
     from ganzoo.cli.progress import bar
     from ganzoo.data import archives
+    from ganzoo.data.published import find
 
     with bar(f"downloading {name}") as update:
-        folder = archives.get(name, archive=archive, progress=update, say=lambda text: click.echo(text, err=True))
+        folder = archives.get(find(name), local=archive, progress=update, say=lambda text: click.echo(text, err=True))
     click.echo(folder)
 
 

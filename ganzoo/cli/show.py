@@ -24,7 +24,7 @@ def show(name: str, type_: str | None, as_json: bool) -> None:
 
     console = Console()
     console.print(f"[bold cyan]{facts['name']}[/]  {escape(facts['summary'])}")
-    for key in ("type", "data_kind", "data_kinds", "paper", "package"):
+    for key in ("type", "data_kind", "data_kinds", "paper", "licence", "package"):
         if facts.get(key):
             console.print(f"  [dim]{key:10}[/] {escape(facts[key])}", highlight=False)
     for name, changes in facts.get("presets", {}).items():
@@ -36,8 +36,9 @@ def show(name: str, type_: str | None, as_json: bool) -> None:
     for option in facts["options"]:
         default = json.dumps(option["default"]) if option["default"] is not None else ""
         table.add_row(option["name"], escape(option["type"]), escape(default), escape(option["meaning"]))
-    console.print()
-    console.print(table)
+    if table.row_count:
+        console.print()
+        console.print(table)
     for other in facts["types"]:
         if other != facts["type"]:
             click.echo(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --type {other}")
@@ -71,6 +72,8 @@ def describe(name: str, type_: str | None = None) -> dict[str, Any]:
         facts["options"] = table_options(target.Config)
     elif entry.type == "command":
         facts["options"] = _command_options(target)
+    elif entry.type == "archive":
+        facts |= {"licence": target.licence, "options": []}
     else:
         facts["options"] = table_options(options_of(target)) if isinstance(target, type) else []
     return facts

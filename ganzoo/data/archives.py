@@ -1,193 +1,113 @@
-"""Published datasets by name: found on a mirror, downloaded with resume, checksummed, unpacked once into the cache."""
+"""Gets published archives: downloaded from a mirror, checked, and unpacked once into the cache."""
 
 import contextlib
-import difflib
 import errno
+import hashlib
 import os
 import shutil
 import tarfile
 import threading
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from concurrent.futures import Future
+from pathlib import Path, PureWindowsPath
+from stat import S_IFMT, S_IFREG
+from typing import IO
 
-import pooch
 import requests
-from filelock import FileLock, Timeout
-from urllib3 import exceptions as urllib3
+from filelock import FileLock
+from platformdirs import user_cache_dir
 
+from ganzoo.data.published import Archive
 from ganzoo.errors import GanzooError
+from ganzoo.files import FULL, write_text
 
-CONNECT, STALL, GRACE = 5.0, 15.0, 2.0  # seconds: to connect, without a byte, for better mirrors after the first answer
-RETRIES, PAUSE = 3, 0.5  # retries in a row that bring nothing new, for each mirror; seconds before the first, doubling
+CONNECT, STALL = 5.0, 15.0  # seconds: to connect, without a byte
+DEADLINE = 15.0  # seconds until all mirrors must have answered
 CHUNK = 1 << 16  # bytes
 MARKER = ".ganzoo-complete"  # written last into an unpacked folder; holds the sha256 of its archive
 PLAIN = {"Accept-Encoding": "identity"}
-BROKEN = (requests.RequestException, urllib3.HTTPError)
-WHY = (
-    ((requests.Timeout, urllib3.TimeoutError), "it stopped answering"),
-    (requests.exceptions.SSLError, "its certificate was refused"),
-    (requests.exceptions.ProxyError, "the proxy did not let it through"),
-    (requests.ConnectionError, "it cannot be reached"),
-    (urllib3.HTTPError, "the connection broke off"),
-)
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError)
-
-Say = Callable[[str], None]
+WHY = {
+    "SSLError": "its certificate was refused",
+    "ProxyError": "the proxy did not let it through",
+    "ConnectTimeout": "it did not answer",
+    "ReadTimeout": "it did not answer",
+    "ConnectionError": "it cannot be reached, or stopped answering",
+    "ChunkedEncodingError": "the connection broke off",
+}
 Progress = Callable[[int, int], None]
+Say = Callable[[str], None]
 
 
 class Offline(GanzooError):
     """No mirror could deliver the archive; a recipe's `fallback` is meant for this, and only for this."""
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A published dataset. `domains` are A and B, in a "paired" one the left and right half of each image."""
-
-    name: str
-    domains: tuple[str, str]
-    counts: tuple[int, ...]  # images in trainA, trainB, testA, testB; if "paired" in train; () where not published
-    bytes: int | None  # None where not published
-    sha256: str | None  # None where not published: the first download is trusted and recorded
-    urls: tuple[str, ...]  # mirrors, best first
-    licence: str
-    kind: Literal["unpaired", "paired"] = "unpaired"
-
-    @property
-    def file(self) -> str:
-        """The archive's file name: on a mirror and in the cache."""
-        return f"{self.name}.zip" if self.kind == "unpaired" else f"{self.name.removeprefix('pix2pix_')}.tar.gz"
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The folders that `counts` counts; the first one is in every archive of the kind."""
-        return ("trainA", "trainB", "testA", "testB") if self.kind == "unpaired" else ("train",)
-
-
-_HOSTS = ("https://efrosgans.eecs.berkeley.edu", "http://efrosgans.eecs.berkeley.edu")
-_RIGHTS = "No licence is published with it: the rights stay with their owners, so check before you pass anything on."
-_PAINTINGS = f"Paintings from WikiArt, photographs from Flickr. {_RIGHTS}"
-_FLICKR, _IMAGENET = f"Photographs from Flickr. {_RIGHTS}", f"Photographs from ImageNet. {_RIGHTS}"
-_FACADES, _MAPS = f"From the CMP Facade Database. {_RIGHTS}", f"Images from Google Maps. {_RIGHTS}"
-
-
-def _zip(name: str, a: str, b: str, counts: tuple[int, ...], size: int, sha256: str, licence: str) -> Archive:
-    urls = tuple(f"{host}/cyclegan/datasets/{name}.zip" for host in _HOSTS)
-    return Archive(name, (a, b), counts, size, sha256, urls, licence)
-
-
-def _tar(name: str, a: str, b: str, counts: tuple[int, ...], licence: str) -> Archive:
-    urls = tuple(f"{host}/pix2pix/datasets/{name}.tar.gz" for host in _HOSTS)
-    return Archive(f"pix2pix_{name}", (a, b), counts, None, None, urls, licence, "paired")
-
-
-# fmt: off
-_ALL = (
-    _zip("apple2orange", "apple", "orange", (995, 1019, 266, 248), 78456409,
-         "845a191e9af8926408ea597001cd03a452e3300a1f44a79fe329b3d59f6e3eb8", _IMAGENET),
-    _zip("cezanne2photo", "cezanne", "photo", (525, 6287, 58, 751), 279885071,
-         "3a6c10ca21f9485862f1cbd707744b9dc258954a04631271d23a3605eeb63cff", _PAINTINGS),
-    _zip("facades", "photo", "label", (400, 400, 106, 106), 35135868,
-         "9a31ebf3a31b9b5cd195dd5bf62e9308e00cb94604d1019e3889ac84248695c0", _FACADES),
-    _zip("horse2zebra", "horse", "zebra", (1067, 1334, 120, 140), 116867962,
-         "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1", _IMAGENET),
-    _zip("iphone2dslr_flower", "iphone", "dslr", (1812, 3325, 569, 480), 339964458,
-         "8fcb5e374d631b107e1d961b8c4cd0a186aa2a4ff3e279923f4c426128de7113", _FLICKR),
-    _zip("maps", "aerial", "map", (1096, 1096, 1098, 1098), 1476754427,
-         "639534f69dbf9f36bef8d6292a7698006361221f83f0285d7c9ca78afe6e8a9e", _MAPS),
-    _zip("monet2photo", "monet", "photo", (1072, 6287, 121, 751), 305231073,
-         "88f91b00fc228f97c9411fbf1880ec1d119c98f1722e4cfcfaa2fb35fac05b04", _PAINTINGS),
-    _zip("summer2winter_yosemite", "summer", "winter", (1231, 962, 309, 238), 132640856,
-         "167fe1726807a9d22bd106b4a6c0bd7953b688af924ac1bf967439c4961e49f9", _FLICKR),
-    _zip("ukiyoe2photo", "ukiyoe", "photo", (562, 6287, 263, 751), 292946532,
-         "02a2a2fb5ecf425ca1bf86aca7304377da64a2a1d3b86df54eb65e4068bf3b08", _PAINTINGS),
-    _zip("vangogh2photo", "vangogh", "photo", (400, 6287, 400, 751), 306590349,
-         "362c3473e70be0944bda08d49d660eafdc2854df55d697835b8186d1d79caaff", _PAINTINGS),
-    _tar("facades", "photo", "label", (400,), _FACADES),
-    _tar("maps", "aerial", "map", (1096,), _MAPS),
-    _tar("edges2shoes", "edges", "shoes", (), f"Shoes of UT Zappos50K, edges by HED. {_RIGHTS}"),
-    _tar("edges2handbags", "edges", "handbags", (), f"Amazon handbags of the iGAN project, edges by HED. {_RIGHTS}"),
-    _tar("night2day", "night", "day", (), f"From the Transient Attributes dataset. {_RIGHTS}"),
-)
-# fmt: on
-ARCHIVES: dict[str, Archive] = {archive.name: archive for archive in _ALL}
-WITHDRAWN: dict[str, str] = dict.fromkeys(
-    ("cityscapes", "pix2pix_cityscapes"),
-    "cityscapes was withdrawn by its publishers for licence reasons, so ganzoo cannot download it: get the images "
-    'from https://www.cityscapes-dataset.com and set `data.source = "folders"` and `data.root = "FOLDER"`.',
-)
-
-
 def cache_folder() -> Path:
     """Where archives are kept: $GANZOO_CACHE, or the system's cache folder for ganzoo. It may not exist yet."""
-    chosen = os.environ.get("GANZOO_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("ganzoo"))
+    return Path(os.environ.get("GANZOO_CACHE") or user_cache_dir("ganzoo")).expanduser()
 
 
 def get(
-    name: str,
-    *,
-    archive: Path | None = None,
-    progress: Progress | None = None,
-    say: Say = print,
-    deadline: float = 12.0,
+    archive: Archive, *, local: Path | str | None = None, progress: Progress | None = None, say: Say = print
 ) -> Path:
-    """The folder that holds trainA and the rest (train if "paired"): from the cache, from a local file, or downloaded.
+    """The folder that holds `archive.layout`: from the cache, from the file `local`, or downloaded.
 
-    `progress` gets (bytes done, bytes in all or 0); `deadline` is in seconds, for finding a mirror. Offline when no
-    mirror delivers; GanzooError when the name, the checksum or the archive is wrong, or the disk is full.
+    `progress` is given (bytes done, bytes in all or 0). Raises Offline when no mirror delivers; GanzooError when the
+    checksum or the archive is wrong, or the disk is full.
     """
-    spec = find(name)
-    cache = cache_folder()
-    target, record = cache / spec.name, cache / f"{spec.file}.sha256"
-    local = Path(archive).expanduser() if archive else None
+    cache, local = cache_folder(), Path(local).expanduser() if local else None
+    target, work = cache / archive.name, cache / f".{archive.name}.partial"
     with _disk(cache):
-        wanted = spec.sha256 or (_sha256(local) if local and local.is_file() else None)
-        if _is_complete(target, wanted):
-            return target
         if local and not local.is_file():
-            raise GanzooError(f'There is no file "{local}": mend `data.archive`, or remove it to download the file.')
+            raise GanzooError(f'There is no file "{local}": correct `data.archive`, or remove it to download the file.')
+        if _is_complete(target, _expected(archive)):
+            return target
         cache.mkdir(parents=True, exist_ok=True)
-        with _lock(cache / f"{spec.name}.lock", say):
-            if _is_complete(target, wanted):
+        with FileLock(cache / f".{archive.name}.lock"):
+            expected = _expected(archive)
+            if _is_complete(target, expected):  # by another process meanwhile
                 return target
-            expected = spec.sha256 or (record.read_text().split()[0] if record.exists() else None)
-            file, found = (local, _sha256(local)) if local else _fetch(spec, expected, progress, say, deadline)
-            if expected not in (None, found):
-                raise GanzooError(f"{file} is not the expected {name}: its sha256 is {found}, not {expected}. Get it "
-                                  f"again from {spec.urls[0]}{_insist(spec)}.")  # fmt: skip
-            _unpack(file, spec, target, found, ours=not local)
-            if expected is None:
-                record.write_text(f"{found}  {spec.file}\n")
-                say(f"{name} has no published checksum, so this file is trusted, and later ones are compared with it: "
-                    f"sha256 {found}, recorded in {record}.")  # fmt: skip
-    if warning := verify(target, spec):
-        say(warning)
+            shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
+            work.mkdir()
+            try:
+                file = local or _download(archive, work / "archive", expected, progress, say)
+                found = _sha256(file)
+                if expected not in (None, found):
+                    raise GanzooError(f"{file} is not the expected {archive.name}: its sha256 is {found}, not "
+                                      f"{expected}. {_way_out(archive)}")  # fmt: skip
+                if not _is_complete(target, found):
+                    _unpack(file, archive, work / "files", target, found, say)
+                if not expected and not local:
+                    write_text(_record(archive), found)
+                    say(f"{archive.name} has no published checksum, so this file is trusted, and later ones are "
+                        f"compared with it: sha256 {found}, recorded in {_record(archive)}.")  # fmt: skip
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
     return target
 
 
-def find(name: str) -> Archive:
-    """The archive of that name; GanzooError if there is none, or none any more."""
-    if name in ARCHIVES:
-        return ARCHIVES[name]
-    near = difflib.get_close_matches(name, ARCHIVES, n=1)
-    hint = f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(ARCHIVES)}."
-    raise GanzooError(WITHDRAWN.get(name, f'There is no published archive called "{name}": {hint}'))
+def _record(archive: Archive) -> Path:
+    return cache_folder() / f"{archive.name}.sha256"
 
 
-def verify(folder: Path, archive: Archive) -> str:
-    """A sentence if `folder` holds other numbers of images than were published, else ""."""
-    found = {part: sum(not file.name.startswith(".") for file in folder.glob(f"{part}/*")) for part in archive.parts}
-    published = zip(archive.parts, archive.counts, strict=False)
-    wrong = [f"{part} has {found[part]}, not {count}" for part, count in published if found[part] != count]
-    if not wrong:
-        return ""
-    return f"{archive.name} does not hold the published numbers of images ({'; '.join(wrong)}): results may differ."
+def _expected(archive: Archive) -> str | None:
+    """The digest that the file must have, None if nothing is known."""
+    record = _record(archive)
+    return archive.sha256 or (record.read_text().strip() if record.is_file() and not record.is_symlink() else None)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _is_complete(target: Path, digest: str | None) -> bool:
+    """Whether `target` was unpacked to the end, from the archive with this digest."""
+    marker = target / MARKER
+    links = target.is_symlink() or marker.is_symlink()
+    return not links and marker.is_file() and marker.read_text() == digest
 
 
 @contextlib.contextmanager
@@ -196,239 +116,129 @@ def _disk(cache: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             way_out = "free some space, or set GANZOO_CACHE to a folder on a larger disk, and run again"
-            raise GanzooError(f"The disk that holds {cache} is full: {way_out}; a download goes on.") from error
-        way_out = "check who may read and write there, or set GANZOO_CACHE to another folder"
+            raise GanzooError(f"The disk that holds {cache} is full: {way_out}.") from error
         where = f"{error.filename or cache} ({error.strerror or error})"
+        way_out = "check who may read and write there, or set GANZOO_CACHE to another folder"
         raise GanzooError(f"Cannot use {where}: {way_out}.") from error
 
 
-@contextlib.contextmanager
-def _lock(path: Path, say: Say) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"Another process is getting {path.stem}; waiting for it.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def _way_out(archive: Archive) -> str:
+    again = f"Get it again from {archive.urls[0]}, or" if archive.urls else "You can"
+    forget = "" if archive.sha256 else f" delete {_record(archive)} if you trust the new file, or"
+    return f'{again}{forget} unpack it yourself and set `data.source = "folders"` and `data.root = "FOLDER"`.'
 
 
-def _sha256(file: Path) -> str:
-    return pooch.file_hash(str(file), alg="sha256")
-
-
-def _done(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
-
-
-def _note(part: Path) -> Path:
-    """Beside a begun download: which version of the file it belongs to."""
-    return part.with_name(f"{part.name}.tag")
-
-
-def _is_complete(target: Path, digest: str | None) -> bool:
-    """Whether `target` was unpacked to the end, from the archive with this digest (None: from any)."""
-    marker = target / MARKER
-    return marker.is_file() and digest in (None, marker.read_text())
-
-
-def _insist(spec: Archive) -> str:
-    forget = "" if spec.sha256 else f", or delete {cache_folder() / spec.file}.sha256 if you trust the new file"
-    return f'{forget}, or unpack it yourself and set `data.source = "folders"` and `data.root = "FOLDER"`'
-
-
-def _fetch(
-    spec: Archive, expected: str | None, progress: Progress | None, say: Say, deadline: float
-) -> tuple[Path, str]:
-    """The archive in the cache and its digest: what is there already, else from the first mirror that is right."""
-    file = cache_folder() / spec.file
-    part = file.with_name(f"{file.name}.part")
-    if file.exists():
-        if expected in (None, found := _sha256(file)):
-            return file, found
-        say(f"{file} has sha256 {found}, not {expected}: it is removed and downloaded again.")
-        file.unlink()
+def _download(archive: Archive, file: Path, expected: str | None, progress: Progress | None, say: Say) -> Path:
+    """Downloads from the first mirror that has the right file."""
+    if not archive.urls:
+        raise GanzooError(f"{archive.name} cannot be downloaded. {archive.licence}")
     own = os.environ.get("GANZOO_MIRROR", "").rstrip("/")
-    urls = [*dict.fromkeys(((f"{own}/{spec.file}",) if own else ()) + spec.urls)]
-    answers = _probe(urls, deadline)
-    order = sorted(urls, key=lambda url: not isinstance(answers[url], int))  # a late answer still gets its turn
-    if isinstance(size := answers[order[0]], int):
-        size = f"{(spec.bytes or size) / 1e6:.1f} MB" if spec.bytes or size else "of unknown size"
-        begun = f", {_done(part) / 1e6:.1f} MB of it here already" if _done(part) else ""
-        say(f"Downloading {spec.name}, {size}{begun}. {spec.licence}")
-    wrong = False
-    for url in order:
-        if not isinstance(answers[url], int):
-            continue
-        try:
-            found = _from_mirror(url, part, expected, progress or (lambda done, total: None))
-        except BROKEN as error:
-            answers[url] = _why(error)
-            continue
-        if expected in (None, found):
-            os.replace(part, file)
-            _note(part).unlink(missing_ok=True)
-            return file, found
-        wrong, answers[url] = True, f"its file has sha256 {found}"
-    failed = f"Cannot download {spec.name} ("
-    failed += "; ".join(f"{url}: {answers[url] or f'no answer within {deadline:g} s'}" for url in urls)
-    if wrong:
-        raise GanzooError(f"{failed}; expected sha256 {expected}). The wrong file was removed from the cache: try "
-                          f"another network or another day{_insist(spec)}.")  # fmt: skip
-    go_on = f"run again, which goes on after {_done(part) / 1e6:.1f} MB" if _done(part) else "run again"
-    by_hand = 'download the file by hand and set `data.archive = "FILE"`'
-    raise Offline(f"{failed}): connect to the internet and {go_on}, or {by_hand}, or set `data.fallback` to a source "
-                  "that is built in.")  # fmt: skip
-
-
-def _probe(urls: list[str], deadline: float) -> dict[str, int | str | None]:
-    """What each mirror says: the size in bytes (0: unknown), or why not, or None so far. It may still be filled later.
-
-    Daemon threads, because nothing bounds a name query.
-    """
-    answers: dict[str, int | str | None] = dict.fromkeys(urls)
-    news = threading.Condition()
-
-    def ask(url: str) -> None:
-        try:
-            answer: int | str = _size(url, deadline)
-        except Exception as error:
-            answer = _why(error)
-        with news:
-            answers[url] = answer
-            news.notify_all()
-
+    urls = ((f"{own}/{archive.urls[0].rpartition('/')[2]}",) if own else ()) + archive.urls
+    size = f"{archive.bytes / 1e6:.1f} MB" if archive.bytes else "of unknown size"
+    say(f"Downloading {archive.name}, {size}. {archive.licence}")
+    failed, wrong = [], False
     for url in urls:
-        threading.Thread(target=ask, args=(url,), daemon=True).start()
-    end = time.monotonic() + deadline
-    with news:
-        news.wait_for(lambda: None not in answers.values() or any(type(x) is int for x in answers.values()), deadline)
-        news.wait_for(lambda: None not in answers.values(), max(0.0, min(GRACE, end - time.monotonic())))
-    return answers
+        try:
+            _transfer(url, file, progress, DEADLINE / len(urls))
+        except requests.RequestException as error:
+            answer, why = error.response, WHY.get(type(error).__name__, str(error))
+            failed.append(f"{url}: {why if answer is None else f'it answered {answer.status_code} {answer.reason}'}")
+            continue
+        if expected in (None, found := _sha256(file)):
+            return file
+        wrong = True
+        failed.append(f"{url}: its file has sha256 {found}")
+    message = f"Cannot download {archive.name} ({'; '.join(failed)}"
+    if wrong:
+        raise GanzooError(f"{message}; expected sha256 {expected}). {_way_out(archive)}")
+    raise Offline(f"{message}): connect to the internet and run again, or download the file by hand and set "
+                  '`data.archive = "FILE"`, or set `data.fallback` to a source that needs no download.')  # fmt: skip
 
 
-def _size(url: str, seconds: float) -> int:
-    """Asks for the first byte only: unlike HEAD, every server that can deliver the file knows this."""
-    headers = PLAIN | {"Range": "bytes=0-0"}
-    with requests.get(url, stream=True, headers=headers, timeout=(min(CONNECT, seconds), seconds)) as response:
+def _transfer(url: str, file: Path, progress: Progress | None, patience: float) -> None:
+    with _answer(url, patience) as response:
         response.raise_for_status()
         if "text/html" in response.headers.get("Content-Type", ""):
             raise requests.RequestException("it sent a web page instead of the file, perhaps this network's login")
-        whole = response.headers.get("Content-Range", "").rpartition("/")[2]
-        length = whole if response.status_code == 206 else response.headers.get("Content-Length", "")
-        return int(length) if length.isdecimal() else 0
+        response.raw.headers.discard("Content-Encoding")  # servers that call .gz one would have it unpacked here
+        total, done = int(response.headers.get("Content-Length", 0)), 0
+        with file.open("wb") as out:
+            for chunk in response.iter_content(CHUNK):
+                done += out.write(chunk)
+                if progress:
+                    progress(done, total)
 
 
-def _from_mirror(url: str, part: Path, expected: str | None, progress: Progress) -> str:
-    """Completes `part` and returns its digest; a wrong one is removed, and tried again if its beginning was older."""
-    resumed = part.exists()
-    best, tries = _done(part), 0
-    while True:
+def _answer(url: str, patience: float) -> requests.Response:
+    """Asks in a thread, because nothing else bounds a name query."""
+    answer: Future[requests.Response] = Future()
+
+    def ask() -> None:
         try:
-            _attempt(url, part, expected is not None, progress)
-            break
-        except BROKEN:
-            tries = 0 if _done(part) >= best + CHUNK else tries + 1
-            best = max(best, _done(part))
-            if tries > RETRIES:
-                raise
-            time.sleep(PAUSE * 2 ** max(0, tries - 1))
-    if expected in (None, found := _sha256(part)):
-        return found
-    part.unlink()
-    _note(part).unlink(missing_ok=True)
-    return _from_mirror(url, part, expected, progress) if resumed else found
+            answer.set_result(requests.get(url, stream=True, headers=PLAIN, timeout=(CONNECT, STALL)))
+        except Exception as error:
+            answer.set_exception(error)
 
-
-def _attempt(url: str, part: Path, checkable: bool, progress: Progress) -> None:
-    """One request for what `part` lacks; without a version tag or a checksum to compare, for everything."""
-    note = _note(part)
-    tag = note.read_text() if note.exists() else ""
-    start = _done(part) if tag or checkable else 0
-    headers = PLAIN | ({"Range": f"bytes={start}-"} if start else {}) | ({"If-Range": tag} if start and tag else {})
-    with requests.get(url, headers=headers, stream=True, timeout=(CONNECT, STALL)) as response:
-        status, reach = response.status_code, response.headers.get("Content-Range", "")
-        if start and status == 416 and reach == f"bytes */{start}":
-            return  # it was complete
-        fits = reach.startswith(f"bytes {start}-") and (not tag or _tag(response) in ("", tag))
-        if status == 416 or (status == 206 and not fits):
-            part.unlink(missing_ok=True)
-            raise requests.RequestException("the file changed meanwhile")
-        response.raise_for_status()
-        if status != 206:
-            start = 0
-            part.unlink(missing_ok=True)  # before the note: a new note beside an old part would lie
-            note.write_text(_tag(response))
-        total = start + int(response.headers.get("Content-Length", -start))
-        with part.open("ab") as out:
-            for chunk in response.raw.stream(CHUNK, decode_content=False):
-                out.write(chunk)
-                out.flush()
-                start += len(chunk)
-                progress(start, total)
-    if start < total:
-        raise urllib3.HTTPError("broke off")
-
-
-def _tag(response: requests.Response) -> str:
-    etag = response.headers.get("ETag", "W/")
-    return response.headers.get("Last-Modified", "") if etag.startswith("W/") else etag
-
-
-def _why(error: Exception) -> str:
-    """An exception of the network in a few words."""
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"it answered {error.response.status_code} {error.response.reason}"
-    return next((why for kind, why in WHY if isinstance(error, kind)), str(error))
-
-
-def _unpack(file: Path, spec: Archive, target: Path, digest: str, *, ours: bool) -> None:
-    """Unpacks beside `target` and renames, so that `target` is whole or absent; removes a bad `file` that is ours."""
-    beside = target.with_name(f".{spec.name}.unpacking")
-    shutil.rmtree(beside, ignore_errors=True)
-    first = spec.parts[0]
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        _extract(file, beside)
-        inner = [hit.parent for depth in ("", "*/", "*/*/") for hit in beside.glob(depth + first) if hit.is_dir()]
-        if not inner:
-            raise GanzooError(f'{file} has no folder "{first}", so it is not {spec.name}: get it again.')
-        (inner[0] / MARKER).write_text(digest)
-        if _is_complete(target, None):
-            shutil.rmtree(target)
-        elif target.exists():  # not our work, so not ours to delete
-            target.rename(target.with_name(f"{target.name}.moved-{time.time_ns()}"))
-        inner[0].rename(target)
-    except GanzooError:
-        if ours:
-            file.unlink(missing_ok=True)
-        raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        return answer.result(patience)
+    except TimeoutError:
+        raise requests.RequestException(f"no answer within {patience:g} s") from None
+
+
+def _unpack(file: Path, archive: Archive, beside: Path, target: Path, digest: str, say: Say) -> None:
+    """Unpacks beside `target` and renames, so that `target` is whole or absent."""
+    beside.mkdir()
+    _extract(file, beside)
+    places = (beside, *beside.glob("*/"), *beside.glob("*/*/"))
+    root = next((place for place in places if (place / archive.layout[0]).is_dir()), None)
+    if not root:
+        raise GanzooError(f'{file} has no folder "{archive.layout[0]}", so it is not {archive.name}: get it again.')
+    (root / MARKER).write_text(digest)
+    if target.exists() or target.is_symlink():  # from another file, or not our work: not ours to delete
+        target.rename(aside := target.with_name(f"{target.name}.moved-{time.time_ns()}"))
+        say(f"{target} is not from this file, and was moved to {aside}.")
+    root.rename(target)
+    published = zip(archive.layout, archive.counts, strict=False)  # counts may be empty
+    rows = [(part, len([*target.glob(f"{part}/[!.]*")]), count) for part, count in published]
+    if wrong := [f"{part} has {there}, not {count}" for part, there, count in rows if there != count]:
+        say(f"{archive.name} does not hold the published numbers of images ({'; '.join(wrong)}): results may differ.")
 
 
 def _extract(file: Path, into: Path) -> None:
-    """All of a zip or tar; GanzooError if it is damaged or wants to write outside `into`."""
-    unsafe = f"{file} wants to write outside its own folder (%s) and was refused: get it from a source you trust."
+    """Writes the files of a zip or tar below the new folder `into`; GanzooError if it holds links or is damaged."""
     try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as opened:
-                for name in opened.namelist():
-                    path = PurePosixPath(name.replace("\\", "/"))
-                    if path.is_absolute() or ".." in path.parts:
-                        raise GanzooError(unsafe % name)
-                opened.extractall(into)
-        else:
-            with tarfile.open(file) as opened:
-                opened.extractall(into, filter="data")
-    except tarfile.FilterError as error:
-        raise GanzooError(unsafe % error.tarinfo.name) from error
-    except DAMAGED as error:
+        for name, plain, content in _members(file):
+            path = PureWindowsPath(name)  # parts at both kinds of slashes
+            if not plain or path.anchor or ".." in path.parts:
+                raise GanzooError(f"{file} was refused: {name} in it is a link, a device or outside its own folder. "
+                                  "Get it from a source you trust.")  # fmt: skip
+            if content:
+                destination = into.joinpath(*path.parts)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                with content, destination.open("wb") as out:
+                    shutil.copyfileobj(content, out)
+    except GanzooError:
+        raise
+    except Exception as error:  # which ones the libraries raise for damaged files is not documented
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk's fault, not the file's
         why = str(error).partition("\n")[0].rstrip(": ")
         raise GanzooError(f"{file} is damaged or is no zip or tar archive ({why}): get it again.") from error
+
+
+def _members(file: Path) -> Iterator[tuple[str, bool, IO[bytes] | None]]:
+    """(name, whether a plain file or folder, content of a file) of each member."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as opened:
+            for info in opened.infolist():
+                kind = S_IFMT(info.external_attr >> 16)  # 0 if not packed on Unix
+                plain = info.is_dir() or kind in (0, S_IFREG)
+                yield info.filename, plain, None if info.is_dir() or not plain else opened.open(info)
+    else:
+        with tarfile.open(file) as opened:
+            for member in opened:
+                content = opened.extractfile(member) if member.isreg() else None
+                yield member.name, member.isreg() or member.isdir(), content

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from ganzoo.data import archives
 from ganzoo.data.images import ImageRef
+from ganzoo.data.published import find
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.registry import did_you_mean, registry
@@ -49,14 +50,19 @@ def open_source(
     data: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
 ) -> Source:
     """The source that `[data]` names, downloaded if need be. Raises GanzooError, archives.Offline."""
-    if data.source in (*archives.ARCHIVES, *archives.WITHDRAWN):
-        folder = archives.get(data.source, archive=data.archive or None, say=say, progress=progress)
-        names = data.domains or archives.ARCHIVES[data.source].domains
+    claims = [entry for type_ in ("archive", "source") for entry in registry().matches(type_, data.source)]
+    if len({entry.type for entry in claims}) > 1:
+        choices = " or ".join(f'"{entry.qualified}" ({entry.type})' for entry in claims)
+        raise GanzooError(f'Packages offer "{data.source}" as an archive and as a source. Write {choices}.')
+    if registry().matches("archive", data.source):
+        archive = find(data.source)
+        folder = archives.get(archive, local=data.archive or None, say=say, progress=progress)
+        names = data.domains or archive.domains
         data = DataOptions(**(data.model_dump() | {"root": str(folder), "domains": names}))
         return registry().load("source", "folders")(data, kind)
     names = registry().names("source")
     if data.source not in names and "/" not in data.source:
-        everything = names + sorted(archives.ARCHIVES)
+        everything = names + registry().names("archive")
         raise GanzooError(
             f'There is no data source "{data.source}".{did_you_mean(data.source, everything)} '
             f'Your own images are source = "folders" with root = "FOLDER"; `ganzoo data list` shows the others.'
