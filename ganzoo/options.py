@@ -276,9 +276,9 @@ class TrainOptions(Options):
     compile: bool = False
     """compile every network with torch.compile"""
     metrics: tuple[MetricPart, ...] = ("l1", "psnr", "ssim")
-    """what is measured on the test images in the end (`ganzoo list` shows what there is)"""
+    """metrics of the test images at the end (`ganzoo list` shows what there is)"""
     best: str = ""
-    """one of the metrics: each checkpoint is measured too, and the best by this one is kept beside the newest"""
+    """one of the metrics: each checkpoint is evaluated too, and the best by this metric is kept beside the newest"""
     device: str = "auto"
     """auto, cpu, cuda or mps"""
     devices: Count = 1

@@ -1,4 +1,4 @@
-"""Past fakes for the discriminator (Shrivastava et al. 2017, arXiv:1612.07828)."""
+"""An image pool: earlier fakes for the discriminator (Shrivastava et al. 2017, arXiv:1612.07828)."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class ImagePool:
     def __call__(self, images: Tensor, clock: Clock) -> Tensor:
         """As many images as given, (batch, channels, height, width) in [-1, 1], new or old; without gradient.
 
-        `clock`: the model's own, whose dice decide.
+        `clock`: the model's own; its random stream decides.
         """
         if self.size == 0:
             return images.detach()

@@ -6,7 +6,7 @@ from ganzoo.data.images import ImageRef, find_images, natural
 from ganzoo.errors import GanzooError
 
 TEST_NAMES = ("test", "val", "valid", "validation")
-HELD_OUT = 20  # one image in so many is kept for testing where there is no test folder
+HELD_OUT = 20  # one image in N is held out for testing where there is no test folder
 
 
 def split(domain: str, train: Path, test: Path | None) -> dict[str, list[ImageRef]]:

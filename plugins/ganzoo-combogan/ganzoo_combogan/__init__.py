@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "combogan",
         "ganzoo_combogan.model:ComboGAN",
-        summary="any number of unpaired sets of images, each translated into all others",
+        summary="unpaired translation between any number of domains",
         data_kind="domains",
         paper="Anoosheh et al. 2018, arXiv:1712.06909",
     )

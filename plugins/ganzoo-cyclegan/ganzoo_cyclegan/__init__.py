@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "cyclegan",
         "ganzoo_cyclegan.model:CycleGAN",
-        summary="two unpaired sets of images, each translated into the other",
+        summary="unpaired image-to-image translation between two domains",
         data_kind="unpaired",
         paper="Zhu et al. 2017, arXiv:1703.10593",
     )

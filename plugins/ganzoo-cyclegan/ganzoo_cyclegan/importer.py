@@ -14,7 +14,7 @@ from ganzoo.files import atomic, refuse_existing
 
 PREFIXES = ("module.", "_orig_mod.")  # of several GPUs, of torch.compile
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-JUDGE = {"name": "patch", "width": 1, "layers": 0}  # there is none in the files; this one is as small as can be
+DISCRIMINATOR = {"name": "patch", "width": 1, "layers": 0}  # there is none in the files; this one is as small as can be
 
 
 @click.command()
@@ -39,7 +39,7 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
     tables = {
         "model": "cyclegan",
         "data": {"source": "folders", "domains": list(domains), "size": size, "channels": channels},
-        "options": {"generator": options, "discriminator": JUDGE, "identity": 0.0},
+        "options": {"generator": options, "discriminator": DISCRIMINATOR, "identity": 0.0},
         "train": {"images": 1},
     }
     made_from, spec = recipe.parse(tables), DataSpec(domains, channels, size)

@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "discogan",
         "ganzoo_discogan.model:DiscoGAN",
-        summary="two unpaired sets of images, related by mutual reconstruction",
+        summary="unpaired translation between two domains by mutual reconstruction",
         data_kind="unpaired",
         paper="Kim et al. 2017, arXiv:1703.05192",
     )

@@ -53,7 +53,7 @@ class CGANOptions(GANOptions):
 
 
 class GAN(Trainer):
-    """`G` makes images from noise, `D` tells real ones from made ones."""
+    """`G` makes images from noise, `D` tells reals from fakes."""
 
     Config, data_kind, fixed_size = GANOptions, "images", True
     recipe_defaults: ClassVar = {"data.size": 64, "data.batch": 128, "train.constant": 1.0}
@@ -124,18 +124,18 @@ class GAN(Trainer):
         return self.clock.randn(*shape, like=like)
 
     def labels(self, batch: Batch) -> Tensor | None:
-        """(batch, labels) of a step; images are made of the labels that the real ones have."""
+        """(batch, labels) of a step; fakes have the labels of the reals."""
         return None
 
     def draw(self, count: int) -> Tensor:
-        """(count, latent) for use, from torch's own dice: the clock's belong to the training."""
+        """(count, latent) for use, from torch's global generator: the clock's belongs to the training."""
         shape = (count, self.config.latent)
         z = 2 * torch.rand(shape) - 1 if self.config.noise == "uniform" else torch.randn(shape)
         return z.to(next(self.G.parameters()))
 
     def generate(self, count: int, label: str | None = None) -> Tensor:
         if label is not None:
-            raise GanzooError("This run was trained without labels, so it cannot be asked for one: leave it out.")
+            raise GanzooError("This run was trained without labels, so it cannot generate one: leave --label out.")
         return self.G(self.draw(count))
 
 

@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "stargan",
         "ganzoo_stargan.model:StarGAN",
-        summary="one generator that changes labelled attributes, such as hair colour or expression",
+        summary="multi-domain translation: labelled attributes such as hair colour or expression",
         data_kind="labelled",
         paper="Choi et al. 2018, arXiv:1711.09020",
     )

@@ -27,10 +27,10 @@ class StarGANOptions(AdamOptions):
     adversarial: Weight = 1.0
     """weight of the adversarial loss, for both networks"""
     classification: Weight = 1.0
-    """weight of telling the labels: of real images for the discriminator, of made ones for the generator"""
+    """classification weight: of reals for the discriminator, of fakes for the generator"""
     old_labels: Weight = 0.0
-    """weight, for the discriminator, of telling the old labels of made images: only a change that looks true is then
-    taken for the new label; not the paper's"""
+    """weight of classifying fakes by their original labels, for the discriminator, so that only a visible change counts as
+    the new label; not the paper's"""
     reconstruction: Weight = 10.0
     """reconstruction weight (L1)"""
     noise: NonNegative = 0.0
@@ -45,7 +45,7 @@ class StarGANOptions(AdamOptions):
 
 
 class StarGAN(Trainer):
-    """`G` makes an image with the labels asked for; `D` tells real images from made ones, and their labels.
+    """`G` translates an image to target labels; `D` tells reals from fakes and classifies their labels.
 
     Each label set (`DataSpec.label_sets`; by default one, of all labels) is learned from the images that know it.
     With several, G also sees which set is meant (the paper's mask vector), and an image that knows more than one is
@@ -130,12 +130,12 @@ class StarGAN(Trainer):
         """G's image of `images` with these labels, (batch, labels) of 1, 0 and nan, of the sets in `mask`."""
         condition = torch.cat([labels.nan_to_num(0.0), mask], dim=1) if len(self.sets) > 1 else labels.nan_to_num(0.0)
         planes = condition[:, :, None, None].expand(-1, -1, *images.shape[2:])
-        drawn = self.G(torch.cat([images, planes], dim=1))
+        out = self.G(torch.cat([images, planes], dim=1))
         if not self.config.residual:
-            return drawn
-        padded = F.pad(drawn, (1, 1, 1, 1), mode="replicate")
-        drawn = F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)  # without checkerboard artefacts
-        return (images + 2 * drawn).clamp(-1, 1)
+            return out
+        padded = F.pad(out, (1, 1, 1, 1), mode="replicate")
+        residual = F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)  # without checkerboard artefacts
+        return (images + 2 * residual).clamp(-1, 1)
 
     def noisy_D(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """D of images in training: logits and class logits, of images with noise where the options ask for it."""
@@ -145,15 +145,15 @@ class StarGAN(Trainer):
 
     def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each softmax set, binary cross-entropy summed over other labels; mean over the images."""
-        known, truth = ~labels.isnan(), labels.nan_to_num(0.0)
+        known, target = ~labels.isnan(), labels.nan_to_num(0.0)
         total = logits.new_zeros(len(logits))
         for columns, softmax in zip(self.sets, self.softmax, strict=True):
             there = known[:, columns].to(logits)
             if softmax:
-                mistakes = F.cross_entropy(logits[:, columns], truth[:, columns].argmax(dim=1), reduction="none")
+                mistakes = F.cross_entropy(logits[:, columns], target[:, columns].argmax(dim=1), reduction="none")
                 total = total + mistakes * there.prod(dim=1)
             else:
-                mistakes = F.binary_cross_entropy_with_logits(logits[:, columns], truth[:, columns], reduction="none")
+                mistakes = F.binary_cross_entropy_with_logits(logits[:, columns], target[:, columns], reduction="none")
                 total = total + (mistakes * there).sum(dim=1)
         return total.mean()
 
@@ -170,12 +170,12 @@ class StarGAN(Trainer):
         return labels
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """The labels that are not asked for stay as D reads them. Several label sets are changed one after another."""
-        labels, asked = self.read_labels(images), parse_target(self.spec, target)
-        for name, there in asked.items():
+        """Labels that the target leaves open stay as D classifies them. Several label sets are changed one after another."""
+        labels, wanted = self.read_labels(images), parse_target(self.spec, target)
+        for name, there in wanted.items():
             labels[:, self.spec.labels.index(name)] = float(there)
         for s, columns in enumerate(self.sets):
-            if any(self.spec.labels[i] in asked for i in columns):
+            if any(self.spec.labels[i] in wanted for i in columns):
                 mask = F.one_hot(torch.full((images.shape[0],), s, device=images.device), len(self.sets)).to(images)
                 images = self.with_labels(images, self.within(labels, mask), mask)
         return images

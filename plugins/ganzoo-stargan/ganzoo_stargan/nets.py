@@ -61,7 +61,7 @@ class StarGANGenerator(Generator):
 
 
 class StarGANDiscriminator(Discriminator):
-    """Strided 4x4 convolutions with LeakyReLU(0.01), no norm, and two heads: real or made, and the labels.
+    """Strided 4x4 convolutions with LeakyReLU(0.01), no norm, and two heads: real or fake (src), and the labels (cls).
 
     Gives (batch, 1, h, w) logits and (batch, classes) logits for training images of side `size`. Parameters with 6
     layers: 44,762,048 for 128 px and 5 classes, 44,884,928 for 256 px, 44,786,624 for 128 px and 8 classes.
@@ -79,9 +79,9 @@ class StarGANDiscriminator(Discriminator):
         for channels, out in zip((in_channels, *widths), widths, strict=False):
             stack += [nn.Conv2d(channels, out, 4, 2, 1), nn.LeakyReLU(0.01)]
         self.layers = nn.Sequential(*stack)
-        self.judge = nn.Conv2d(widths[-1], 1, 3, 1, 1, bias=False)
-        self.classify = nn.Conv2d(widths[-1], classes, size // 2**layers, bias=False)
+        self.src = nn.Conv2d(widths[-1], 1, 3, 1, 1, bias=False)
+        self.cls = nn.Conv2d(widths[-1], classes, size // 2**layers, bias=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features = self.layers(image)
-        return self.judge(features), self.classify(features).flatten(1)
+        return self.src(features), self.cls(features).flatten(1)

@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "style",
         "ganzoo_style.model:Style",
-        summary="one image painted in the style of another: its pixels are what is trained",
+        summary="neural style transfer by optimising the pixels of one image",
         data_kind="single-pair",
         paper="Gatys et al. 2016, CVPR",
     )

@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "unit",
         "ganzoo_unit.model:UNIT",
-        summary="two unpaired sets of images, encoded and decoded by networks that share their inner layers",
+        summary="unpaired translation through a shared latent space",
         data_kind="unpaired",
         paper="Liu et al. 2017, arXiv:1703.00848",
     )

@@ -30,7 +30,7 @@ class UNITOptions(AdamOptions):
     init: Init = "normal"
     """initial weights, gain 0.02"""
     vae: bool = True
-    """codes are drawn around what the encoder gives, and held near the standard normal distribution"""
+    """variational: the encoder gives the mean of a latent code, regularised towards the standard normal distribution"""
     latent_adversary: Literal["none", "critic", "reversal"] = "none"
     """what makes the codes of both domains alike: a domain critic trained against the encoders, or gradient reversal"""
     latent: Weight = 1.0
@@ -148,7 +148,7 @@ class UNIT(Trainer):
         return self.G[domain](self.shared_decoder(code))
 
     def draw(self, mean: Tensor) -> Tensor:
-        """With vae a code drawn around its mean, variance 1; else the mean itself."""
+        """With vae a code sampled around its mean, variance 1; else the mean itself."""
         return mean + self.clock.randn(*mean.shape, like=mean) if self.config.vae else mean
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:

@@ -1,4 +1,4 @@
-"""Landscapes drawn from a seed: one scene, many renderings, so the true translation of every image is known.
+"""Landscapes rendered from a seed: one scene, many renderings, so the ground truth of every translation is known.
 
 A seed fixes the scene (time of day, sun, clouds, hills, water, trees, house) in coordinates 0..1; the rendering decides
 how it looks and the size how finely it is sampled. Images are composed as float planes (3, size, size) because masks
@@ -471,7 +471,7 @@ def _compose(scene: _Scene, palette: _Season, size: int) -> _Canvas:
 
 # ---- painting it ----------------------------------------------------------------------------------------------------
 
-# What the painter makes of a colour (seen, painted): the quadratic map nearest these pairs is smooth and can be undone.
+# What painting makes of a colour (seen, painted): the quadratic map nearest these pairs is smooth and can be undone.
 _PAIRS = hexes("""
     3f7fc8 1b7f9c  6f9fd0 6aa79c  bcdcf0 f3c07c  f6e6cc ffc468  f29f88 f07c50  7d9a45 a8627c  c3b264 f0b838
     1c361c 3c1468  3f5f35 5c3a8a  8a8f98 b4808e  41708c 3f54a8  ffffff fff0c4  46559a 4f349c  a8452f d0322e
@@ -490,8 +490,8 @@ _TO_PAINT = (_MIXED @ _SEEN.T @ np.linalg.inv(_SEEN @ _SEEN.T + 0.01 * np.eye(10
 
 
 def _repaint(colours: Array) -> Array:
-    """The painter's palette for colours (3, ...)."""
-    # a little past the pairs: a painter exaggerates
+    """The painted palette for colours (3, ...)."""
+    # a little past the pairs: paintings exaggerate
     return colours + 1.2 * (np.tensordot(_TO_PAINT, _terms(colours), 1) - colours)
 
 
@@ -657,5 +657,5 @@ def render(seed: int, rendering: str, size: int) -> Array:
     """
     if rendering not in RENDERINGS:
         raise GanzooError(f"There is no landscape rendering '{rendering}'. Available: {', '.join(RENDERINGS)}.")
-    drawn = _PAINTERS[rendering](seed, size) if rendering in _PAINTERS else _photo(seed, rendering, size)
-    return (unit(drawn).transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8)
+    image = _PAINTERS[rendering](seed, size) if rendering in _PAINTERS else _photo(seed, rendering, size)
+    return (unit(image).transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The built-in worlds as data sources: drawn from a seed, so that the true translation of a test image is known."""
+"""Rendered landscapes and faces as data sources: made from a seed, so that the ground truth of a test image is known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ class Landscape(ImageRef):
 
 
 class Landscapes(Source):
-    """Drawn landscapes; the domains are renderings, by default photograph-like and painted.
+    """Rendered landscapes; the domains are renderings, by default photograph-like and painted.
 
     Unless they are paired, no scene is in the training images of two domains; the test images show the same scenes
     in all of them.
@@ -65,7 +65,7 @@ class Face(ImageRef):
 
 
 class Faces(Source):
-    """Drawn faces. Domains are renderings (photo, cartoon) or attributes (blond: photographs of blond people).
+    """Rendered faces. Domains are renderings (photo, cartoon) or attributes (blond: photographs of blond people).
 
     With labels: the attributes of `data.attributes`, by default all, in the rendering `data.domains` names. With
     `data.label_sets` a training image knows the labels of one set, as if each set came from another collection.
@@ -110,7 +110,7 @@ class Faces(Source):
 
 
 def _seeds(data: DataOptions, split: str, place: int) -> tuple[range, int]:
-    """Which seeds a split of the domain at a place has, and how large its images are drawn."""
+    """Which seeds a split of the domain at a place has, and how large its images are rendered."""
     if split == "test":
         return range(TEST), data.size
     size = data.load_size if data.preprocess in ("resize-and-crop", "square") else data.size

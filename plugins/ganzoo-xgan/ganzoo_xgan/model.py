@@ -208,8 +208,8 @@ class XGAN(Trainer):
         """The embedding has one size, so other images are brought to the training size and back."""
         shape, square = images.shape[-2:], (self.spec.size, self.spec.size)
         images = F.interpolate(images, square, mode="bilinear", antialias=True)  # of equal sizes: to the bit the same
-        made = self.G[target](self.shared_decoder(self.encode({source: images})[source]))
-        return F.interpolate(made, shape, mode="bilinear", antialias=True)
+        fake = self.G[target](self.shared_decoder(self.encode({source: images})[source]))
+        return F.interpolate(fake, shape, mode="bilinear", antialias=True)
 
 
 def _unit(code: Tensor) -> Tensor:
