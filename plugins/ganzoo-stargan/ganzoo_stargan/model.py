@@ -29,8 +29,8 @@ class StarGANOptions(AdamOptions):
     classification: Weight = 1.0
     """classification weight: of reals for the discriminator, of fakes for the generator"""
     old_labels: Weight = 0.0
-    """weight of classifying fakes by their original labels, for the discriminator, so that only a visible change counts as
-    the new label; not the paper's"""
+    """weight of classifying fakes by their original labels, for the discriminator, so that only a visible change counts
+    as the new label; not the paper's"""
     reconstruction: Weight = 10.0
     """reconstruction weight (L1)"""
     noise: NonNegative = 0.0
@@ -170,7 +170,7 @@ class StarGAN(Trainer):
         return labels
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """Labels that the target leaves open stay as D classifies them. Several label sets are changed one after another."""
+        """Labels that the target leaves open stay as D classifies them. Label sets are changed one after another."""
         labels, wanted = self.read_labels(images), parse_target(self.spec, target)
         for name, there in wanted.items():
             labels[:, self.spec.labels.index(name)] = float(there)

@@ -1,4 +1,4 @@
-"""Faces rendered from a seed: one person, two renderings, five attributes, so the ground truth of "same face, blond" is known.
+"""Faces rendered from a seed: one person, two renderings, five attributes; "same face, blond" has a ground truth.
 
 Every part of a face is a field that is positive inside and measures the distance to its outline, so that one drawing
 serves both renderings: a photograph shades the parts softly, a cartoon fills them flat and inks their outlines.

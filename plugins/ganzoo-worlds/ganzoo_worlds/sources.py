@@ -1,4 +1,4 @@
-"""Rendered landscapes and faces as data sources: made from a seed, so that the ground truth of a test image is known."""
+"""Rendered landscapes and faces as data sources, whose ground truth is known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
