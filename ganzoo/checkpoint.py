@@ -23,38 +23,31 @@ from ganzoo.errors import GanzooError
 from ganzoo.files import sync, unwritable
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
+from ganzoo.runfolder import RunFolder
 from ganzoo.trainer import DataSpec, Trainer
 
 NETWORKS, TRAINING, STATE = "networks.safetensors", "training.safetensors", "state.json"
 EMA = "ema."  # before the names of averaged weights
 
 
-def folder(run: Path, images: int) -> Path:
-    return run / "checkpoints" / f"{images:09d}"
-
-
 def save(
-    run: Path,
-    images: int,
+    final: Path,
     networks: dict[str, Tensor],
     state: dict[str, Any],
     about: dict[str, str],
     ema: dict[str, Tensor] | None = None,
 ) -> Path:
-    """Writes a checkpoint beside and renames it; one that is there already stays as it is.
+    """Writes the checkpoint `final` beside and renames it; one that is there already stays as it is.
 
     `ema`: averaged weights under the names of those that they are averages of. Raises GanzooError if a weight is not
     finite, or if it cannot be written.
     """
     networks = networks | {f"{EMA}{name}": value for name, value in (ema or {}).items()}
-    final = folder(run, images)
     if final.exists():
         return final
     for name, value in networks.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise GanzooError(
-                f'The weights "{name}" are no longer finite numbers at image {images:,}. {last_good(run)}'
-            )
+            raise GanzooError(f'The weights "{name}" are no longer finite numbers.')
     beside = final.with_name(f".{final.name}")
     tensors: dict[str, Tensor] = {}
     layout = _flatten(state, tensors, "")
@@ -73,7 +66,7 @@ def save(
         sync(final.parent)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise GanzooError(f"{unwritable(final, error)} {last_good(run)}") from error
+        raise unwritable(final, error) from error
     return final
 
 
@@ -86,23 +79,18 @@ def write_tensors(file: Path, tensors: dict[str, Tensor], about: dict[str, str] 
         raise (OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))) from error
 
 
-def prune(run: Path, keep: int, best: int | None = None) -> None:
-    """Removes all checkpoints but the newest `keep` and the one at `best` images."""
-    spared = None if best is None else folder(run, best)
-    for old in (*everything(run)[:-keep], *(run / "checkpoints").glob(".*")):  # hidden: half written when killed
-        if old != spared:
+def prune(run: RunFolder, keep: int, best: int | None = None) -> None:
+    """Removes all checkpoints but the newest `keep` and the one at `best` images; and those half written when killed.
+
+    Raises OSError if one cannot be removed.
+    """
+    spared = None if best is None else run.checkpoint(best)
+    half_written = [path for path in run.checkpoints_folder.glob(".*") if re.fullmatch(r"\.\d{9,}", path.name)]
+    for old in (*run.checkpoints()[:-keep], *half_written):
+        if old.is_symlink():
+            old.unlink()
+        elif old != spared:
             shutil.rmtree(old)
-
-
-def everything(run: Path) -> list[Path]:
-    """The whole checkpoints of a run, oldest first."""
-    return sorted(
-        (p for p in (run / "checkpoints").glob("*") if re.fullmatch(r"\d+", p.name)), key=lambda p: int(p.name)
-    )
-
-
-def latest(run: Path) -> Path | None:
-    return (everything(run) or [None])[-1]
 
 
 def load_networks(path: Path, ema: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -166,12 +154,6 @@ def _unreadable(file: Path, error: Exception) -> GanzooError:
     return GanzooError(
         f"{file} cannot be read ({error}). If it is damaged, remove its folder to go on from the checkpoint before."
     )
-
-
-def last_good(run: Path) -> str:
-    """A sentence that says which checkpoint to go on from."""
-    last = latest(run)
-    return f"The last good checkpoint is {last}." if last else "There is no checkpoint yet."
 
 
 def _unshared(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -48,7 +48,7 @@ class Runtime:
                 precision=PRECISION[train.precision],
             )
         self.dtype = torch.float64 if train.precision == "64" else torch.float32
-        self.rank = rank()
+        self.rank = rank() if self.world > 1 else 0  # independent tasks of a job have numbers, too
 
     def launch(self) -> None:
         """Start the other processes; from here on every process runs the same program."""

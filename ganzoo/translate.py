@@ -18,6 +18,7 @@ from ganzoo.data.images import ImageRef, convert, find_images, to_image, to_tens
 from ganzoo.errors import GanzooError
 from ganzoo.files import atomic, refuse_existing
 from ganzoo.registry import did_you_mean, registry
+from ganzoo.runfolder import RunFolder
 from ganzoo.runtime import device_kind
 from ganzoo.trainer import DataSpec, Trainer
 
@@ -115,8 +116,9 @@ def load(path: "str | Path", device: str = "cpu") -> Translator:
     is no such run, the file is not ganzoo's, or the plugin that it needs is not installed.
     """
     path = Path(path)
-    if (path / "checkpoints").is_dir():
-        latest = checkpoint.latest(path)
+    run = RunFolder(path)
+    if run.checkpoints_folder.is_dir():
+        latest = run.latest()
         if latest is None:
             raise GanzooError(f"{path} has no checkpoint yet: let it train a little longer.")
         path = latest

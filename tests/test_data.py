@@ -101,7 +101,8 @@ def test_layouts_that_do_not_fit(tmp_path, folders, names, words):
 
 def test_a_run_is_no_folder_of_pictures(tmp_path):
     layout(tmp_path, "samples:2 cats:2")
-    (tmp_path / "recipe.toml").write_text('model = "cyclegan"')
+    for name in ("recipe.toml", "env.json"):
+        (tmp_path / name).touch()
     with pytest.raises(GanzooError, match="is the folder of a run"):
         opened(tmp_path)
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from ganzoo import checkpoint
+from ganzoo.runfolder import RunFolder
 
 UNREACHABLE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 SICK = '''
@@ -224,8 +224,10 @@ def test_a_run_folder_that_exists_is_left_alone(tmp_path, ganzoo, recipe):
     (tmp_path / "runs" / "tiny").mkdir(parents=True)
     (tmp_path / "runs" / "tiny" / "diary.txt").write_text("dear")
     (tmp_path / "file").write_text("mine")
-    ganzoo("run", "tiny.toml", cwd=tmp_path).mistake(f"runs{os.sep}tiny exists", "--resume", "--out")
-    ganzoo("run", "tiny.toml", "--resume", cwd=tmp_path).mistake("is no run folder", "--out")
+    for more in ([], ["--resume"]):
+        ganzoo("run", "tiny.toml", *more, cwd=tmp_path).mistake(
+            f"runs{os.sep}tiny exists and is no run folder", "another folder with --out"
+        )
     ganzoo("run", "tiny.toml", "--out", "file", cwd=tmp_path).mistake("file is a file", "--out")
     assert [p.name for p in (tmp_path / "runs" / "tiny").iterdir()] == ["diary.txt"]
     assert (tmp_path / "file").read_text() == "mine"
@@ -245,8 +247,8 @@ def test_a_checkpoint_of_another_model(tmp_path, trained, ganzoo, recipe):
     other = tmp_path / "other"
     assert ganzoo("run", "tiny.toml", "--out", other, cwd=tmp_path).returncode == 0
     run = shutil.copytree(trained / "out", tmp_path / "out")
-    last = checkpoint.latest(run)
-    shutil.copy(checkpoint.latest(other) / "networks.safetensors", last)
+    last = RunFolder(run).latest()
+    shutil.copy(RunFolder(other).latest() / "networks.safetensors", last)
     ganzoo("run", run, "--resume", cwd=tmp_path).mistake(str(last), "another model", "begin a new run")
 
 
@@ -265,7 +267,7 @@ def test_what_is_no_run(tmp_path, trained, ganzoo):
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, trained, ganzoo):
     run = shutil.copytree(trained / "out", tmp_path / "out")
-    last = checkpoint.latest(run)
+    last = RunFolder(run).latest()
     before = {file.name: file.read_bytes() for file in last.iterdir()}
     networks, training = (len(before[f"{name}.safetensors"]) for name in ("networks", "training"))
     assert (run / "report.html").stat().st_size < networks < training, (
@@ -275,12 +277,12 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, trained, ganzoo):
     full = ganzoo(*more, cwd=tmp_path, largest=(networks + training) // 2)
     full.mistake("000000030 cannot be written (File too large)", f"The last good checkpoint is {last}", code=1)
     assert {file.name: file.read_bytes() for file in last.iterdir()} == before
-    assert checkpoint.latest(run) == last
+    assert RunFolder(run).latest() == last
     assert not list((run / "checkpoints").glob(".*"))
     done = ganzoo(*more, cwd=tmp_path)
     assert done.returncode == 0, done
     assert "Going on from image 24 of 40" in done.stdout
-    assert checkpoint.latest(run).name == "000000040"
+    assert RunFolder(run).latest().name == "000000040"
 
 
 def test_a_full_disk_elsewhere(tmp_path, recipe, ganzoo):
@@ -293,7 +295,7 @@ def test_a_term_that_is_no_number(tmp_path, ganzoo, recipe, plugin):
     env = plugin(tmp_path / "site", "sick", {"__init__": REGISTER, "model": SICK})
     recipe(tmp_path, {"model": "sick", "train.checkpoint_every": 6})
     ill = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env)
-    last = checkpoint.latest(tmp_path / "out")
+    last = RunFolder(tmp_path / "out").latest()
     ill.mistake(
         'term "cycle_B" of phase "G"', "image 16", "options.lr", f"The last good checkpoint is out{os.sep}", code=1
     )

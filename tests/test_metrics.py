@@ -13,6 +13,7 @@ from ganzoo import GanzooError, checkpoint
 from ganzoo.evaluate import against_real, against_truth
 from ganzoo.metrics import FID, KID, L1, LPIPS, PSNR, SSIM
 from ganzoo.registry import registry
+from ganzoo.runfolder import RunFolder
 
 STRANGER = """
 from ganzoo import hookimpl
@@ -131,15 +132,15 @@ def test_the_best_checkpoint_is_kept(tmp_path, env, ganzoo, recipe):
         assert done.returncode == 0, done
         assert ("Best by second (0): with/checkpoints/000000008" in done.stdout) == bool(best)
     run = tmp_path / "with"
-    assert [path.name for path in checkpoint.everything(run)] == ["000000008", "000000024"]
-    assert [path.name for path in checkpoint.everything(tmp_path / "without")] == ["000000024"]
-    rows = [json.loads(line) for line in (run / "figures.jsonl").read_text().splitlines()]
-    found = [(row["images"], row["figures"]["photo->painting"]["second"]) for row in rows]
+    assert [path.name for path in RunFolder(run).checkpoints()] == ["000000008", "000000024"]
+    assert [path.name for path in RunFolder(tmp_path / "without").checkpoints()] == ["000000024"]
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found = [(row["images"], row["metrics"]["photo->painting"]["second"]) for row in rows]
     assert found == [(0, 1), (8, 0), (16, 1), (24, 2)]
-    assert rows[-1]["figures"] == json.loads((run / "metrics.json").read_text())
+    assert rows[-1]["metrics"] == json.loads((run / "metrics.json").read_text())
     page = (run / "report.html").read_text()
     assert "latest 24, best by second 8" in page and "second over images seen" in page
-    trained, plainly = (checkpoint.load_networks(checkpoint.latest(tmp_path / n))[0] for n in ("with", "without"))
+    trained, plainly = (checkpoint.load_networks(RunFolder(tmp_path / n).latest())[0] for n in ("with", "without"))
     assert trained.keys() == plainly.keys() and all(torch.equal(trained[key], plainly[key]) for key in plainly)
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from ganzoo import checkpoint
+from ganzoo.runfolder import RunFolder
 
 TRAINER = '''
 from torch.optim import SGD
@@ -86,7 +87,7 @@ def two(place, begin):
 
 
 def networks(run, images=80):
-    return checkpoint.load_networks(checkpoint.folder(run, images))[0]
+    return checkpoint.load_networks(RunFolder(run).checkpoint(images))[0]
 
 
 def assert_same_weights(run, other):
@@ -106,7 +107,7 @@ def test_two_processes_end_with_the_weights_of_one(one, two):
 
 
 def test_two_processes_keep_one_pool(one, two):
-    pools = [checkpoint.load_state(checkpoint.folder(run, 80))["engine"]["stateful"] for run in (one, two[0])]
+    pools = [checkpoint.load_state(RunFolder(run).checkpoint(80))["engine"]["stateful"] for run in (one, two[0])]
     for domain in ("pool.A", "pool.B"):
         ours, theirs = (torch.stack(pool[domain]["images"]) for pool in pools)
         assert len(ours) == 3
@@ -150,7 +151,7 @@ def test_a_signal_to_one_stops_and_saves_all(place, begin):
     done = process.wait()
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr.count("Stopped and saved at image") == done.stderr.count("\n") == 1
-    assert checkpoint.load_state(checkpoint.latest(place / "stopped"))["images"] % 4 == 0
+    assert checkpoint.load_state(RunFolder(place / "stopped").latest())["images"] % 4 == 0
 
 
 def test_what_one_of_them_meets_is_told_once(place, images, begin):

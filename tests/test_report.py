@@ -85,7 +85,7 @@ def test_shows_everything(run: Path) -> None:
     for text in ("cyclegan", "monet-1", "running", "all is well", "6,000 of 40,000 images seen", "8 min 20 s", "12.5",
                  "1, latest 6,000", "weights.photo", "0.25", "0.00012345", ">12345<",
                  "plugin.distribution", "ganzoo-cyclegan", "odd", "kept",
-                 "photo → painting", "the identity baseline", "0.1 ✓", "0.5 ✗", "91.5", "24 of 60 sheets",
+                 "photo → painting", "the identity baseline", "0.1 ✓", "0.5 ✗", "91.5", "24 of 60 sample grids",
                  f"ganzoo run {run}/recipe.toml", f"ganzoo translate {run} INPUT OUTPUT"):  # fmt: skip
         assert text in page, text
     assert 'class="banner"' not in page

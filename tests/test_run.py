@@ -5,12 +5,16 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from ganzoo import checkpoint
+from ganzoo.runfolder import RunFolder
 
 FILES = ("env.json", "log.jsonl", "metrics.json", "recipe.toml", "report.html", "status.json")
 
@@ -59,10 +63,10 @@ def test_the_run_folder_is_whole(finished):
     assert len({file.stat().st_mode for file in run.rglob("*") if file.is_file()}) == 1, "all may be read by the same"
 
 
-def test_the_log_has_a_line_a_tick(finished):
+def test_the_log_has_a_line_every_log_every(finished):
     lines = read_log(finished[0])
     assert [line["images"] for line in lines] == [4, 8, 12, 16, 20, 24]
-    terms = {"G": ["fool", "cycle", "identity"], "D": ["judge"]}
+    terms = {"G": ["G_adv", "cycle", "idt"], "D": ["D"]}
     for line in lines:
         assert line.keys() == {"images", "terms", "lr", "seconds", "images_per_s", "memory_gb"}
         for phase, names in terms.items():
@@ -93,7 +97,7 @@ def test_the_environment_is_on_the_record(finished):
 
 def test_the_report_is_one_page_with_everything(finished):
     page = (finished[0] / "report.html").read_text()
-    for word in ("cyclegan", "fool_A", "cycle_B", "data:image/", "finished"):
+    for word in ("cyclegan", "G_adv_A", "cycle_B", "data:image/", "finished"):
         assert word in page
     assert not re.search(r'(src|href)="(?!data:|#)', page), "it must not need other files"
 
@@ -168,10 +172,54 @@ def test_a_run_can_be_made_longer(place, finished, ganzoo):
     )
     assert done.returncode == 0, done
     assert "Going on from image 24 of 30" in done.stdout
+    warning = "Warning: the learning rate follows the new train.images: G 0 before, 8e-05 from here on, D 0 before"
+    assert warning in done.stdout
     assert read_log(run)[:6] == before
+    assert read_log(run)[6]["lr"]["G"] == pytest.approx(2e-4 * (30 - 28) / 15)
     assert [line["images"] for line in read_log(run)[6:]] == [28, 30]
-    assert checkpoint.latest(run).name == "000000030"
+    assert RunFolder(run).latest().name == "000000030"
     assert tables((run / "recipe.toml").read_text())["train"]["images"] == 30
+
+
+def test_a_run_goes_on_with_the_schedule_it_had(place, finished, ganzoo):
+    run = shutil.copytree(finished[0], place / "kept")
+    shutil.rmtree(run / "checkpoints" / "000000024")
+    done = ganzoo("run", run, "--resume", "--set", "train.sample_every=4", cwd=place)
+    assert done.returncode == 0, done
+    assert "Going on from image 20 of 24" in done.stdout and "Warning" not in done.stdout
+    untimed = [{key: line[key] for key in ("images", "terms", "lr")} for line in read_log(run)]
+    assert untimed == [{key: line[key] for key in ("images", "terms", "lr")} for line in read_log(finished[0])]
+
+
+def test_checkpoints_that_are_gone_are_missed(place, finished, ganzoo):
+    run = shutil.copytree(finished[0], place / "emptied")
+    shutil.rmtree(run / "checkpoints")
+    before = content(run)
+    ganzoo("run", run, "--resume", cwd=place).mistake("was trained to image 24", "holds no checkpoint", "back")
+    assert content(run) == before
+
+
+def test_only_checkpoints_are_removed_from_their_folder(place, finished, ganzoo):
+    run = shutil.copytree(finished[0], place / "shared")
+    mine = shutil.copytree(run / "checkpoints" / "000000020", place / "elsewhere")
+    (run / "checkpoints" / "000000004").symlink_to(mine)
+    (run / "checkpoints" / ".git").mkdir()
+    (run / "checkpoints" / ".DS_Store").touch()
+    (run / "checkpoints" / ".000000022").mkdir()
+    done = ganzoo("run", run, "--resume", "--set", "train.images=28", cwd=place)
+    assert done.returncode == 0, done
+    names = {path.name for path in (run / "checkpoints").iterdir()}
+    assert names == {".DS_Store", ".git", "000000024", "000000028"}
+    assert len(list(mine.iterdir())) == 3
+
+
+def test_a_pipe_that_is_closed_does_not_end_the_training(place, start, recipe):
+    recipe(place, name="piped.toml")
+    code = "import sys, time; print(sys.stdin.readline()); sys.stdin.close(); time.sleep(0.1)"
+    command = f"{Path(sys.executable).with_name('ganzoo')} run piped.toml --out piped | {sys.executable} -c '{code}'"
+    done = subprocess.run(command, shell=True, cwd=place, capture_output=True, text=True, timeout=180)
+    assert "cyclegan on folders" in done.stdout and done.stderr == ""
+    assert json.loads((place / "piped" / "status.json").read_text())["state"] == "finished"
 
 
 def test_a_recipe_that_was_edited_meanwhile_does_not_change_a_run(place, finished, ganzoo, recipe):
@@ -180,7 +228,7 @@ def test_a_recipe_that_was_edited_meanwhile_does_not_change_a_run(place, finishe
     done = ganzoo("run", "edited.toml", "--out", "edited", "--resume", "--set", "train.images=26", cwd=place)
     assert done.returncode == 0, done
     assert "Not taken from edited.toml: options.lr, train.precision" in done.stdout
-    weights, _ = checkpoint.load_networks(checkpoint.latest(run))
+    weights, _ = checkpoint.load_networks(RunFolder(run).latest())
     assert {str(value.dtype) for value in weights.values()} == {"torch.float32"}
     assert read_log(run)[-1]["lr"]["G"] <= 2e-4
 
@@ -198,7 +246,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(place, start, ga
     said = re.fullmatch(r"Stopped and saved at image ([\d,]+)\. Go on with: ganzoo (run .* --resume)\n", done.stderr)
     assert said, done.stderr
     images = int(said[1].replace(",", ""))
-    assert checkpoint.latest(run).name == f"{images:09d}"
+    assert RunFolder(run).latest().name == f"{images:09d}"
     status = json.loads((run / "status.json").read_text())
     assert (status["state"], status["images"]) == ("stopped", images)
     resumed = ganzoo(*shlex.split(said[2]), "--set", f"train.images={images + 4}", cwd=place)

@@ -11,6 +11,7 @@ from PIL import Image
 import ganzoo as package
 from ganzoo import checkpoint, recipe
 from ganzoo.data.images import convert, to_tensor
+from ganzoo.runfolder import RunFolder
 from ganzoo.translate import Translator
 
 SIZES = {  # name -> (width, height) as seen, after turning
@@ -161,7 +162,7 @@ def test_from_python(run, mixed, translated):
 
 
 def test_the_averaged_weights_are_used(run, mixed):
-    last = checkpoint.latest(run)
+    last = RunFolder(run).latest()
     weights, averaged = (checkpoint.load_networks(last, ema)[0] for ema in (False, True))
     name = "G.B.layers.1.weight"
     assert not torch.equal(weights[name], averaged[name])
@@ -169,7 +170,7 @@ def test_the_averaged_weights_are_used(run, mixed):
 
 
 def test_the_weights_alone_are_enough(tmp_path, run, mixed, translated, ganzoo):
-    shutil.copy(checkpoint.latest(run) / "networks.safetensors", tmp_path / "monet.safetensors")
+    shutil.copy(RunFolder(run).latest() / "networks.safetensors", tmp_path / "monet.safetensors")
     done = ganzoo("translate", "monet.safetensors", mixed / "b.PNG", "b.png", cwd=tmp_path)
     assert done.returncode == 0, done
     assert (pixels(Image.open(tmp_path / "b.png")) == pixels(Image.open(translated[0] / "b.PNG"))).all()

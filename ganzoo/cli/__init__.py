@@ -16,7 +16,7 @@ from ganzoo.cli.generate import generate
 from ganzoo.cli.list import list_
 from ganzoo.cli.new import new
 from ganzoo.cli.report import report
-from ganzoo.cli.run import run
+from ganzoo.cli.run import run_command
 from ganzoo.cli.schema import schema
 from ganzoo.cli.show import show
 from ganzoo.cli.translate import translate
@@ -67,7 +67,22 @@ def cli() -> None:
     """
 
 
-commands = (run, translate, generate, export, evaluate, compare, report, list_, show, data, bench, new, schema, doctor)
+commands = (
+    run_command,
+    translate,
+    generate,
+    export,
+    evaluate,
+    compare,
+    report,
+    list_,
+    show,
+    data,
+    bench,
+    new,
+    schema,
+    doctor,
+)
 for command in commands:
     cli.add_command(command)
 

@@ -11,7 +11,8 @@ def report(run: Path) -> None:
     """Write RUN/report.html again: samples over time, losses, settings and numbers in one file."""
     from ganzoo.errors import GanzooError
     from ganzoo.report import write
+    from ganzoo.runfolder import RunFolder
 
-    if not (run / "recipe.toml").exists():
-        raise GanzooError(f"{run} is not a run folder: it has no recipe.toml. `ganzoo run RECIPE` makes one.")
+    if not RunFolder.is_run(run):
+        raise GanzooError(f"{run} is not a run folder. `ganzoo run RECIPE` makes one.")
     click.echo(write(run))

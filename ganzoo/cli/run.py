@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+RESOLVED = {"data.source", "data.fallback", "data.domains"}  # when a run begins
 
-@click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+
+@click.command("run")
+@click.argument("path", metavar="RECIPE", type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Apply the recipe's [quick] table: minutes on a laptop, no network.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. --set data.size=128.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-OF-RECIPE]")
@@ -14,8 +16,8 @@ import click
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, with every default, and stop.")
 @click.option("--device", metavar="D", help="auto, cpu, cuda or mps.")
 @click.option("--devices", type=click.IntRange(min=1), metavar="N", help="Processes on this machine, one a device.")
-def run(
-    recipe: Path,
+def run_command(
+    path: Path,
     quick: bool,
     changes: tuple[str, ...],
     out: Path | None,
@@ -28,23 +30,31 @@ def run(
 
     RECIPE is a recipe file or, with --resume, a run folder. A run folder is never overwritten.
     """
-    from ganzoo import recipe as recipes
+    from ganzoo import recipe
+    from ganzoo.runfolder import RunFolder
 
-    if (recipe / "recipe.toml").exists():
-        out, recipe = out or recipe, recipe / "recipe.toml"
+    if RunFolder.is_run(path):
+        out, path = out or path, RunFolder(path).recipe
     changes += tuple(f"train.{k}={v}" for k, v in (("device", device), ("devices", devices)) if v is not None)
-    chosen = recipes.read(recipe, quick, changes)
+    given = recipe.read(path, quick, changes)
     if dry_run:
-        click.echo(chosen.to_toml(f"resolved from {recipe}"), nl=False)
+        click.echo(given.to_toml(f"resolved from {path}"), nl=False)
         return
-    from ganzoo import run as runs
+    from ganzoo import run
     from ganzoo.cli.screen import make_screen
+    from ganzoo.errors import Stopped
 
-    screen = make_screen()
-    folder = out or Path("runs") / chosen.name
+    folder, screen = out or Path("runs") / given.name, make_screen()
     try:
-        runs.run(chosen, folder, screen, resume, changes)
-    except runs.Stopped as stopped:
+        if resume and RunFolder.is_run(folder):
+            began = recipe.read(RunFolder(folder).recipe, changes=changes)
+            if left_out := sorted(set(run.differences(given, began)) - RESOLVED):
+                left_out = ", ".join(left_out)
+                screen.say(f"{folder} goes on with the recipe it began with. Not taken from {path}: {left_out}.")
+            run.resume(folder, screen, changes)
+        else:
+            run.start(given, folder, screen)
+    except Stopped as stopped:
         click.echo(str(stopped), err=True)
         raise click.exceptions.Exit(stopped.exit_code) from None
     screen.done(folder)

@@ -1,6 +1,6 @@
 """How a run looks: live progress under a terminal, plain lines elsewhere."""
 
-import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,15 +13,32 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from ganzoo.runfolder import RunFolder, read_table
+from ganzoo.runtime import rank
+
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
 
-def make_screen() -> "RichScreen | PlainScreen":
-    return RichScreen() if sys.stdout.isatty() else PlainScreen()
+def make_screen() -> "RichScreen | PlainScreen | NullScreen":
+    if rank() > 0:
+        return NullScreen()
+    return RichScreen() if sys.stdout and sys.stdout.isatty() else PlainScreen()
+
+
+class NullScreen:
+    """Says nothing: the screen of every process but the first."""
+
+    def say(self, text: str) -> None: ...
+    def download(self, done: int, total: int) -> None: ...
+    def start(self, seen: int, total: int) -> None: ...
+    def advance(self, seen: int) -> None: ...
+    def log(self, line: dict[str, Any]) -> None: ...
+    def stop(self) -> None: ...
+    def done(self, folder: Path) -> None: ...
 
 
 class PlainScreen:
-    """Lines for a file or a pipe."""
+    """Lines for a file or a pipe. One that is closed meanwhile ends the lines, not the training."""
 
     def __init__(self) -> None:
         self._total = self._first = 0
@@ -29,13 +46,16 @@ class PlainScreen:
         self._began = self._last = 0.0
 
     def say(self, text: str) -> None:
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except OSError:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - also for what is printed elsewhere
 
     def download(self, done: int, total: int) -> None:
         now = time.monotonic()
         if now - self._last > PLAIN_EVERY or done == total:
             self._last = now
-            print(f"downloaded {done / 1e6:.0f} of {total / 1e6:.0f} MB", flush=True)
+            self.say(f"downloaded {done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
     def start(self, seen: int, total: int) -> None:
         self._first, self._total, self._began = seen, total, time.monotonic()
@@ -44,18 +64,18 @@ class PlainScreen:
     def log(self, line: dict[str, Any]) -> None:
         self._line = line
 
-    def tick(self, seen: int) -> None:
+    def advance(self, seen: int) -> None:
         now = time.monotonic()
         if self._line and (now - self._last > PLAIN_EVERY or seen >= self._total):
             self._last = now
             left = (now - self._began) / max(1, seen - self._first) * max(0, self._total - seen)
             terms = "  ".join(f"{n} {v:.3f}" for values in self._line["terms"].values() for n, v in values.items())
-            print(f"{seen:,}/{self._total:,} images  {_rate(self._line)}  {_time(left)} left  {terms}", flush=True)
+            self.say(f"{seen:,}/{self._total:,} images  {_rate(self._line)}  {_time(left)} left  {terms}")
 
     def stop(self) -> None: ...
 
     def done(self, folder: Path) -> None:
-        print(_closing(folder))
+        self.say(_closing(folder))
 
 
 class RichScreen:
@@ -101,7 +121,7 @@ class RichScreen:
     def _render(self) -> Group:
         return Group(self._terms, self._bar)
 
-    def tick(self, seen: int) -> None:
+    def advance(self, seen: int) -> None:
         self._bar.update(self._task, completed=seen)
 
     def log(self, line: dict[str, Any]) -> None:
@@ -130,11 +150,8 @@ def _time(seconds: float) -> str:
 
 
 def _closing(folder: Path) -> str:
-    lines = []
-    try:
-        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        figures = {}
+    run, lines = RunFolder(folder), []
+    figures = read_table(run.metrics)
     for direction, values in figures.items():
         if "asked" in values:
             if direction in ("mean", "generated"):
@@ -162,7 +179,7 @@ def _closing(folder: Path) -> str:
                 for n, nothing in both
                 if nothing is not None
             ]
-    lines.append(f"Look at it:   {folder / 'report.html'}")
+    lines.append(f"Look at it:   {run.report}")
     use = f"generate {folder}" if "generated" in figures else f"translate {folder} PICTURES"
     lines.append(f"Use it:       ganzoo {use} OUTPUT")
     return "\n".join(lines)

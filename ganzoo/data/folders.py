@@ -13,6 +13,7 @@ from ganzoo.data.sources import Source
 from ganzoo.data.splits import TEST_NAMES, explain, folders, split
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
+from ganzoo.runfolder import RunFolder
 
 EXPECTED = """Expected one of:
   {root}/trainA  trainB  testA  testB        (testA, testB may be missing)
@@ -41,7 +42,7 @@ class Folders(Source):
         self.root = Path(data.root).expanduser()
         if not self.root.is_dir():
             raise GanzooError(f"data.root: there is no folder {self.root}. Create it or correct the path.")
-        if (self.root / "recipe.toml").exists() and (self.root / "samples").is_dir():
+        if RunFolder.is_run(self.root):
             raise GanzooError(f"data.root: {self.root} is the folder of a run. Give the one that your images are in.")
         if kind == "labelled":
             self.labels, self.groups, images = labelled.read(self.root, data)

@@ -259,7 +259,7 @@ def _check_resume(name: str, recipe: Recipe, spec: DataSpec) -> None:
     resumed = build(recipe, spec)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            saved = checkpoint.save(Path(folder), images, weights, straight.state_dict(), {})
+            saved = checkpoint.save(Path(folder) / "checkpoint", weights, straight.state_dict(), {})
             resumed.trainer.load_state_dict(checkpoint.load_networks(saved)[0])
             resumed.load_state_dict(checkpoint.load_state(saved))
         except Exception as error:

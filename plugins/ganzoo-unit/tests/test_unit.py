@@ -174,7 +174,7 @@ def test_translation_has_no_noise():
 def test_a_checkpoint_comes_back(tmp_path):
     engine, batch = make(latent_adversary="critic"), {k: v.double() for k, v in random_batch(SPEC, 0).items()}
     engine.step(batch)
-    path = checkpoint.save(tmp_path, 2, engine.trainer.state_dict(), {}, {})
+    path = checkpoint.save(tmp_path / "checkpoint", engine.trainer.state_dict(), {}, {})
     weights, _ = checkpoint.load_networks(path)
     other = make(latent_adversary="critic").trainer
     other.load_state_dict(weights)

@@ -1,0 +1,142 @@
+"""The run folder: what lies where in it, and how it is read. Nothing else in ganzoo spells these names out.
+
+RUN/recipe.toml      resolved, with every default    RUN/samples/000012000.png   sample grids, by images seen
+RUN/env.json         versions, hardware, data used   RUN/checkpoints/000012000/  see checkpoint.py
+RUN/log.jsonl        a line every `log_every`        RUN/report.html             everything as one page
+RUN/status.json      running, finished, stopped ...  RUN/metrics.json            on the test images, at the end
+RUN/metrics.jsonl    those of each checkpoint, where the recipe asks for the best one
+"""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ganzoo.errors import GanzooError
+from ganzoo.registry import registry
+
+
+class RunFolder:
+    """Where everything of a run lies. It is read as it is found: perhaps half written, or damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.toml"
+        self.env = path / "env.json"
+        self.status = path / "status.json"
+        self.log = path / "log.jsonl"
+        self.metrics_log = path / "metrics.jsonl"
+        self.metrics = path / "metrics.json"
+        self.samples = path / "samples"
+        self.checkpoints_folder = path / "checkpoints"
+        self.report = path / "report.html"
+
+    @classmethod
+    def is_run(cls, path: Path) -> bool:
+        """Whether a run has begun in this folder."""
+        run = cls(path)
+        return run.recipe.is_file() and run.env.is_file()
+
+    def sample(self, images: int) -> Path:
+        """The sample grid drawn when so many images had been seen."""
+        return self.samples / f"{images:09d}.png"
+
+    def sample_grids(self) -> list[Path]:
+        """Earliest first."""
+        return _numbered(self.samples, ".png")
+
+    def checkpoint(self, images: int) -> Path:
+        """The checkpoint saved when so many images had been seen."""
+        return self.checkpoints_folder / f"{images:09d}"
+
+    def checkpoints(self) -> list[Path]:
+        """The whole checkpoints, oldest first. Raises GanzooError if their folder cannot be read."""
+        return _numbered(self.checkpoints_folder, "")
+
+    def latest(self) -> Path | None:
+        """The newest checkpoint."""
+        return (self.checkpoints() or [None])[-1]
+
+    def best(self, metric: str) -> tuple[int, float] | None:
+        """Images seen at the checkpoint that is best by a metric, and that metric, a mean over all directions.
+
+        None where none is asked for, nothing was measured, or no plugin says which way is better.
+        """
+        found, sign = [], which_is_better().get(metric, 0)
+        for row in read_lines(self.metrics_log):
+            values = [v for v in map(number, by_direction(row, metric).values()) if not math.isnan(v)]
+            if sign and values and row["images"]:  # before the first step there is nothing to keep
+                found.append((row["images"], sum(values) / len(values)))
+        return max(found, key=lambda one: sign * one[1], default=None)
+
+
+def read_table(file: Path, problems: list[str] | None = None) -> dict[str, Any]:
+    """The table in a TOML or JSON file; empty if it is missing, empty, or broken, which is added to `problems`."""
+    parse = tomllib.loads if file.suffix == ".toml" else json.loads
+    try:
+        content = file.read_text(encoding="utf-8") if file.exists() else ""
+        return table(parse(content)) if content.strip() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        if problems is not None:
+            problems.append(f"{file.name}: {error}")
+        return {}
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a log, `images` ascending: what a resumed run trained again replaces the earlier lines."""
+    rows: list[dict[str, Any]] = []
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n") if file.is_file() else ():
+        try:
+            row = table(json.loads(line))
+        except (ValueError, RecursionError):  # the last line may still be being written
+            continue
+        if not math.isnan(number(row.get("images"))):
+            while rows and rows[-1]["images"] >= row["images"]:
+                rows.pop()
+            rows.append(row)
+    return rows
+
+
+def which_is_better() -> dict[str, int]:
+    """Name of a metric -> 1 where higher is better, -1 where lower is."""
+    signs = {"higher": 1, "lower": -1}
+    return {e.name: signs.get(e.facts.get("better", ""), 0) for e in registry().entries if e.type == "metric"}
+
+
+def by_direction(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """A line of the metrics of each checkpoint as that metric in each direction."""
+    tables = {direction: table(values) for direction, values in table(row.get("metrics")).items()}
+    return {direction: values[metric] for direction, values in tables.items() if metric in values}
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested tables with dotted names."""
+    for key, value in nested.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def table(value: Any) -> dict[str, Any]:
+    """The value if it is a table, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def number(value: Any) -> float:
+    """The value if it is a finite number, else NaN."""
+    return value if type(value) in (int, float) and math.isfinite(value) else math.nan
+
+
+def _numbered(folder: Path, suffix: str) -> list[Path]:
+    """The entries of a folder that are named by images seen, in their order."""
+    try:
+        entries = list(folder.iterdir()) if folder.exists() else []
+    except OSError as error:
+        raise GanzooError(f"{folder} cannot be read ({error.strerror}).") from error
+    return sorted(
+        (p for p in entries if re.fullmatch(r"\d+", p.stem) and p.suffix == suffix), key=lambda p: int(p.stem)
+    )

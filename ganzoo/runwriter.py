@@ -1,0 +1,290 @@
+"""What a run records, and when: log, sample grids, metrics, checkpoints, report."""
+
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ganzoo import checkpoint, report, sheet
+from ganzoo.clock import due
+from ganzoo.data.dataset import Dataset
+from ganzoo.errors import GanzooError, Stopped
+from ganzoo.evaluate import Figures, evaluate
+from ganzoo.files import append_line, write_json, write_text
+from ganzoo.loop import Engine, Means, Step
+from ganzoo.recipe import Recipe
+from ganzoo.registry import registry
+from ganzoo.runfolder import RunFolder, read_lines, read_table
+
+SHOWN = 4  # test images on a sample grid
+LIBRARIES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "safetensors")
+Terms = dict[str, dict[str, float]]  # phase -> term -> mean
+
+
+class Screen(Protocol):
+    """Where a run tells how it goes."""
+
+    def say(self, text: str) -> None: ...
+    def download(self, done: int, total: int) -> None: ...
+    def start(self, seen: int, total: int) -> None: ...
+    def advance(self, seen: int) -> None: ...
+    def log(self, line: dict[str, Any]) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Recorder:
+    """What every process must do when a run is recorded. It writes nothing; the first process has a `RunWriter`."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, engine: Engine, folder: RunFolder, screen: Screen) -> None:
+        self.recipe, self.dataset, self.engine, self.folder, self.screen = recipe, dataset, engine, folder, screen
+        self.options, self.clock, self.means = recipe.train, engine.clock, Means()
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Goes back to a checkpoint, and returns its state."""
+        weights, _ = checkpoint.load_networks(path)
+        checkpoint.restore(self.engine.trainer, weights, path)
+        state = checkpoint.load_state(path)
+        self.engine.load_state_dict(state["engine"])
+        self.means.load_state_dict(state["means"], self.engine.runtime.device)
+        self.clock.set(state["images"])
+        return state
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """The time from the first step to the end of the run."""
+        yield
+
+    def record(self, step: Step) -> None:
+        """Whatever is due after a step."""
+        self.means.add(step)
+        if self._due(self.options.log_every):
+            self._log(self._terms())
+            self.means.clear()
+        if self._due(self.options.sample_every):
+            self._sample()
+        if self._due(self.options.checkpoint_every):
+            self._terms()  # none is saved once a term has gone wrong
+            self._save()
+
+    def stop(self, signal_number: int) -> None:
+        """Saves, and raises Stopped."""
+        self._terms()
+        self._save()
+        raise Stopped(signal_number, f"Stopped and saved at image {self.clock.images:,}. {self._go_on}")
+
+    def finish(self) -> None:
+        """What comes after the last step."""
+
+    def _due(self, every: int) -> bool:
+        return self.clock.images >= self.options.images or due(self.clock.images, self.clock.batch, every)
+
+    def _terms(self) -> Terms:
+        """Means over all processes since the last line of the log. GanzooError if one is not finite."""
+        return self.means.read(self.engine.runtime, self.clock.images)
+
+    @property
+    def _go_on(self) -> str:
+        return f"Go on with: ganzoo run {shlex.quote(str(self.folder.path))} --resume"
+
+    def _log(self, terms: Terms) -> None: ...
+    def _sample(self) -> None: ...
+    def _save(self) -> None: ...
+
+
+class RunWriter(Recorder):
+    """Keeps the run folder, and tells the screen."""
+
+    def __init__(self, *facts: Any) -> None:
+        super().__init__(*facts)
+        self.seconds = 0.0  # of training, over all the times the run was gone on with
+        self.logged_at = (0, 0.0)  # images and seconds at the last line of the log
+        self._since = 0.0
+        self._measured: tuple[int, Figures] | None = None  # images seen, and the metrics then
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        state = super().restore(path)
+        self.seconds, self.logged_at = state["seconds"], tuple(state["logged_at"])
+        self.screen.say(f"Going on from image {self.clock.images:,} of {self.options.images:,}.")
+        before, now = state["lr"], self.engine.lr()
+        if now != before:
+            changes = ", ".join(f"{phase} {before[phase]:.3g} before, {now[phase]:.3g} from here on" for phase in now)
+            self.screen.say(f"Warning: the learning rate follows the new train.images: {changes}.")
+        return state
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Sets the folder up; what ends the training is recorded in it."""
+        try:
+            self._set_up()
+            self._since = time.monotonic()
+            yield
+        except Stopped as stopped:
+            self._end("stopped", str(stopped))
+            raise
+        except KeyboardInterrupt:
+            self._end("stopped", f"Stopped. {self._go_on}")
+            raise
+        except (GanzooError, OSError) as error:
+            said = str(error) if isinstance(error, GanzooError) else f"The training was broken off: {error}."
+            failure = GanzooError(f"{said} {self._last_good}")
+            failure.exit_code = 1
+            self._end("failed", str(failure))
+            raise failure from error
+        except BaseException as error:
+            self._end("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self.screen.stop()
+
+    def record(self, step: Step) -> None:
+        self.screen.advance(step.images)
+        super().record(step)
+
+    def finish(self) -> None:
+        self.screen.say("Measuring on the test images ...")
+        write_json(self.folder.metrics, self._metrics())
+        if best := self.folder.best(name := self.options.best):
+            self.screen.say(f"Best by {name} ({best[1]:.4g}): {self.folder.checkpoint(best[0])}")
+        self._end("finished", "")
+
+    @property
+    def _last_good(self) -> str:
+        last = self.folder.latest()
+        return f"The last good checkpoint is {last}. {self._go_on}" if last else "There is no checkpoint yet."
+
+    def _set_up(self) -> None:
+        environment, seen = self._environment(), self.clock.images
+        comments = [f"ganzoo run {shlex.quote(str(self.folder.path))} --resume   goes on with this run"]
+        if environment["fallback"]:
+            comments.append('source is the fallback for "{wanted}": {because}'.format(**environment["fallback"]))
+        write_json(self.folder.env, environment)
+        write_text(self.folder.recipe, self.recipe.to_toml(*comments))
+        for log in (self.folder.log, self.folder.metrics_log):
+            _cut(log, seen)
+        self._status("running", "")
+        what = f"{self.recipe.model} on {self.dataset.options.source} ({', '.join(self.dataset.spec.domains)})"
+        where = f"{self.engine.runtime.world} x {self.engine.runtime.device}, into {self.folder.path}"
+        self.screen.say(f"{what} at {self.dataset.options.size} px, {where}")
+        self.screen.start(seen, self.options.images)
+        if seen == 0:
+            self._sample()
+        self._measure_for_best()  # at first: a metric that cannot be had is told before hours of training
+        report.write(self.folder.path)
+
+    def _environment(self) -> dict[str, Any]:
+        entry = registry().find("model", self.recipe.model)
+        before, runtime = read_table(self.folder.env), self.engine.runtime
+        on_gpu = runtime.device.type == "cuda"
+        return {
+            "ganzoo": version("ganzoo"),
+            "plugin": {"distribution": entry.distribution, "version": entry.version},
+            "device": torch.cuda.get_device_name() if on_gpu else platform.processor() or "cpu",
+            "processes": runtime.world,
+            "threads": torch.get_num_threads(),
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "libraries": {name: version(name) for name in LIBRARIES},
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
+            "fallback": before.get("fallback") or self.dataset.fallback,
+        }
+
+    def _log(self, terms: Terms) -> None:
+        before, self.logged_at = self.logged_at, (self.clock.images, self._elapsed())
+        passed = self.logged_at[1] - before[1]
+        line = {
+            "images": self.clock.images,
+            "terms": terms,
+            "lr": self.engine.lr(),
+            "seconds": round(self.logged_at[1], 3),
+            "images_per_s": round((self.logged_at[0] - before[0]) / passed, 3) if passed > 0 else None,
+            "memory_gb": round(self.engine.runtime.memory_gb(), 3),
+        }
+        append_line(self.folder.log, json.dumps(line))
+        self.screen.log(line)
+
+    @cached_property
+    def _tests(self) -> dict[str, list[Tensor]]:
+        return self.dataset.test_images(SHOWN)
+
+    def _sample(self) -> None:
+        torch.manual_seed(self.options.seed)
+        title = f"{self.folder.path.resolve().name} at {self.clock.images:,} images"
+        with self.engine.ema.used():
+            image = sheet.draw(self.engine.trainer, self._tests, self.dataset.ground_truth, title)
+        sheet.save(image, self.folder.sample(self.clock.images))
+
+    def _metrics(self) -> Figures:
+        if self._measured is None or self._measured[0] != self.clock.images:
+            with self.engine.ema.used():
+                found = evaluate(self.engine.trainer, self.dataset, self.options.measures())
+            self._measured = self.clock.images, found
+        return self._measured[1]
+
+    def _measure_for_best(self) -> None:
+        """Once for each regular checkpoint. GanzooError where the metric that the best is chosen by is not there."""
+        best, seen = self.options.best, self.clock.images
+        if not best or not self._due(self.options.checkpoint_every):
+            return
+        if seen in {row["images"] for row in read_lines(self.folder.metrics_log)}:
+            return
+        found = self._metrics()
+        if not any(best in values for values in found.values()):
+            raise GanzooError(
+                f'train.best = "{best}" cannot be measured on these test images: it needs their ground truth, or two '
+                "images of each domain. Leave it out, or take a metric that needs no ground truth, such as kid."
+            )
+        append_line(self.folder.metrics_log, json.dumps({"images": seen, "metrics": found}))
+
+    def _save(self) -> None:
+        state = {
+            "images": self.clock.images,
+            "engine": self.engine.state_dict(),
+            "means": self.means.state_dict(),
+            "seconds": self._elapsed(),
+            "logged_at": list(self.logged_at),
+            "lr": self.engine.lr(),
+        }
+        weights, ema = self.engine.trainer.state_dict(), self.engine.ema.state_dict()
+        about = checkpoint.about(self.recipe, self.dataset.spec, self.clock.images)
+        checkpoint.save(self.folder.checkpoint(self.clock.images), weights, state, about, ema)
+        self._measure_for_best()
+        best = self.folder.best(self.options.best)
+        try:
+            checkpoint.prune(self.folder, self.options.keep, best and best[0])
+        except OSError as error:
+            self.screen.say(f"An older checkpoint cannot be removed: {error}.")
+        report.write(self.folder.path)
+
+    def _elapsed(self) -> float:
+        now = time.monotonic()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        return self.seconds
+
+    def _status(self, state: str, message: str) -> None:
+        write_json(self.folder.status, {"state": state, "images": self.clock.images, "message": message})
+
+    def _end(self, state: str, message: str) -> None:
+        """A folder that cannot be written must not hide why the run ended."""
+        try:
+            self._status(state, message)
+            report.write(self.folder.path)
+        except GanzooError as error:
+            print(error, file=sys.stderr)
+
+
+def _cut(log: Path, images: int) -> None:
+    """The lines up to the checkpoint only: what came after it will be written again."""
+    if log.exists():
+        write_text(log, "".join(f"{json.dumps(row)}\n" for row in read_lines(log) if row["images"] <= images))
