@@ -199,7 +199,7 @@ def run(tmp_path_factory, recipe, ganzoo) -> Path:
 
 @pytest.fixture(scope="session")
 def plugin():
-    """`plugin(site, "sketch", {"__init__": "...", "model": "..."})` installs ganzoo-sketch there: set it as PYTHONPATH."""
+    """`plugin(site, "sketch", {"__init__": "...", "model": "..."})` installs ganzoo-sketch there; gives the environment."""
 
     def install(site: Path, name: str, modules: dict[str, str], entry: str | None = None) -> dict[str, str]:
         package = site / f"ganzoo_{name}"
@@ -210,7 +210,7 @@ def plugin():
             (package / f"{module}.py").write_text(text)
         (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: ganzoo-{name}\nVersion: 0.5\n")
         (facts / "entry_points.txt").write_text(f"[ganzoo]\n{name} = {entry or package.name}\n")
-        return {"PYTHONPATH": str(site)}
+        return {"PYTHONPATH": os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))}
 
     return install
 

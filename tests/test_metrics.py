@@ -151,7 +151,7 @@ def test_a_best_that_cannot_be_measured(tmp_path, env, ganzoo, recipe):
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake("does not say whether lower or higher is better")
     recipe(tmp_path, {"train.best": "ssim"})  # folders of images without pairs
     done = ganzoo("run", "tiny.toml", cwd=tmp_path)
-    assert done.returncode == 1 and "needs their right answers" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "needs their ground truth" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_strangers_command(tmp_path, env, ganzoo):

@@ -57,23 +57,28 @@ RECIPE = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, recipe, plugin):
+def place(tmp_path_factory, recipe):
     folder = tmp_path_factory.mktemp("processes")
     recipe(folder, RECIPE)
-    plugin(folder / "site", "plain", {"__init__": REGISTER, "model": TRAINER})
     return folder
 
 
 @pytest.fixture(scope="module")
-def begin(place, start):
-    """Begins the installed program with the plugin there."""
-    return lambda *args: start(*args, cwd=place, env={"PYTHONPATH": str(place / "site")}, installed=True)
+def env(place, plugin):
+    """The environment in which the model is there."""
+    return plugin(place / "site", "plain", {"__init__": REGISTER, "model": TRAINER})
 
 
 @pytest.fixture(scope="module")
-def one(place, ganzoo):
+def begin(place, env, start):
+    """Begins the installed program with the plugin there."""
+    return lambda *args: start(*args, cwd=place, env=env, installed=True)
+
+
+@pytest.fixture(scope="module")
+def one(place, env, ganzoo):
     """The run of one process."""
-    done = ganzoo("run", "tiny.toml", "--out", "one", cwd=place, env={"PYTHONPATH": str(place / "site")})
+    done = ganzoo("run", "tiny.toml", "--out", "one", cwd=place, env=env)
     assert done.returncode == 0, done
     return place / "one"
 
@@ -126,7 +131,7 @@ def test_two_processes_speak_with_one_voice(one, two):
     assert said.stderr == ""
 
 
-def test_torchrun_goes_on_with_what_one_process_began(place, one):
+def test_torchrun_goes_on_with_what_one_process_began(place, env, one):
     half = shutil.copytree(one, place / "half")
     shutil.rmtree(half / "checkpoints" / "000000080")
     with socket.socket() as free:
@@ -135,7 +140,7 @@ def test_torchrun_goes_on_with_what_one_process_began(place, one):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
     done = subprocess.run(
         [*torchrun, Path(sys.executable).with_name("ganzoo"), "run", half, "--resume"],
-        cwd=place, env=os.environ | {"PYTHONPATH": str(place / "site")}, capture_output=True, text=True, timeout=180,
+        cwd=place, env=os.environ | env, capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     assert done.returncode == 0, done
     assert done.stdout.count("Going on from image 40 of 80") == 1
