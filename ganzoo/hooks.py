@@ -44,7 +44,8 @@ def register_penalties(register: Register) -> None:
 
 @hookspec
 def register_sources(register: Register) -> None:
-    """Data sources: `ganzoo.Source` subclasses. Fact: `data_kinds` (those they have, separated by spaces)."""
+    """Data sources: `ganzoo.Source` subclasses, built with (options, kind, **own options). Fact: `data_kinds` (those
+    they have, separated by spaces)."""
 
 
 @hookspec

@@ -1,6 +1,7 @@
 """What a recipe may set: the base of every table of options, and parts chosen by name."""
 
 import inspect
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -112,10 +113,19 @@ def _known(type_: str, part: Part) -> Part:
     return checked
 
 
-def _part(type_: str) -> Any:
+def _source(part: Part) -> Part:
+    """As `_known`, but what is not here is told when the data is opened: a trained model is used without it."""
+    try:
+        registry().load("source", part.name)
+    except GanzooError:
+        return part
+    return _known("source", part)
+
+
+def _part(type_: str, check: Callable[[Part], Part] | None = None) -> Any:
     forms = [{"type": "string"}, {"type": "object", "required": ["name"]}]
     schema = WithJsonSchema({"anyOf": forms, "part": type_})
-    return Annotated[Part, BeforeValidator(_named), AfterValidator(partial(_known, type_)), schema]
+    return Annotated[Part, BeforeValidator(_named), AfterValidator(check or partial(_known, type_)), schema]
 
 
 def needs(*capabilities: str) -> AfterValidator:
@@ -164,6 +174,7 @@ LossPart = _part("loss")
 PenaltyPart = _part("penalty")
 """The type of an option that chooses a gradient penalty. The value has `.build()`, which gives a `ganzoo.Penalty`."""
 MetricPart = _part("metric")
+SourcePart = _part("source", _source)
 
 Count = Annotated[int, Field(ge=1)]
 """The type of an option that counts something: a whole number, 1 or more."""
@@ -210,13 +221,13 @@ def _text(value: Any) -> Any:
 class DataOptions(Options):
     """The `[data]` table of a recipe."""
 
-    source: str
-    """a registered data source or published archive (`ganzoo data list`)"""
+    source: SourcePart
+    """a data source, by name or with options of its own, or a published archive (`ganzoo data list`)"""
     root: str = ""
     """folder of your own images, for source = "folders\""""
     archive: str = ""
     """a local copy of the published archive, used instead of downloading"""
-    fallback: str = ""
+    fallback: SourcePart | None = None
     """fallback source if the download fails (a warning is shown)"""
     domains: tuple[str, ...] = ()
     """names of the domains, in order; empty: the source's own names"""

@@ -186,14 +186,21 @@ def _leaves(table: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tupl
 
 
 def _put(document: dict[str, Any], keys: tuple[str, ...], value: Any, origin: str, report: _Mistakes) -> None:
-    report.origin[keys] = origin
+    report.origin[keys] = report.origin[keys[:2]] = origin
+    table = document.setdefault(keys[0], {}) if keys[0] in TABLES else None
     if len(keys) == 1:
         document[keys[0]] = value
-    elif len(keys) == 2 and keys[0] in TABLES and isinstance(document.setdefault(keys[0], {}), dict):
-        document[keys[0]][keys[1]] = value
+    elif len(keys) == 2 and isinstance(table, dict):
+        table[keys[1]] = value
+    elif len(keys) == 3 and isinstance(table, dict) and isinstance(part := table.get(keys[1]), str | dict):
+        table[keys[1]] = ({"name": part} if isinstance(part, str) else part) | {keys[2]: value}
     else:
         near = did_you_mean(keys[0], list(TABLES)) if keys[0] not in TABLES else ""
-        report.add(keys, f"there is no such key.{near} Write TABLE.KEY with a table of: {', '.join(TABLES)}")
+        report.add(
+            keys,
+            f"there is no such key.{near} Write TABLE.KEY, or TABLE.KEY.OPTION for an option of a part that the recipe "
+            f"names, with a table of: {', '.join(TABLES)}",
+        )
 
 
 def _parse_change(change: str) -> tuple[tuple[str, ...], Any]:

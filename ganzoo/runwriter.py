@@ -173,7 +173,7 @@ class RunWriter(Recorder):
         for log in (self.folder.log, self.folder.metrics_log):
             _cut(log, seen)
         self._status("running", "")
-        what = f"{self.recipe.model} on {self.dataset.options.source} ({', '.join(self.dataset.spec.domains)})"
+        what = f"{self.recipe.model} on {self.dataset.options.source.name} ({', '.join(self.dataset.spec.domains)})"
         where = f"{self.engine.runtime.world} x {self.engine.runtime.device}, into {self.folder.path}"
         self.screen.say(f"{what} at {self.dataset.options.size} px, {where}")
         self.screen.start(seen, self.options.images)

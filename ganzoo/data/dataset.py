@@ -217,9 +217,10 @@ def open_dataset(
     except archives.Offline as error:
         if not options.fallback:
             raise
-        say(f'NOT the data you asked for: "{options.fallback}" instead of "{options.source}". {error}')
-        used = DataOptions(**(options.model_dump() | {"source": options.fallback, "fallback": "", "domains": ()}))
-        because = {"wanted": options.source, "used": options.fallback, "because": str(error)}
+        names = {"wanted": options.source.name, "used": options.fallback.name}
+        say('NOT the data you asked for: "{used}" instead of "{wanted}". {because}'.format(**names, because=error))
+        used = DataOptions(**options.model_dump(exclude={"source", "fallback", "domains"}), source=options.fallback)
+        because = names | {"because": str(error)}
         return Dataset(_open(used, wanted, say, progress), used, wanted, because)
 
 

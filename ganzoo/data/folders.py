@@ -36,22 +36,22 @@ class Folders(Source):
 
     kinds = ("unpaired", "paired", "domains", "labelled", "images")
 
-    def __init__(self, data: DataOptions, kind: str) -> None:
-        if not data.root:
+    def __init__(self, options: DataOptions, kind: str) -> None:
+        if not options.root:
             raise GanzooError('data.source is "folders": set data.root to the folder that holds your images.')
-        self.root = Path(data.root).expanduser()
+        self.root = Path(options.root).expanduser()
         if not self.root.is_dir():
             raise GanzooError(f"data.root: there is no folder {self.root}. Create it or correct the path.")
         if RunFolder.is_run(self.root):
             raise GanzooError(f"data.root: {self.root} is the folder of a run. Give the one that your images are in.")
         if kind == "labelled":
-            self.labels, self.groups, images = labelled.read(self.root, data)
+            self.labels, self.groups, images = labelled.read(self.root, options)
             self.domains, self._images = ("image",), {"image": images}
         elif kind == "images":
             train, test = _first([self.root / "train"]) or self.root, _first(self.root / name for name in TEST_NAMES)
             self.domains, self._images = ("image",), {"image": split("image", train, test)}
         elif kind in ("paired", "unpaired") and (files := _side_by_side(self.root)):
-            self.domains, self.ground_truth = data.domains or ("A", "B"), True
+            self.domains, self.ground_truth = options.domains or ("A", "B"), True
             if len(self.domains) != 2:
                 raise GanzooError(
                     f"{self.root} holds pairs side by side, so data.domains should name two domains, left and right; "
@@ -66,7 +66,7 @@ class Folders(Source):
                 middle = (len(left["train"]) + 1) // 2
                 left["train"], right["train"] = left["train"][:middle], right["train"][middle:] or right["train"]
         else:
-            found = find_layout(self.root, data.domains)
+            found = find_layout(self.root, options.domains)
             wanted = "two" if kind in ("unpaired", "paired") else "at least two"
             if len(found) < 2 or (wanted == "two" and len(found) > 2):
                 raise GanzooError(

@@ -18,12 +18,12 @@ EXPECTED = """Expected one of:
   {root}/...                                 (images, and an attribute file: data.labels = "list_attr_celeba.txt")"""
 
 
-def read(root: Path, data: DataOptions) -> Labelled:
+def read(root: Path, options: DataOptions) -> Labelled:
     """Names of the labels, exclusive groups, and images by split."""
-    return _with_attributes(root, data) if data.labels else _classes(root, data)
+    return _with_attributes(root, options) if options.labels else _classes(root, options)
 
 
-def _classes(root: Path, data: DataOptions) -> Labelled:
+def _classes(root: Path, options: DataOptions) -> Labelled:
     """train/CLASS/*.jpg, test/CLASS/*.jpg, or CLASS/*.jpg: exactly one label holds."""
     train = root / "train" if (root / "train").is_dir() else root
     names = tuple(p.name for p in folders(train) if find_images(p) and p.name not in TEST_NAMES)
@@ -32,15 +32,15 @@ def _classes(root: Path, data: DataOptions) -> Labelled:
             f"The images in {root} have no labels: sort them into folders, or name an attribute file with "
             f"data.labels. {explain(root, EXPECTED)}"
         )
-    for name in data.attributes:
+    for name in options.attributes:
         if name not in names:
             raise GanzooError(
                 f'data.attributes: {train} has no folder "{name}" with images.{did_you_mean(name, list(names))} '
                 f"It has: {', '.join(names)}."
             )
-    if data.groups:
+    if options.groups:
         raise GanzooError("data.groups is for attribute files. Leave it out: of classes in folders one always holds.")
-    names = data.attributes or names
+    names = options.attributes or names
     images: dict[str, list[ImageRef]] = {"train": [], "test": []}
     for place, name in enumerate(names):
         labels = tuple(float(place == other) for other in range(len(names)))
@@ -50,26 +50,26 @@ def _classes(root: Path, data: DataOptions) -> Labelled:
     return names, (names,), images
 
 
-def _with_attributes(root: Path, data: DataOptions) -> Labelled:
-    file = next((p for p in (root / data.labels, Path(data.labels)) if p.is_file()), None)
+def _with_attributes(root: Path, options: DataOptions) -> Labelled:
+    file = next((p for p in (root / options.labels, Path(options.labels)) if p.is_file()), None)
     if file is None:
-        raise GanzooError(f"data.labels: there is no attribute file {root / data.labels}. Correct the path.")
+        raise GanzooError(f"data.labels: there is no attribute file {root / options.labels}. Correct the path.")
     names, rows = _read_csv(file) if file.suffix.lower() == ".csv" else _read_celeba(file)
-    chosen = data.attributes or tuple(names)
-    for name in (*chosen, *(label for group in data.groups for label in group)):
+    chosen = options.attributes or tuple(names)
+    for name in (*chosen, *(label for group in options.groups for label in group)):
         if name not in names:
             raise GanzooError(
                 f'{file} has no attribute "{name}".{did_you_mean(name, names)} It has: {", ".join(names)}.'
             )
-    for label in (label for group in data.groups for label in group):
+    for label in (label for group in options.groups for label in group):
         if label not in chosen:
             raise GanzooError(f'data.groups names "{label}", which is not in data.attributes. Add it or leave it out.')
     if not rows:
         raise GanzooError(f"{file} describes no images. It should have a line for each: its name, then its attributes.")
     columns = [names.index(name) for name in chosen]
-    files = _matched(root, file, {name: line for line, (name, _) in enumerate(rows)}, data.broken == "skip")
+    files = _matched(root, file, {name: line for line, (name, _) in enumerate(rows)}, options.broken == "skip")
     images = [ImageRef(files[n], labels=tuple(row[c] for c in columns)) for n, row in rows if n in files]
-    return chosen, data.groups, hold_out(images, MOST_HELD_OUT)
+    return chosen, options.groups, hold_out(images, MOST_HELD_OUT)
 
 
 def _matched(root: Path, file: Path, lines: dict[str, int], skip: bool) -> dict[str, Path]:

@@ -13,7 +13,11 @@ from ganzoo.registry import did_you_mean, registry
 
 
 class Source(ABC):
-    """Training and test images of named domains, built with the recipe's `[data]` table and the kind of data asked for.
+    """Training and test images of named domains: your own class of them is built with (options, kind, **own options).
+
+    `options` is the recipe's `[data]` table, `kind` the kind of data asked for, and own options are keyword-only
+    parameters, which a recipe sets with `source = { name = "...", option = ... }`. Small: it travels to the processes
+    that prepare images.
 
     With kind "labelled" or "images" there is one domain, "image". With kind "paired", images of all domains at one
     index show the same thing. "unpaired" are two domains and "domains" any number of them, with nothing to tie their
@@ -32,7 +36,7 @@ class Source(ABC):
     """whether the test images of all domains at one index show the same thing, so that a translation can be checked"""
 
     @abstractmethod
-    def __init__(self, data: DataOptions, kind: str) -> None: ...
+    def __init__(self, options: DataOptions, kind: str) -> None: ...
 
     @abstractmethod
     def images(self, split: str, domain: str) -> Sequence[ImageRef]:
@@ -47,33 +51,42 @@ class Source(ABC):
 
 
 def open_source(
-    data: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
+    options: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
 ) -> Source:
     """The source that `[data]` names, downloaded if need be. Raises GanzooError, archives.Offline."""
-    claims = [entry for type_ in ("archive", "source") for entry in registry().matches(type_, data.source)]
-    if len({entry.type for entry in claims}) > 1:
-        choices = " or ".join(f'"{entry.qualified}" ({entry.type})' for entry in claims)
-        raise GanzooError(f'Packages offer "{data.source}" as an archive and as a source. Write {choices}.')
-    if registry().matches("archive", data.source):
-        archive = find(data.source)
-        folder = archives.get(archive, local=data.archive or None, say=say, progress=progress)
-        names = data.domains or archive.domains
-        data = DataOptions(**(data.model_dump() | {"root": str(folder), "domains": names}))
-        return registry().load("source", "folders")(data, kind)
-    names = registry().names("source")
-    if data.source not in names and "/" not in data.source:
-        everything = names + registry().names("archive")
+    name = options.source.name
+    claims = [entry for type_ in ("archive", "source") for entry in registry().matches(type_, name)]
+    if not claims:
+        near = did_you_mean(name, registry().names("source") + registry().names("archive"))
         raise GanzooError(
-            f'There is no data source "{data.source}".{did_you_mean(data.source, everything)} '
+            f'There is no data source "{name}".{near} '
             f'Your own images are source = "folders" with root = "FOLDER"; `ganzoo data list` shows the others.'
         )
-    source = registry().load("source", data.source)
-    if kind not in source.kinds:
+    if len({entry.type for entry in claims}) > 1:
+        choices = " or ".join(f'"{entry.qualified}" ({entry.type})' for entry in claims)
+        raise GanzooError(f'Packages offer "{name}" as an archive and as a source. Write {choices}.')
+    if claims[0].type == "archive":
+        return _unpacked(options, kind, say, progress)
+    if kind not in registry().load("source", name).kinds:
         fitting = ", ".join(
             e.name for e in registry().entries if e.type == "source" and kind in e.facts.get("data_kinds", "").split()
         )
         raise GanzooError(
-            f'The data source "{data.source}" gives no data of kind "{kind}", which this model needs. Sources that do: '
+            f'The data source "{name}" gives no data of kind "{kind}", which this model needs. Sources that do: '
             f"{fitting or 'none that is installed'}."
         )
-    return source(data, kind)
+    return options.source.build(options, kind)
+
+
+def _unpacked(
+    options: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
+) -> Source:
+    """The folders of a published archive."""
+    name = options.source.name
+    if options.source.model_extra:
+        raise GanzooError(f'The published archive "{name}" has no options of its own: write source = "{name}".')
+    archive = find(name)
+    folder = archives.get(archive, local=options.archive or None, say=say, progress=progress)
+    names = options.domains or archive.domains
+    options = DataOptions(**(options.model_dump() | {"root": str(folder), "domains": names}))
+    return registry().load("source", "folders")(options, kind)

@@ -32,7 +32,7 @@ class Digits(Source):
     labels = tuple("0123456789")
     groups = (labels,)
 
-    def __init__(self, data: DataOptions, kind: str) -> None:
+    def __init__(self, options: DataOptions, kind: str) -> None:
         numbers = _digits()[1]
         everything = [
             Digit(Path(f"{i:04d}.png"), i, labels=tuple(float(n == other) for other in range(10)))

@@ -39,15 +39,15 @@ class Landscapes(Source):
     kinds = ("unpaired", "paired", "domains", "images")
     ground_truth = True
 
-    def __init__(self, data: DataOptions, kind: str) -> None:
-        self.data, self.kind = data, kind
-        self.renderings = data.domains or ("photo", "painting")
+    def __init__(self, options: DataOptions, kind: str) -> None:
+        self.options, self.kind = options, kind
+        self.renderings = options.domains or ("photo", "painting")
         _check_names("landscapes", self.renderings, landscapes.RENDERINGS)
         self.domains = ("image",) if kind == "images" else self.renderings
 
     def images(self, split: str, domain: str) -> Sequence[ImageRef]:
         place = 0 if self.kind == "images" else self.domains.index(domain)
-        seeds, size = _seeds(self.data, split, 0 if self.kind == "paired" else place)
+        seeds, size = _seeds(self.options, split, 0 if self.kind == "paired" else place)
         return [Landscape(Path(f"{seed:05d}.png"), seed, self.renderings[place], size) for seed in seeds]
 
 
@@ -74,22 +74,22 @@ class Faces(Source):
     kinds = ("unpaired", "paired", "domains", "labelled", "images")
     ground_truth = True
 
-    def __init__(self, data: DataOptions, kind: str) -> None:
-        self.data, self.kind = data, kind
-        self.renderings = data.domains or (("photo",) if kind in ("labelled", "images") else ("photo", "cartoon"))
+    def __init__(self, options: DataOptions, kind: str) -> None:
+        self.options, self.kind = options, kind
+        self.renderings = options.domains or (("photo",) if kind in ("labelled", "images") else ("photo", "cartoon"))
         _check_names("faces", self.renderings, (*faces.RENDERINGS, *faces.ATTRIBUTES))
         self.domains = self.renderings
         if kind in ("labelled", "images"):
             self.domains, self.ground_truth = ("image",), False  # labels have a `counterpart` instead
         if kind == "labelled":
-            self.labels = data.attributes or faces.ATTRIBUTES
+            self.labels = options.attributes or faces.ATTRIBUTES
             _check_names("faces", self.labels, faces.ATTRIBUTES)
             self.groups = tuple(group for group in faces.EXCLUSIVE if set(group) <= set(self.labels))
 
     def images(self, split: str, domain: str) -> Sequence[ImageRef]:
         place = 0 if self.domains == ("image",) else self.domains.index(domain)
-        seeds, size = _seeds(self.data, split, 0 if self.kind == "paired" else place)
-        sets = self.data.label_sets if split == "train" else ()
+        seeds, size = _seeds(self.options, split, 0 if self.kind == "paired" else place)
+        sets = self.options.label_sets if split == "train" else ()
         return [
             self._face(seed, self.renderings[place], size, sets[i % len(sets)] if sets else self.labels)
             for i, seed in enumerate(seeds)
@@ -109,11 +109,11 @@ class Faces(Source):
         return Face(path, seed, name, size, labels=tuple(float(known[x]) if x in labels else nan for x in self.labels))
 
 
-def _seeds(data: DataOptions, split: str, place: int) -> tuple[range, int]:
+def _seeds(options: DataOptions, split: str, place: int) -> tuple[range, int]:
     """Which seeds a split of the domain at a place has, and how large its images are rendered."""
     if split == "test":
-        return range(TEST), data.size
-    size = data.load_size if data.preprocess in ("resize-and-crop", "square") else data.size
+        return range(TEST), options.size
+    size = options.load_size if options.preprocess in ("resize-and-crop", "square") else options.size
     return range(TEST + place * TRAIN, TEST + (place + 1) * TRAIN), size
 
 
