@@ -1,5 +1,7 @@
 """The one clock, images seen, and the random streams that follow from it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,14 @@ from torch.distributed.nn.functional import all_reduce
 def derive_seed(*numbers: int) -> int:
     """One well-spread 63-bit seed from several whole numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, torch's global generators begin at the seed; afterwards those of the CPU and `device` go on as before."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 class Clock:

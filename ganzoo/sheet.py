@@ -17,11 +17,14 @@ INK, PAPER = (40, 40, 40), (250, 250, 248)
 def draw(trainer: Trainer, images: dict[str, list[Tensor]], truth: bool, title: str) -> Image.Image:
     """A row for each test image, a group of columns for each direction. `truth`: a column with the right answer."""
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
+    batches = [
+        {domain: image[None].to(device, dtype) for domain, image in zip(images, row, strict=True)}
+        for row in zip(*images.values(), strict=False)
+    ]
     rows: list[list[dict[str, Tensor]]] = []
     with trainer.inference():
-        for row in zip(*images.values(), strict=False):
-            batch = {domain: image[None].to(device, dtype) for domain, image in zip(images, row, strict=True)}
-            groups = trainer.sample_columns(batch)
+        for batch, references in zip(batches, [*batches[1:], *batches[:1]], strict=True):
+            groups = trainer.sample_columns(batch, references)
             if truth and len(batch) == 2:  # with more domains the other sources show what is right
                 for group, (_, target) in zip(groups, trainer.directions(), strict=False):
                     group[f"true {target}"] = batch[target]

@@ -12,9 +12,10 @@ import torch
 from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Adam, Optimizer
 
-from ganzoo.clock import Clock
+from ganzoo.clock import Clock, seeded
 from ganzoo.errors import GanzooError
 from ganzoo.options import Count, NonNegative, Options, PenaltyPart
 
@@ -28,6 +29,8 @@ Logits = Tensor | list[Tensor]
 """What a discriminator says: (batch, ...) of any shape, or a list of such tensors, one for each scale."""
 
 GENERATED = 10  # new images in a row of a sample grid
+SEEDS = 3  # styles at random of a sample grid, shared among the targets of a source
+TRANSLATES_NOTHING = "This model translates no images. `ganzoo generate RUN` makes new ones."
 
 
 class Generator(nn.Module, ABC):
@@ -281,6 +284,8 @@ class Trainer(nn.Module, ABC):
     """the options of this run, an instance of `Config`"""
     fixed_size: ClassVar[bool] = False
     """whether it trains on squares of `spec.size` only, as fully connected layers do"""
+    distinct_images: ClassVar[int | None] = None
+    """how many different images `generate` can give; None: any number"""
 
     def __init__(self, config: Options, spec: DataSpec) -> None:
         super().__init__()
@@ -331,15 +336,15 @@ class Trainer(nn.Module, ABC):
         With labels the source is "image" and the target a list such as "blond,smiling" or "blond,no-glasses". A model
         with styles takes a fourth parameter, `style`: what `sample_style` or `encode_style` gave, a row for each image.
         """
-        raise GanzooError("This model translates no images. `ganzoo generate RUN` makes new ones.")
+        raise GanzooError(TRANSLATES_NOTHING)
 
     def sample_style(self, count: int, domain: str) -> Tensor:
         """Styles at random, (count, ...), for translations to `domain`; from torch's global random stream."""
-        raise GanzooError("This model has no styles at random.")
+        raise GanzooError("This model takes its style from a reference image: give one.")
 
     def encode_style(self, images: Tensor, domain: str) -> Tensor:
         """The styles, (batch, ...), of reference images (batch, channels, height, width) in [-1, 1] of `domain`."""
-        raise GanzooError("This model takes no style from a reference image.")
+        raise GanzooError("This model takes no style from a reference image: leave it out.")
 
     def generate(self, count: int, label: str | None = None) -> Tensor:
         """`count` new images, (count, channels, height, width) in [-1, 1], of a label if the model knows labels."""
@@ -373,15 +378,36 @@ class Trainer(nn.Module, ABC):
         """Whether a style can be taken from a reference image."""
         return self._overrides("encode_style")
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether one image has many translations: by styles at random, or by dropout that stays on."""
+        drops = self.inference_mode == "train-stats" and any(isinstance(m, _DropoutNd) and m.p for m in self.modules())
+        return self.samples_styles or drops
+
+    def translate_with(
+        self, images: Tensor, source: str, target: str, seed: int = 0, reference: Tensor | None = None
+    ) -> Tensor:
+        """`translate`, with a style for models that have styles: from a reference image, or else at random.
+
+        Everything at random depends on the seed alone; torch's global generators are left as they are. One style serves
+        all images, unless there is a reference, (batch, channels, height, width) in [-1, 1], for each.
+        """
+        with seeded(seed, images.device):
+            if reference is None and not self.has_styles:
+                return self.translate(images, source, target)
+            style = self.sample_style(1, target) if reference is None else self.encode_style(reference, target)
+            return self.translate(images, source, target, style.expand(images.shape[0], *style.shape[1:]))
+
     def directions(self) -> list[tuple[str, str]]:
         """The (source, target) pairs that `translate` serves: by default from each domain to every other one."""
         return list(permutations(self.domains, 2)) if self.translates else []
 
-    def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """What a sample grid shows of test images: groups of columns, title -> (count, channels, height, width).
 
-        By default a group for each source: the image, all it is translated to, and between two domains the
-        reconstruction. A model that translates nothing shows a row of new images.
+        `images` and `references` are different test images, by domain. By default there is a group for each source: the
+        image, all it is translated to, and between two domains the reconstruction. A model with styles shows those of
+        several seeds and of the references instead of the reconstruction. What is generated comes last.
         """
         if not self.translates:
             return [dict(zip(ascii_lowercase, self.generate(GENERATED).split(1), strict=False))]
@@ -389,10 +415,26 @@ class Trainer(nn.Module, ABC):
         directions = self.directions()
         for source, target in directions:
             group = groups.setdefault(source, {source: images[source]})
+            if self.has_styles:
+                targets = sum(source == other for other, _ in directions)
+                reference = references.get(target, None if self.samples_styles else references[source])
+                group |= self._styled_columns(images[source], source, target, max(1, SEEDS // targets), reference)
+                continue
             group[f"to {target}"] = fake = self.translate(images[source], source, target)
             if len(self.domains) == 2 and (target, source) in directions:
                 group[f"back to {source}"] = self.translate(fake, target, source)
-        return list(groups.values())
+        return [*groups.values(), *([{"new": self.generate(1)}] if self.generates else [])]
+
+    def _styled_columns(
+        self, image: Tensor, source: str, target: str, seeds: int, reference: Tensor | None
+    ) -> dict[str, Tensor]:
+        columns = {}
+        for seed in range(seeds) if self.samples_styles else ():
+            columns[f"to {target}, seed {seed}"] = self.translate_with(image, source, target, seed)
+        if self.encodes_styles and reference is not None:
+            columns[f"reference {target}"] = reference
+            columns[f"to {target}, its style"] = self.translate_with(image, source, target, reference=reference)
+        return columns
 
     def own_metrics(self, test_images: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
         """What only this model can measure of itself: direction -> metric -> value, on test images by domain."""

@@ -178,7 +178,7 @@ def test_all_directions():
     assert trainer.directions() == list(itertools.permutations(DOMAINS, 2))
     images = {key: value.double() for key, value in random_batch(SPEC, 0).items()}
     with trainer.inference():
-        groups = trainer.sample_columns(images)
+        groups = trainer.sample_columns(images, images)
     assert [list(group) for group in groups] == [["x", "to y", "to z"], ["y", "to x", "to z"], ["z", "to x", "to y"]]
 
 

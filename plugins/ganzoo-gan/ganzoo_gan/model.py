@@ -158,7 +158,7 @@ class CGAN(GAN):
         """`label` is a target such as "7" or "blond,no-glasses"; what it leaves open is drawn at random."""
         return self.G(self.draw(count), self.with_target(self.draw_labels(count), label))
 
-    def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """A column for each label, a row of the same noise."""
         z, labels = self.draw(1), self.draw_labels(1)
         return [{target: self.G(z, self.with_target(labels, target)) for target in all_targets(self.spec)[:COLUMNS]}]

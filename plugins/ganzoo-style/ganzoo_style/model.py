@@ -56,7 +56,7 @@ class Style(Trainer):
     Of the two domains of the data the first gives the content and the second the style, one image each.
     """
 
-    Config, data_kind, fixed_size = StyleOptions, "single-pair", True
+    Config, data_kind, fixed_size, distinct_images = StyleOptions, "single-pair", True, 1
     recipe_defaults: ClassVar = {"data.size": 512, "train.images": 1_000, "train.constant": 1.0}
     presets: ClassVar = {
         "neural-style": {},  # the defaults are those of jcjohnson/neural-style
@@ -128,18 +128,22 @@ class Style(Trainer):
         """The image, `count` times."""
         return (self.start + self.change).clamp(-1, 1).expand(count, -1, -1, -1)
 
-    def sample_columns(self, images: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         content, style = (images[domain] for domain in self.domains)
+        return [{"content": content, "style": style, "result": self.result(content)}]
+
+    def result(self, content: Tensor) -> Tensor:
+        """The image, also before the first step has made `content` its start."""
         start = content if self.config.init == "content" else self.start
-        return [{"content": content, "style": style, "result": (start + self.change).clamp(-1, 1)}]
+        return (start + self.change).clamp(-1, 1)
 
     def own_metrics(self, test_images: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
         """Relative squared errors, means over layers: of style, also for the untouched content, and of content."""
         content, style = (test_images[domain][0][None].to(self.change) for domain in self.domains)
         layers, taken = self.config.content_layers, self.config.style_layers
         with torch.no_grad():
-            result = self.sample_columns(dict(zip(self.domains, (content, style), strict=True)))[0]["result"]
-            of_result, of_content, of_style = (self.vgg(image, (*layers, *taken)) for image in (result, content, style))
+            shown = (self.result(content), content, style)
+            of_result, of_content, of_style = (self.vgg(image, (*layers, *taken)) for image in shown)
             metrics = {}
             if taken:
                 grams = [[gram(found[layer]) for layer in taken] for found in (of_result, of_content, of_style)]
