@@ -18,7 +18,7 @@ from ganzoo.data.dataset import Dataset
 from ganzoo.loop import Engine, Means, train
 from ganzoo.recipe import Recipe
 from ganzoo.runtime import Runtime
-from ganzoo.trainer import Batch, Carry, Phase, Trainer
+from ganzoo.trainer import Batch, Carry, Phase, Terms, Trainer
 
 WARM_UP = 2  # pairs of steps that are not counted
 
@@ -40,7 +40,8 @@ def bench(
     samples = dataset.for_model(trainer).training_samples(recipe.train.seed)
     total = WARM_UP + steps
     stream = batches(samples, engine.clock, total * recipe.data.batch, pin=runtime.device.type == "cuda")
-    waits, means = [], Means()
+    waits: list[float] = []
+    means = Means()
     ticks = train(engine, _timed(stream, waits))
     kept = runtime.to_device(next(iter(batches(samples, Clock(1, recipe.data.batch), recipe.data.batch))))
     pairs = []
@@ -97,7 +98,7 @@ class _Bare:
                 for optimizer in phase.stepped:
                     optimizer.zero_grad()
                 with self.autocast():
-                    loss = sum(phase.loss(batch, carry).values())
+                    loss = torch.stack(list(phase.loss(batch, carry).values())).sum()
                 loss.backward()
                 return loss
 
@@ -140,11 +141,11 @@ def _time_phases(engine: Engine, runtime: Runtime) -> dict[str, list[float]]:
     spent: dict[str, list[float]] = {}
     plain = engine.run_phase
 
-    def timed(phase: Phase, *rest: Any) -> Any:
-        result = []
-        seconds = _clock(lambda: result.append(plain(phase, *rest)), runtime)
+    def timed(phase: Phase, batch: Batch, carry: Carry) -> Terms:
+        result: list[Terms] = []
+        seconds = _clock(lambda: result.append(plain(phase, batch, carry)), runtime)
         spent.setdefault(phase.name, []).append(seconds)
         return result[0]
 
-    engine.run_phase = timed
+    engine.run_phase = timed  # type: ignore[method-assign]
     return spent

@@ -58,8 +58,8 @@ def save(
         write_tensors(beside / NETWORKS, unique, about | {"aliases": json.dumps(aliases)})
         write_tensors(beside / TRAINING, tensors)
         (beside / STATE).write_text(json.dumps(layout), encoding="utf-8")
-        for file in (NETWORKS, TRAINING):  # safetensors lets nobody else read them
-            shutil.copymode(beside / STATE, beside / file)
+        for name in (NETWORKS, TRAINING):  # safetensors lets nobody else read them
+            shutil.copymode(beside / STATE, beside / name)
         for file in (*beside.iterdir(), beside):
             sync(file)
         beside.rename(final)

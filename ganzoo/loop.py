@@ -164,7 +164,8 @@ class Means:
 
     def add(self, step: Step) -> None:
         for phase, values in step.terms.items():
-            sums, counts, sound = (kept.setdefault(phase, {}) for kept in (self.sums, self.counts, self.sound))
+            sums, counts = self.sums.setdefault(phase, {}), self.counts.setdefault(phase, {})
+            sound = self.sound.setdefault(phase, {})
             for name, value in values.items():  # a term may be missing in some steps
                 before = sums.get(name, torch.zeros_like(value, dtype=torch.float64))
                 sums[name] = before + value.double()

@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Callable
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
@@ -14,10 +15,10 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     create_model,
     field_validator,
 )
+from pydantic_core import core_schema
 
 from ganzoo.errors import GanzooError
 from ganzoo.registry import did_you_mean, registry
@@ -66,7 +67,7 @@ def options_of(part: type) -> type[Options]:
     They are annotated as the fields of an `Options` table are typed, with a description:
     `width: Annotated[int, Field(ge=1, description="channels of the first layer")] = 64`.
     """
-    hints = get_type_hints(part.__init__, include_extras=True)
+    hints = get_type_hints(part.__init__, include_extras=True)  # type: ignore[misc]
     parameters = [p for p in inspect.signature(part).parameters.values() if p.kind is p.KEYWORD_ONLY]
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in parameters
@@ -84,10 +85,6 @@ def sentence(mistake: Any, table: type[BaseModel]) -> str:
     if mistake["type"] == "value_error":
         return message
     return f"{message[0].lower()}{message[1:]}, it is {mistake['input']!r}"
-
-
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
 
 
 def _known(type_: str, part: Part) -> Part:
@@ -122,10 +119,27 @@ def _source(part: Part) -> Part:
     return _known("source", part)
 
 
-def _part(type_: str, check: Callable[[Part], Part] | None = None) -> Any:
-    forms = [{"type": "string"}, {"type": "object", "required": ["name"]}]
-    schema = WithJsonSchema({"anyOf": forms, "part": type_})
-    return Annotated[Part, BeforeValidator(_named), AfterValidator(check or partial(_known, type_)), schema]
+@dataclass(frozen=True)
+class _Registered:
+    """How pydantic reads an option that names a registered part; to a type checker the option is Any."""
+
+    type: str
+    check: Callable[[Part], Part] | None = None
+
+    def read(self, value: Any) -> Part:
+        if isinstance(value, str):
+            value = Part(name=value)
+        elif isinstance(value, dict) and isinstance(value.get("name"), str):
+            value = Part(**value)
+        elif not isinstance(value, Part):
+            raise ValueError(f'write the name of a {self.type}, or a table with its options: {{ name = "NAME", ... }}')
+        return self.check(value) if self.check else _known(self.type, value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_after_validator_function(self.read, core_schema.any_schema())
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, {"type": "object", "required": ["name"]}], "part": self.type}
 
 
 def needs(*capabilities: str) -> AfterValidator:
@@ -159,22 +173,22 @@ def _having(type_: str, capability: str) -> list[str]:
     return found
 
 
-GeneratorPart = _part("generator")
+GeneratorPart = Annotated[Any, _Registered("generator")]
 """The type of an option that chooses a generator: `"unet"`, or `{ name = "unet", width = 32 }` with options of its own.
 
 The value has `.build(in_channels, out_channels, size)`, which gives a new `ganzoo.Generator`; `size` is in pixels.
 """
-DiscriminatorPart = _part("discriminator")
+DiscriminatorPart = Annotated[Any, _Registered("discriminator")]
 """The type of an option that chooses a discriminator, by name or with options of its own.
 
 The value has `.build(in_channels, size)`, which gives a new `ganzoo.Discriminator`; `size` is in pixels.
 """
-LossPart = _part("loss")
+LossPart = Annotated[Any, _Registered("loss")]
 """The type of an option that chooses an adversarial loss. The value has `.build()`, which gives a `ganzoo.Loss`."""
-PenaltyPart = _part("penalty")
+PenaltyPart = Annotated[Any, _Registered("penalty")]
 """The type of an option that chooses a gradient penalty. The value has `.build()`, which gives a `ganzoo.Penalty`."""
-MetricPart = _part("metric")
-SourcePart = _part("source", _source)
+MetricPart = Annotated[Any, _Registered("metric")]
+SourcePart = Annotated[Any, _Registered("source", _source)]
 
 Count = Annotated[int, Field(ge=1)]
 """The type of an option that counts something: a whole number, 1 or more."""

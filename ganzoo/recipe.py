@@ -23,7 +23,7 @@ class Recipe:
     """What to train, on what, and how; complete with every default."""
 
     model: str
-    trainer: type  # the model's Trainer subclass
+    trainer: Any  # the model's Trainer subclass
     data: DataOptions
     options: Options
     train: TrainOptions
@@ -96,7 +96,7 @@ def parse(
     for key in document:
         if key not in KEYS:
             report.add((key,), f"there is no such key.{did_you_mean(key, list(KEYS))}")
-    values = {}
+    values: dict[str, Any] = {}
     trainer = _trainer(document, report)
     if trainer:
         _fill_in(document, trainer, report)
@@ -147,7 +147,7 @@ class _Mistakes:
             raise GanzooError(f"{self.path or 'The recipe'} has {many}:\n{lines}")
 
 
-def _trainer(document: dict[str, Any], report: _Mistakes) -> type | None:
+def _trainer(document: dict[str, Any], report: _Mistakes) -> Any:
     model = document.get("model")
     if not isinstance(model, str):
         report.add(("model",), f"is missing; it names the model, e.g. one of {', '.join(registry().names('model'))}")

@@ -171,7 +171,7 @@ def did_you_mean(word: str, words: list[str]) -> str:
 
 def _origin(point: EntryPoint) -> tuple[str, str]:
     """Name and version of the distribution of an entry point; the metadata of strangers may lack either."""
-    facts = point.dist.metadata
+    facts: Any = point.dist.metadata if point.dist else {}
     return facts.get("Name") or "unnamed", facts.get("Version") or "unknown"
 
 

@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,16 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "problems": problems,
         "now": _now(train, files["status"], log[-1] if log else {}),
         "checkpoints": [int(path.name) for path in run.checkpoints()],
-        "best": run.best(train.get("best")),
+        "best": run.best(train.get("best", "")),
         "grids_total": len(grids),
         "grids": [grid for path in _spread(grids) if (grid := _grid(path))],
-        "losses": [_chart(f"Losses of {p}", "loss", log, lambda r, p=p: table(r.get("terms")).get(p)) for p in phases],
+        "losses": [_chart(f"Losses of {p}", "loss", log, partial(_terms, p)) for p in phases],
         "metrics_log": [
             _chart(
                 name,
                 {1: "higher is better", -1: "lower is better"}.get(better.get(name, 0), ""),
                 measured,
-                lambda r, name=name: by_direction(r, name),
+                partial(_by_direction, name),
             )
             for name in _columns(table(measured[-1].get("metrics")) if measured else {})
         ],
@@ -92,12 +93,20 @@ def _grid(path: Path) -> dict[str, Any] | None:
     return {"images": int(path.stem), "uri": uri, "width": image.width}
 
 
+def _terms(phase: str, row: dict[str, Any]) -> dict[str, Any]:
+    return table(table(row.get("terms")).get(phase))
+
+
+def _by_direction(metric: str, row: dict[str, Any]) -> dict[str, Any]:
+    return by_direction(row, metric)
+
+
 def _chart(title: str, unit: str, log: list[dict[str, Any]], pick: Callable[[dict], Any]) -> dict[str, Any]:
     """Lines over images seen in at most POINTS bins: each bin's range (`lo`, `hi`) and a smoothed mean (`mid`)."""
     rows = [table(pick(row)) for row in log]
     starts = np.arange(0, len(rows), max(1, math.ceil(len(rows) / POINTS)))
     window = np.ones(2 * (len(starts) // 80) + 1)
-    chart = {"title": title, "unit": unit, "series": [], "strange": 0}
+    chart: dict[str, Any] = {"title": title, "unit": unit, "series": [], "strange": 0}
     chart["x"] = [log[end - 1]["images"] for end in [*starts[1:].tolist(), len(rows)] if end]
     for name in {name: None for row in rows for name in row}:
         y = np.array([number(row.get(name)) for row in rows])

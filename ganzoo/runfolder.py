@@ -58,7 +58,8 @@ class RunFolder:
 
     def latest(self) -> Path | None:
         """The newest checkpoint."""
-        return (self.checkpoints() or [None])[-1]
+        whole = self.checkpoints()
+        return whole[-1] if whole else None
 
     def best(self, metric: str) -> tuple[int, float] | None:
         """Images seen at the checkpoint that is best by a metric, and that metric, a mean over all directions.

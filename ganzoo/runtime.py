@@ -18,7 +18,7 @@ from ganzoo.errors import GanzooError, Stopped
 from ganzoo.options import TrainOptions
 from ganzoo.trainer import Batch
 
-PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+PRECISION: dict[str, Any] = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 
 
 class Runtime:
@@ -138,19 +138,20 @@ class Runtime:
         for dtype in {g.dtype for g in gradients}:
             same = [g for g in gradients if g.dtype == dtype]
             flat = torch.cat([g.flatten() for g in same])
-            flat = self.fabric.all_reduce(flat, reduce_op="mean")
+            flat = self.mean(flat)
             torch._foreach_copy_(
                 same, [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in same]), same, strict=True)]
             )
 
     def mean(self, values: Tensor) -> Tensor:
-        return self.fabric.all_reduce(values, reduce_op="mean") if self.world > 1 else values
+        reduced: Any = self.fabric.all_reduce(values, reduce_op="mean") if self.world > 1 else values
+        return reduced
 
     def any(self, flag: bool) -> bool:
         """Whether any process raised the flag."""
         if self.world == 1:
             return flag
-        return bool(self.fabric.all_reduce(torch.tensor(float(flag), device=self.device), reduce_op="sum") > 0)
+        return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0)
 
     def broadcast(self, value: Any) -> Any:
         """The first process's value, in all of them."""

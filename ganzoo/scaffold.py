@@ -83,7 +83,7 @@ def schema() -> dict[str, Any]:
         definitions[name] = _without_definitions(config.model_json_schema(), definitions)
         then = {"properties": {"options": {"$ref": f"#/$defs/{name}"}}}
         choices.append({"if": {"properties": {"model": {"const": name}}}, "then": then})
-    tables = {"data": DataOptions, "train": TrainOptions}
+    tables: dict[str, Any] = {"data": DataOptions, "train": TrainOptions}
     properties: dict[str, Any] = {
         "model": {"enum": found.names("model"), "description": "the model to train"},
         "preset": {"type": "string", "description": "options where paper and code differ"},

@@ -189,22 +189,24 @@ class Frozen(nn.Module):
     def __init__(self, make: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.make = make
+        self.place: Tensor
         self.register_buffer("place", torch.empty(0), persistent=False)  # its device and dtype are the network's
         self.__dict__["network"] = None  # no submodule: in no state_dict, in no parameters()
 
     def load(self) -> nn.Module:
         """The network itself, made now if it is not there yet."""
-        if self.network is None:
-            self.__dict__["network"] = self.make().eval().requires_grad_(False).to(self.place)
-        return self.network
+        network: nn.Module | None = self.__dict__["network"]
+        if network is None:
+            network = self.__dict__["network"] = self.make().eval().requires_grad_(False).to(self.place)
+        return network
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the network gives."""
         return self.load()(*args, **kwargs)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Frozen":
-        if self.network is not None:
-            self.network._apply(fn)
+        if self.__dict__["network"] is not None:
+            self.load()._apply(fn)
         return super()._apply(fn, recurse)
 
 
@@ -287,13 +289,13 @@ class Trainer(nn.Module, ABC):
     distinct_images: ClassVar[int | None] = None
     """how many different images `generate` can give; None: any number"""
 
-    def __init__(self, config: Options, spec: DataSpec) -> None:
+    def __init__(self, config: Any, spec: DataSpec) -> None:
         super().__init__()
         self.config, self.spec, self.domains = config, spec, spec.domains
         self.clock = Clock()  # the engine puts the run's clock here
 
     @classmethod
-    def choose_data_kind(cls, config: Options) -> str:
+    def choose_data_kind(cls, config: Any) -> str:
         """The kind of data that a model with these options needs: `data_kind`, unless options change it."""
         return cls.data_kind
 

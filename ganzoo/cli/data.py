@@ -30,8 +30,8 @@ def list_() -> None:
         title="published archives", title_justify="left", title_style="bold", box=None, header_style="dim"
     )
     for column in ("name", "kinds", "domains", "images", "MB", "package"):
-        style, justify = "cyan" if column == "name" else "", "right" if column in ("images", "MB") else "left"
-        published.add_column(column, style=style, justify=justify, no_wrap=column == "name")
+        style, right = "cyan" if column == "name" else "", column in ("images", "MB")
+        published.add_column(column, style=style, justify="right" if right else "left", no_wrap=column == "name")
     broken = []
     for e in sorted((e for e in registry().entries if e.type == "archive"), key=lambda e: e.name):
         try:

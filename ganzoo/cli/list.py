@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ def list_(as_json: bool) -> None:
 
     found = registry()
     if as_json:
-        listing = {plural: [] for plural in TYPES.values()}
+        listing: dict[str, list[dict[str, Any]]] = {plural: [] for plural in TYPES.values()}
         for entry in sorted(found.entries, key=lambda e: e.name):
             facts = {k: v for k, v in asdict(entry).items() if k not in ("type", "facts", "target")}
             listing[TYPES[entry.type]].append(facts | entry.facts)

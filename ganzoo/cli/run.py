@@ -49,8 +49,8 @@ def run_command(
         if resume and RunFolder.is_run(folder):
             began = recipe.read(RunFolder(folder).recipe, changes=changes)
             if left_out := sorted(set(run.differences(given, began)) - RESOLVED):
-                left_out = ", ".join(left_out)
-                screen.say(f"{folder} goes on with the recipe it began with. Not taken from {path}: {left_out}.")
+                keys = ", ".join(left_out)
+                screen.say(f"{folder} goes on with the recipe it began with. Not taken from {path}: {keys}.")
             run.resume(folder, screen, changes)
         else:
             run.start(given, folder, screen)

@@ -57,7 +57,7 @@ def describe(name: str, type_: str | None = None) -> dict[str, Any]:
     except GanzooError as error:
         raise GanzooError(f"{error} `ganzoo list` shows all that there is.") from None
     target = found.load(entry.type, name)
-    facts = {
+    facts: dict[str, Any] = {
         "name": entry.name,
         "type": entry.type,
         "summary": entry.summary,
@@ -109,7 +109,7 @@ def type_name(schema: dict[str, Any]) -> str:
         return " | ".join(dict.fromkeys(type_name(s) for s in schema["anyOf"]))
     if "prefixItems" in schema:
         return f"[{', '.join(type_name(s) for s in schema['prefixItems'])}]"
-    kind = {"string": "text", "object": "table", "boolean": "true | false", "null": "unset"}.get(schema.get("type"))
+    kind = {"string": "text", "object": "table", "boolean": "true | false", "null": "unset"}.get(schema.get("type", ""))
     bounds = [f">= {schema['minimum']:g}"] if "minimum" in schema else []
     bounds += [f"<= {schema['maximum']:g}"] if "maximum" in schema else []
     return " ".join([kind or schema.get("type", "any"), *bounds])

@@ -46,8 +46,8 @@ class _Shares:
     def __init__(self, starts: range, share: int) -> None:
         self.starts, self.share = starts, share
 
-    def __iter__(self) -> Iterator[range]:
-        return (range(start, start + self.share) for start in self.starts)
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(range(start, start + self.share)) for start in self.starts)
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -63,7 +63,7 @@ class Dataset:
         thing in all domains, also after broken ones are skipped.
         """
         together = [self.spec.domains] if self.ground_truth else [(domain,) for domain in self.spec.domains]
-        found = {}
+        found: dict[str, list[Tensor]] = {}
         for domains in together:
             rows = list(islice(self._test_rows(*domains, count=count), count))
             found |= {domain: [row[place][1] for row in rows] for place, domain in enumerate(domains)}

@@ -41,10 +41,12 @@ class BatchNorm(nn.BatchNorm2d):
         mean = all_reduce_mean(values.mean((0, 2, 3), keepdim=True))
         variance = all_reduce_mean((values - mean).square().mean((0, 2, 3), keepdim=True))
         count = dist.get_world_size() * x.numel() // x.shape[1]
+        tracked, running_mean, running_var = self.num_batches_tracked, self.running_mean, self.running_var
+        assert tracked is not None and running_mean is not None and running_var is not None and self.momentum
         with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean.flatten().to(self.running_mean), self.momentum)
-            self.running_var.lerp_((variance.flatten() * count / max(1, count - 1)).to(self.running_var), self.momentum)
+            tracked += 1
+            running_mean.lerp_(mean.flatten().to(running_mean), self.momentum)
+            running_var.lerp_((variance.flatten() * count / max(1, count - 1)).to(running_var), self.momentum)
         scale = self.weight.view(1, -1, 1, 1) * (variance + self.eps).rsqrt()
         return ((values - mean) * scale + self.bias.view(1, -1, 1, 1)).to(x.dtype)
 
@@ -62,7 +64,8 @@ def init_weights(network: nn.Module, init: Init = "normal", gain: float = 0.02) 
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            weight = layer.parametrizations.weight.original if is_parametrized(layer, "weight") else layer.weight
+            parametrized: Any = getattr(layer, "parametrizations", None)  # spectral norm, for one
+            weight = parametrized.weight.original if is_parametrized(layer, "weight") else layer.weight
             if init == "normal":
                 nn.init.normal_(weight, 0.0, gain)
             elif init == "xavier":

@@ -60,6 +60,7 @@ def vgg19(weights: str = "imagenet", pooling: Literal["max", "average"] = "max",
         for layer in network.features:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, generator=rng)
+                assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
         return network
     state = _imagenet() if weights == "imagenet" else _file(Path(weights).expanduser())

@@ -1,6 +1,6 @@
 """DiscoGAN: relations between two domains without pairs (Kim et al. 2017, arXiv:1703.05192)."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import model_validator
@@ -121,13 +121,14 @@ class DiscoGAN(Trainer):
         adversarial, features, reconstruction = weights
         terms: Terms = {}
         for here, there in self.ways:
-            fake = carry[there] = self.G[there](batch[here])
+            fake, D = self.G[there](batch[here]), cast(Any, self.D[there])
+            carry[there] = fake
             if c.matches_features:
-                logits, of_fake = self.D[there].features(fake)
-                _, of_real = self.D[there].features(batch[there])
+                logits, of_fake = D.features(fake)
+                _, of_real = D.features(batch[there])
                 terms[f"features_{there}"] = features * self.mismatch(of_fake, of_real)
             else:
-                logits = self.D[there](fake)
+                logits = D(fake)
             terms[f"G_adv_{there}"] = adversarial * self.gan.adversarial(logits)
             terms[f"rec_{here}"] = reconstruction * DISTANCES[c.distance](self.G[here](fake), batch[here])
             if c.pixel:

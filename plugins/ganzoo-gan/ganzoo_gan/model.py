@@ -73,6 +73,8 @@ class GAN(Trainer):
         super().__init__(config, spec)
         channels, c, of_labels = spec.channels["image"], config, self.conditioning(config)
         self.gan = c.loss.build()
+        self.G: nn.Module
+        self.D: nn.Module
         if c.backbone == "mlp":
             labels, width, width_D = of_labels["labels"], c.generator_width or 1200, c.discriminator_width or 240
             self.G = DenseGenerator(c.latent, channels, spec.size, labels, width, c.generator_dropout)
@@ -90,7 +92,7 @@ class GAN(Trainer):
             self.D = ConvDiscriminator(channels, spec.size, width=width_D, norm=c.discriminator_norm, **of_labels)
         init_weights(self, c.init)
 
-    def conditioning(self, config: GANOptions) -> dict[str, Any]:
+    def conditioning(self, config: Any) -> dict[str, Any]:
         """What the networks are told of labels: how many there are, and how they enter."""
         return {"labels": 0, "embedding": 0, "condition": "concat"}
 
@@ -148,7 +150,7 @@ class CGAN(GAN):
         "paper": GAN.presets["paper"] | {"options.generator_dropout": 0.5},
     }
 
-    def conditioning(self, config: CGANOptions) -> dict[str, Any]:
+    def conditioning(self, config: Any) -> dict[str, Any]:
         return {"labels": len(self.spec.labels), "embedding": config.embedding, "condition": config.condition}
 
     def labels(self, batch: Batch) -> Tensor:

@@ -16,7 +16,7 @@ from ganzoo.nets.vgg import LAYERS, vgg19
 from ganzoo.options import Count, NonNegative, Options, Weight
 from ganzoo.trainer import Batch, Carry, DataSpec, Frozen, Phase, Terms, Trainer
 
-Layer = Literal[LAYERS]
+Layer = Literal[LAYERS]  # type: ignore[valid-type]
 NOISE = 0.5  # standard deviation; from much less, L-BFGS leaps too far, since the losses are flat there
 LEVELS = 255  # the published weights belong to features of images that go from 0 to 255
 
@@ -72,6 +72,7 @@ class Style(Trainer):
         if not config.content_layers and not config.style_layers:
             raise GanzooError("Name at least one layer in options.content_layers or options.style_layers.")
         shape = (1, spec.channels[self.domains[0]], spec.size, spec.size)
+        self.start: Tensor
         self.register_buffer("start", torch.zeros(shape))
         self.change = nn.Parameter(torch.zeros(shape) if config.init == "content" else NOISE * torch.randn(shape))
         self.vgg = Frozen(partial(vgg19, config.features, config.pooling, config.feature_width))

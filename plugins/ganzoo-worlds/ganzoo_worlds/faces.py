@@ -131,7 +131,9 @@ class _Easel:
     def mask(self, inside: Array, soft: float = 0.0) -> Array:
         return unit(inside * (1 / (soft + 1 / self.size)) + 0.5)
 
-    def lay(self, inside: Array, colour: Array, soft: float = 0.0, ink: float = 1.0, strength: float = 1.0) -> None:
+    def lay(
+        self, inside: Array, colour: Array, soft: float = 0.0, ink: float = 1.0, strength: Array | float = 1.0
+    ) -> None:
         """Paint a part where `inside` is positive; the cartoon inks its outline first, `ink` times the usual width."""
         if self.cartoon and ink:
             edge = self.mask(inside + self.line * ink)
@@ -147,9 +149,9 @@ class _Easel:
 _INK = np.array([0.12, 0.09, 0.13], np.float32)
 
 
-def _plane(colour: Array) -> Array:
-    colour = np.asarray(colour, np.float32)
-    return colour[:, None, None] if colour.ndim == 1 else colour
+def _plane(colour: Array | tuple[float, ...]) -> Array:
+    values = np.asarray(colour, np.float32)
+    return values[:, None, None] if values.ndim == 1 else values
 
 
 def _oval(x: Array, y: Array, rx: float, ry: float, power: float = 2.0) -> Array:

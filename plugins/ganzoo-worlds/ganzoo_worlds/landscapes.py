@@ -133,7 +133,11 @@ def noise(
 def _ridge(rng: np.random.Generator, cells: int, octaves: int) -> Array:
     """One-dimensional fractal noise on the fixed grid."""
     return sum(
-        0.5**o * (_weights(257, cells << o) @ rng.standard_normal((cells << o) + 3, np.float32)) for o in range(octaves)
+        (
+            0.5**o * (_weights(257, cells << o) @ rng.standard_normal((cells << o) + 3, np.float32))
+            for o in range(octaves)
+        ),
+        start=np.zeros((), np.float32),
     )
 
 
@@ -192,11 +196,12 @@ def _clump(rng: np.random.Generator, ridge: Array, centre: float, height: float,
     tall = height * rng.uniform(0.7, 1.1, (count, 1))
     foot = np.interp(place, _GRID, ridge) + 0.08 * height + 0.006
     if kind == "conifer":
-        crowns, backbone = (place, foot - tall, tall * rng.uniform(0.2, 0.27, (count, 1)), tall * 0.96), 0.1
+        parts: tuple[Array, ...] = (place, foot - tall, tall * rng.uniform(0.2, 0.27, (count, 1)), tall * 0.96)
+        trunk = 0.1
     elif kind == "poplar":
         x = place + tall * rng.normal(0, 0.02, (count, 4))
-        crowns = (x, foot - tall * [0.3, 0.5, 0.72, 0.86], tall * [0.12, 0.14, 0.1, 0.06])
-        crowns, backbone = (*crowns, np.repeat(tall * 0.25, 4, 1)), 0.3
+        widths, heights = tall * [0.12, 0.14, 0.1, 0.06], np.repeat(tall * 0.25, 4, 1)
+        parts, trunk = (x, foot - tall * [0.3, 0.5, 0.72, 0.86], widths, heights), 0.3
     else:
         # crowns of leaves set on a sunflower's spiral
         leaves = np.arange(9 if height > 0.2 else 4)
@@ -204,15 +209,15 @@ def _clump(rng: np.random.Generator, ridge: Array, centre: float, height: float,
         out = np.sqrt((leaves + 0.5) / len(leaves))
         radius = tall * rng.uniform(0.15, 0.23, turn.shape)
         at = (place + 0.27 * tall * out * np.cos(turn), foot - tall * (0.64 + 0.2 * out * np.sin(turn)))
-        crowns, backbone = (*at, radius, 0.88 * radius), 0.6
-    each = crowns[0].shape[1]
-    crowns = np.stack(crowns, -1).reshape(-1, 4).astype(np.float32)
+        parts, trunk = (*at, radius, 0.88 * radius), 0.6
+    each = parts[0].shape[1]
+    crowns = np.stack(parts, -1).reshape(-1, 4).astype(np.float32)
     # tall trees that grow together are of one kind, or their crowns would quarrel
     colours = np.repeat(rng.integers(4, size=count) if height < 0.2 else rng.integers(4, size=1).repeat(count), each)
-    trunks = np.concatenate([place, foot - backbone * tall, foot, tall * 0.022 + 0.001], 1).astype(np.float32)
-    x, y, rx, ry = crowns.T
-    top = y - (0 if kind == "conifer" else ry)
-    box = tuple(float(v) for v in ((x - rx).min(), top.min(), (x + rx).max(), (y + ry).max()))
+    trunks = np.concatenate([place, foot - trunk * tall, foot, tall * 0.022 + 0.001], 1).astype(np.float32)
+    left, middle, rx, ry = crowns.T
+    top = middle - (0 if kind == "conifer" else ry)
+    box = (float((left - rx).min()), float(top.min()), float((left + rx).max()), float((middle + ry).max()))
     return _Clump(crowns, colours, kind == "conifer", trunks, box)
 
 
@@ -291,7 +296,7 @@ class _Canvas:
         np.copyto(self.labels[at], label + 8 * (self.things % 31), where=mask > 0.5)
 
 
-def _plane(colour: Array) -> Array:
+def _plane(colour: Array | tuple[float, ...]) -> Array:
     return np.asarray(colour, np.float32)[:, None, None]
 
 
@@ -430,6 +435,7 @@ def _house(canvas: _Canvas, scene: _Scene, house: tuple[float, float, float], ha
 def _lake(canvas: _Canvas, scene: _Scene, palette: _Season) -> None:
     """Everything above the shore, mirrored and broken by waves that grow towards us."""
     size, shore = canvas.size, scene.water
+    assert shore is not None  # only scenes with a lake come here
     top = round(shore * size)
     depth = canvas.axis[top:, None] - shore
     waves = noise(scene.pool[40:], size, 5, 28, 1, -0.6)[top:]
@@ -613,8 +619,8 @@ def _watercolour(seed: int, size: int) -> Array:
     canvas = _compose(scene, _PALETTES["photo"], size)
     pool = scene.pool
     wander = [noise(pool[a:, a:], size, 9, 9, 2) * (0.008 * size) for a in (50, 60)]
-    rows, columns = np.indices((size, size))
-    rows, columns = (np.clip(i + w, 0, size - 1).astype(np.int32) for i, w in zip((rows, columns), wander, strict=True))
+    grid = zip(np.indices((size, size)), wander, strict=True)
+    rows, columns = (np.clip(i + w, 0, size - 1).astype(np.int32) for i, w in grid)
     wash = canvas.rgb[:, rows, columns]
     grey = wash.mean(0)
     edge = sum(np.abs(np.roll(grey, max(1, size // 64), a) - np.roll(grey, -max(1, size // 64), a)) for a in (0, 1))

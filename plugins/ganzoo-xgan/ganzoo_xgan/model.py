@@ -200,6 +200,7 @@ class XGAN(Trainer):
 
     def taught(self, images: Tensor) -> Tensor:
         """What the teacher says of images: mean and maximum over places of its last layer, (batch, 1024)."""
+        assert self.teacher
         with torch.no_grad():
             features = self.teacher(images, [TEACHER_LAYER])[TEACHER_LAYER].flatten(2)
             return _unit(torch.cat([features.mean(2), features.amax(2)], dim=1))
