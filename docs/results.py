@@ -1,22 +1,21 @@
-"""Writes docs/results.md: every recipe's quick run with its figure, time and a row of images; and the README's sheet.
+"""Writes docs/results.md: every recipe's quick run with its figure, time and a row of images; and the README's grid.
 
     python docs/results.py [RECIPE ...]     trains what has no finished run yet in runs/, then writes the page
 
 Hours on two cores for all of them; a run that is already finished in runs/ is taken as it is.
 """
 
-import json
 import os
 import platform
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from ganzoo import sheet
+from ganzoo import grid
+from ganzoo.runfolder import RunFolder, read_lines, read_table
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -27,8 +26,8 @@ WIDEST = 1100  # pixels of a row of images
 def main() -> None:
     chosen = [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "recipes").glob("*.toml"))
     for recipe in chosen:
-        run = ROOT / "runs" / f"{recipe.stem}-quick"
-        if "quick" in tomllib.loads(recipe.read_text()) and _read(run / "status.json").get("state") != "finished":
+        run = RunFolder(ROOT / "runs" / f"{recipe.stem}-quick")
+        if "quick" in tomllib.loads(recipe.read_text()) and read_table(run.status).get("state") != "finished":
             command = [Path(sys.executable).with_name("ganzoo"), "run", recipe, "--quick", "--resume"]
             subprocess.run(command, cwd=ROOT, check=False)
     lines = [
@@ -46,19 +45,18 @@ def main() -> None:
     ]
     rows = []
     for recipe in sorted((ROOT / "recipes").glob("*.toml")):
-        run = ROOT / "runs" / f"{recipe.stem}-quick"
-        if _read(run / "status.json").get("state") != "finished":
+        run = RunFolder(ROOT / "runs" / f"{recipe.stem}-quick")
+        if read_table(run.status).get("state") != "finished":
             continue
-        model = tomllib.loads((run / "recipe.toml").read_text())["model"]
-        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-        figure = headline(_read(run / "metrics.json"))
+        model, last = read_table(run.recipe)["model"], read_lines(run.log)[-1]
+        figure = headline(read_table(run.metrics))
         command = f"`ganzoo run recipes/{recipe.name} --quick`"
-        threads = _read(run / "env.json")["threads"]
+        threads = read_table(run.env)["threads"]
         cells = (model, command, figure, f"{last['images']:,}", f"{last['seconds'] / 60:.1f}", str(threads))
         lines.append(f"| {' | '.join(cells)} |")
         image = _row(run, recipe.stem)
         if recipe.stem == "cyclegan_monet":
-            _last_sheet(run).save(DOCS / "images" / "quick.webp", quality=90)  # the README's
+            _last_grid(run).save(DOCS / "images" / "quick.webp", quality=90)  # the README's
         rows += [f"## {recipe.stem}", "", f"![Test images of {recipe.stem}]({image.relative_to(DOCS)})", ""]
     (DOCS / "results.md").write_text("\n".join([*lines, "", *rows]).rstrip() + "\n", encoding="utf-8")
 
@@ -81,11 +79,11 @@ def headline(metrics: dict[str, dict[str, float]]) -> str:
     return "; ".join(text for _, text in parts)
 
 
-def _row(run: Path, name: str) -> Path:
+def _row(run: RunFolder, name: str) -> Path:
     """The first row of the last sample grid."""
-    page, size = _last_sheet(run), tomllib.loads((run / "recipe.toml").read_text())["data"]["size"]
-    high = round(size * sheet.enlargement(size))  # the images of all quick runs are squares
-    row = page.crop((0, sheet.HEADER, page.width, 2 * sheet.HEADER + high + sheet.GAP))
+    page, size = _last_grid(run), read_table(run.recipe)["data"]["size"]
+    high = round(size * grid.enlargement(size))  # the images of all quick runs are squares
+    row = page.crop((0, grid.HEADER, page.width, 2 * grid.HEADER + high + grid.GAP))
     if row.width > WIDEST:
         row = row.resize((WIDEST, round(row.height * WIDEST / row.width)), Image.Resampling.LANCZOS)
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -93,12 +91,8 @@ def _row(run: Path, name: str) -> Path:
     return PICTURES / f"{name}.webp"
 
 
-def _last_sheet(run: Path) -> Image.Image:
-    return Image.open(max((run / "samples").glob("*.png")))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def _last_grid(run: RunFolder) -> Image.Image:
+    return Image.open(run.sample_grids()[-1])
 
 
 def _processor() -> str:

@@ -1,7 +1,5 @@
 """Several runs side by side: the same test images through each, and their figures."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +8,14 @@ from jinja2 import Environment, PackageLoader
 from PIL import Image
 from torch import Tensor
 
-from ganzoo import sheet
+from ganzoo import grid
 from ganzoo.data.dataset import open_dataset
 from ganzoo.data.images import to_tensor
 from ganzoo.errors import GanzooError
 from ganzoo.evaluate import Figures, evaluate
 from ganzoo.files import refuse_existing, write_text
+from ganzoo.report import data_uri
 from ganzoo.translate import Translator, load
-
-SHOWN = 4  # test images
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Comparison:
     """Figures of each run, by its name, and an image for each direction that all of them serve."""
 
     figures: dict[str, Figures]
-    sheets: dict[str, Image.Image]
+    grids: dict[str, Image.Image]
     summaries: dict[str, str]
 
 
@@ -55,25 +52,25 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
     for name, run in runs.items():
         figures[name] = evaluate(run.trainer, datasets[run.recipe.data_kind] if making else dataset, metrics)
     if making:
-        made = {name: list(run.generate(SHOWN)) for name, run in runs.items()}
-        rows = [[{name: to_tensor(images[i])[None] for name, images in made.items()}] for i in range(SHOWN)]
-        sheets = {"new images": sheet.compose(rows, "new images")}
+        made = {name: list(run.generate(grid.SHOWN)) for name, run in runs.items()}
+        rows = [[{name: to_tensor(images[i])[None] for name, images in made.items()}] for i in range(grid.SHOWN)]
+        grids = {"new images": grid.compose(rows, "new images")}
     else:
         widest = max((run.trainer for run in runs.values()), key=lambda trainer: trainer.multiple)
-        tests = dataset.for_model(widest).test_images(SHOWN)
-        sheets = {f"{s} to {t}": _sheet(runs, tests, (s, t), dataset.ground_truth) for s, t in shared}
+        tests = dataset.for_model(widest).test_images(grid.SHOWN)
+        grids = {f"{s} to {t}": _grid(runs, tests, (s, t), dataset.ground_truth) for s, t in shared}
     summaries = {}
     for name, run in runs.items():
         parameters = sum(p.numel() for p in run.trainer.parameters())
         summaries[name] = f"{run.recipe.model}, {run.images:,} images, {parameters:,} parameters"
-    return Comparison(figures, sheets, summaries)
+    return Comparison(figures, grids, summaries)
 
 
 def write(comparison: Comparison, path: Path) -> None:
     """One HTML file with everything in it."""
     refuse_existing(path)
     template = Environment(loader=PackageLoader("ganzoo", "."), autoescape=True).get_template("compare.html.j2")
-    images = {title: _data_uri(image) for title, image in comparison.sheets.items()}
+    images = {title: data_uri(image) for title, image in comparison.grids.items()}
     page = template.render(runs=comparison.summaries, rows=rows(comparison.figures), images=images)
     write_text(path, page)
 
@@ -84,7 +81,7 @@ def rows(figures: dict[str, Figures]) -> list[tuple[str, str, list[float | None]
     return [(d, name, [run.get(d, {}).get(name) for run in figures.values()]) for d, name in wanted]
 
 
-def _sheet(
+def _grid(
     runs: dict[str, Translator], tests: dict[str, list[Tensor]], direction: tuple[str, str], truth: bool
 ) -> Image.Image:
     source, target = direction
@@ -94,18 +91,12 @@ def _sheet(
         for name, run in runs.items():
             line[name] = run.translate_tensor(image[None], source, target)
         if truth and target in tests:
-            line[f"true {target}"] = tests[target][index][None]
+            line["ground truth"] = tests[target][index][None]
         lines.append([line])
-    return sheet.compose(lines, f"{source} to {target}")
+    return grid.compose(lines, f"{source} to {target}")
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """Folder names, or whole paths where two folders are named alike."""
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
-
-
-def _data_uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=88)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -88,9 +88,13 @@ def _grid(path: Path) -> dict[str, Any] | None:
     except (OSError, SyntaxError, ValueError):
         return None
     image.thumbnail(GRID_SIZE, Image.Resampling.LANCZOS)
-    image.save(buffer := io.BytesIO(), "WEBP", quality=82, method=2)
-    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return {"images": int(path.stem), "uri": uri, "width": image.width}
+    return {"images": int(path.stem), "uri": data_uri(image), "width": image.width}
+
+
+def data_uri(image: Image.Image) -> str:
+    """An image as the text that a page can hold it as."""
+    image.save(buffer := io.BytesIO(), "WEBP", quality=85, method=2)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _terms(phase: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ganzoo import checkpoint, report, sheet
+from ganzoo import checkpoint, grid, report
 from ganzoo.clock import due
 from ganzoo.data.dataset import Dataset
 from ganzoo.errors import GanzooError, Stopped
@@ -27,7 +27,6 @@ from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
 from ganzoo.runfolder import RunFolder, read_lines, read_table
 
-SHOWN = 4  # test images on a sample grid
 LIBRARIES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "safetensors")
 Terms = dict[str, dict[str, float]]  # phase -> term -> mean
 
@@ -216,14 +215,14 @@ class RunWriter(Recorder):
 
     @cached_property
     def _tests(self) -> dict[str, list[Tensor]]:
-        return self.dataset.test_images(SHOWN)
+        return self.dataset.test_images(grid.SHOWN)
 
     def _sample(self) -> None:
         torch.manual_seed(self.options.seed)
         title = f"{self.folder.path.resolve().name} at {self.clock.images:,} images"
         with self.engine.ema.used():
-            image = sheet.draw(self.engine.trainer, self._tests, self.dataset.ground_truth, title)
-        sheet.save(image, self.folder.sample(self.clock.images))
+            image = grid.sample_grid(self.engine.trainer, self._tests, self.dataset.ground_truth, title)
+        grid.save(image, self.folder.sample(self.clock.images))
 
     def _metrics(self) -> Figures:
         if self._measured is None or self._measured[0] != self.clock.images:

@@ -28,7 +28,7 @@ Terms = dict[str, Tensor]
 Logits = Tensor | list[Tensor]
 """What a discriminator says: (batch, ...) of any shape, or a list of such tensors, one for each scale."""
 
-GENERATED = 10  # new images in a row of a sample grid
+COLUMNS = 10  # new images in a row of a sample grid
 SEEDS = 3  # styles at random of a sample grid, shared among the targets of a source
 TRANSLATES_NOTHING = "This model translates no images. `ganzoo generate RUN` makes new ones."
 
@@ -404,15 +404,16 @@ class Trainer(nn.Module, ABC):
         """The (source, target) pairs that `translate` serves: by default from each domain to every other one."""
         return list(permutations(self.domains, 2)) if self.translates else []
 
-    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """What a sample grid shows of test images: groups of columns, title -> (count, channels, height, width).
 
-        `images` and `references` are different test images, by domain. By default there is a group for each source: the
-        image, all it is translated to, and between two domains the reconstruction. A model with styles shows those of
-        several seeds and of the references instead of the reconstruction. What is generated comes last.
+        `images` and `references` are different test images, by domain. A group goes by its source domain, so that the
+        ground truth joins the right one. By default there is one for each source: the image, all it is translated to,
+        and between two domains the reconstruction. A model with styles shows those of several seeds and of the
+        references instead of the reconstruction. What is generated comes last.
         """
         if not self.translates:
-            return [dict(zip(ascii_lowercase, self.generate(GENERATED).split(1), strict=False))]
+            return {"generated": dict(zip(ascii_lowercase, self.generate(COLUMNS).split(1), strict=False))}
         groups: dict[str, dict[str, Tensor]] = {}
         directions = self.directions()
         for source, target in directions:
@@ -425,7 +426,7 @@ class Trainer(nn.Module, ABC):
             group[f"to {target}"] = fake = self.translate(images[source], source, target)
             if len(self.domains) == 2 and (target, source) in directions:
                 group[f"back to {source}"] = self.translate(fake, target, source)
-        return [*groups.values(), *([{"new": self.generate(1)}] if self.generates else [])]
+        return groups | ({"generated": {"new": self.generate(1)}} if self.generates else {})
 
     def _styled_columns(
         self, image: Tensor, source: str, target: str, seeds: int, reference: Tensor | None

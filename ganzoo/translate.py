@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganzoo import checkpoint, recipe, sheet
+from ganzoo import checkpoint, grid, recipe
 from ganzoo.attributes import parse_target
 from ganzoo.clock import derive_seed
 from ganzoo.data.images import ImageRef, convert, find_images, to_image, to_tensor
@@ -87,7 +87,7 @@ class Translator:
         """The image and all it can be translated to, side by side under their names."""
         source, image = self.direction(None, source)[0], _opened(image)
         targets = [there for here, there in self.directions if here == source]
-        return sheet.grid({source: image} | {there: self.translate(image, there, source) for there in targets})
+        return grid.titled({source: image} | {there: self.translate(image, there, source) for there in targets})
 
     def translate_tensor(self, images: Tensor, source: str, target: str) -> Tensor:
         """(batch, channels, height, width) in [-1, 1], any height and width, to the same in the target domain."""

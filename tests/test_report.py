@@ -29,8 +29,8 @@ def log_line(images: int, **more: Any) -> dict[str, Any]:
             "images_per_s": 12.5, "memory_gb": 1.9} | more  # fmt: skip
 
 
-def save_sheets(run: Path, images: list[int]) -> None:
-    """Sample grids of one colour each, 3 levels of red a sheet, so that an embedded one can be told by its colour."""
+def save_grids(run: Path, images: list[int]) -> None:
+    """Sample grids of one colour each, 3 levels of red apart, so that an embedded one can be told by its colour."""
     (run / "samples").mkdir(parents=True, exist_ok=True)
     for i, seen in enumerate(images):
         image = np.full((60, 100, 3), (3 * i, 128, 128), np.uint8)
@@ -44,7 +44,7 @@ def save_log(run: Path, lines: list[dict[str, Any]], tail: str = "") -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     run = tmp_path / "monet-1"
-    save_sheets(run, [100 * (i + 1) for i in range(60)])
+    save_grids(run, [100 * (i + 1) for i in range(60)])
     (run / "checkpoints" / "000006000").mkdir(parents=True)
     save_log(run, [log_line(10 * (i + 1)) for i in range(600)], '{"images": 6010, "terms": {"G"')
     (run / "recipe.toml").write_text(
@@ -99,7 +99,7 @@ def test_is_self_contained(run: Path) -> None:
     assert "default-src 'none'" in page
 
 
-def test_embeds_first_and_last_sheet_and_at_most_24(run: Path) -> None:
+def test_embeds_first_and_last_grid_and_at_most_24(run: Path) -> None:
     page = write(run)
     images = embedded(page)
     reds = [int(np.median(np.asarray(image)[..., 0].astype(int))) for image in images]
@@ -109,12 +109,12 @@ def test_embeds_first_and_last_sheet_and_at_most_24(run: Path) -> None:
     assert set(gaps) <= {200, 300} and gaps.sum() == 5900
 
 
-def test_shrinks_wide_sheets_and_leaves_out_broken_ones(run: Path) -> None:
+def test_shrinks_wide_grids_and_leaves_out_broken_ones(run: Path) -> None:
     shutil.rmtree(run / "samples")
-    save_sheets(run, [1, 2])
+    save_grids(run, [1, 2])
     Image.new("RGB", (3200, 400)).save(run / "samples" / "000000003.png")
     (run / "samples" / "000000002.png").write_bytes((run / "samples" / "000000003.png").read_bytes()[:90])
-    (run / "samples" / "notes.txt").write_text("not a sheet")
+    (run / "samples" / "notes.txt").write_text("no image")
     assert [image.size for image in embedded(write(run))] == [(100, 60), (1600, 200)]
 
 

@@ -80,11 +80,11 @@ def test_the_log_has_a_line_every_log_every(finished):
 
 
 def test_samples_show_test_pictures_there_and_back(finished):
-    sheets = [Image.open(finished[0] / "samples" / f"{images:09d}.png") for images in (0, 24)]
-    assert sheets[0].size == sheets[1].size
-    assert sheets[0].width > 6 * 32  # image, translation and way back, in both directions
-    assert sheets[0].height > 3 * 32  # a row for each test image
-    assert sheets[0].tobytes() != sheets[1].tobytes()
+    grids = [Image.open(finished[0] / "samples" / f"{images:09d}.png") for images in (0, 24)]
+    assert grids[0].size == grids[1].size
+    assert grids[0].width > 6 * 32  # image, translation and reconstruction, in both directions
+    assert grids[0].height > 3 * 32  # a row for each test image
+    assert grids[0].tobytes() != grids[1].tobytes()
 
 
 def test_the_environment_is_on_the_record(finished):

@@ -124,15 +124,16 @@ def test_sample_columns_show_seeds_and_references():
     trainer = Both()
     images, others, groups = columns(trainer)
     seeds = [f"to y, seed {seed}" for seed in range(3)]
-    assert list(groups[0]) == ["x", *seeds, "reference y", "to y, its style"]
-    assert list(groups[1])[:2] == ["y", "to x, seed 0"] and list(groups[2]) == ["new"] and len(groups) == 3
-    assert torch.equal(groups[0]["reference y"], others["y"])
+    assert list(groups) == ["x", "y", "generated"] and list(groups["generated"]) == ["new"]
+    assert list(groups["x"]) == ["x", *seeds, "reference y", "to y, its style"]
+    assert list(groups["y"])[:2] == ["y", "to x, seed 0"]
+    assert torch.equal(groups["x"]["reference y"], others["y"])
     for seed, title in enumerate(seeds):
-        assert torch.equal(groups[0][title], translated(trainer, images["x"], seed=seed))
-    assert torch.equal(groups[0]["to y, its style"], translated(trainer, images["x"], reference=others["y"]))
+        assert torch.equal(groups["x"][title], translated(trainer, images["x"], seed=seed))
+    assert torch.equal(groups["x"]["to y, its style"], translated(trainer, images["x"], reference=others["y"]))
 
 
 def test_sample_columns_show_what_a_model_can():
-    assert list(columns(Sampling())[2][0]) == ["x", "to y, seed 0", "to y, seed 1", "to y, seed 2"]
-    assert list(columns(Encoding())[2][0]) == ["x", "reference y", "to y, its style"]
-    assert list(columns(Plain())[2][0]) == ["x", "to y", "back to x"]
+    assert list(columns(Sampling())[2]["x"]) == ["x", "to y, seed 0", "to y, seed 1", "to y, seed 2"]
+    assert list(columns(Encoding())[2]["x"]) == ["x", "reference y", "to y, its style"]
+    assert list(columns(Plain())[2]["x"]) == ["x", "to y", "back to x"]

@@ -160,10 +160,11 @@ class CGAN(GAN):
         """`label` is a target such as "7" or "blond,no-glasses"; what it leaves open is drawn at random."""
         return self.G(self.draw(count), self.with_target(self.draw_labels(count), label))
 
-    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """A column for each label, a row of the same noise."""
         z, labels = self.draw(1), self.draw_labels(1)
-        return [{target: self.G(z, self.with_target(labels, target)) for target in all_targets(self.spec)[:COLUMNS]}]
+        targets = all_targets(self.spec)[:COLUMNS]
+        return {"generated": {target: self.G(z, self.with_target(labels, target)) for target in targets}}
 
     def draw_labels(self, count: int) -> Tensor:
         """(count, labels) of 0 and 1, exactly one in each exclusive group."""

@@ -129,9 +129,9 @@ class Style(Trainer):
         """The image, `count` times."""
         return (self.start + self.change).clamp(-1, 1).expand(count, -1, -1, -1)
 
-    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def sample_columns(self, images: dict[str, Tensor], references: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         content, style = (images[domain] for domain in self.domains)
-        return [{"content": content, "style": style, "result": self.result(content)}]
+        return {"content": {"content": content, "style": style, "result": self.result(content)}}
 
     def result(self, content: Tensor) -> Tensor:
         """The image, also before the first step has made `content` its start."""

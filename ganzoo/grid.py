@@ -1,4 +1,4 @@
-"""Sample grids: test images, what the networks make of them, and the way back, as one PNG."""
+"""Sample grids: test images, their translations and reconstructions, as one image."""
 
 import math
 from pathlib import Path
@@ -11,11 +11,15 @@ from ganzoo.files import atomic
 from ganzoo.trainer import Trainer
 
 GAP, HEADER, TILE = 6, 26, 160  # pixels; tiles are enlarged to TILE, never beyond twice their size
+SHOWN = 4  # test images
 INK, PAPER = (40, 40, 40), (250, 250, 248)
 
 
-def draw(trainer: Trainer, images: dict[str, list[Tensor]], truth: bool, title: str) -> Image.Image:
-    """A row for each test image, a group of columns for each direction. `truth`: a column with the right answer."""
+def sample_grid(trainer: Trainer, images: dict[str, list[Tensor]], ground_truth: bool, title: str) -> Image.Image:
+    """A row for each test image, a group of columns for each source.
+
+    `ground_truth`: images at one index show the same thing in all domains, so that what is right gets a column.
+    """
     device, dtype = next((p.device, p.dtype) for p in trainer.parameters())
     batches = [
         {domain: image[None].to(device, dtype) for domain, image in zip(images, row, strict=True)}
@@ -25,10 +29,11 @@ def draw(trainer: Trainer, images: dict[str, list[Tensor]], truth: bool, title: 
     with trainer.inference():
         for batch, references in zip(batches, [*batches[1:], *batches[:1]], strict=True):
             groups = trainer.sample_columns(batch, references)
-            if truth and len(batch) == 2:  # with more domains the other sources show what is right
-                for group, (_, target) in zip(groups, trainer.directions(), strict=False):
-                    group[f"true {target}"] = batch[target]
-            rows.append(groups)
+            if ground_truth and len(batch) == 2:  # with more domains the other sources show what is right
+                for source, target in trainer.directions():
+                    if source in groups:
+                        groups[source]["ground truth"] = batch[target]
+            rows.append(list(groups.values()))
     return compose(rows, title)
 
 
@@ -40,8 +45,8 @@ def compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
     columns = sum(len(group) for group in tiles[0])
     width = GAP + columns * (wide + GAP) + (len(tiles[0]) - 1) * 2 * GAP
     height = 2 * HEADER + len(tiles) * (high + GAP)
-    sheet = Image.new("RGB", (width, height), PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    page = Image.new("RGB", (width, height), PAPER)
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(13)
     pen.text((GAP, 6), title, INK, font)
     for row, groups in enumerate(tiles):
         x = GAP
@@ -49,26 +54,26 @@ def compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
             for name, tile in group:
                 if row == 0:
                     pen.text((x, HEADER + 4), name, INK, font)
-                sheet.paste(tile, (x, 2 * HEADER + row * (high + GAP)))
+                page.paste(tile, (x, 2 * HEADER + row * (high + GAP)))
                 x += wide + GAP
             x += 2 * GAP
-    return sheet
+    return page
 
 
-def grid(images: dict[str, Image.Image]) -> Image.Image:
+def titled(images: dict[str, Image.Image]) -> Image.Image:
     """Images under their titles, row by row, a little wider than high."""
     tiles = {title: _enlarged(convert(image, 3)) for title, image in images.items()}
     wide, high = max(t.width for t in tiles.values()), max(t.height for t in tiles.values())
     header = max(HEADER, wide // 12)
     columns = min(len(tiles), math.ceil((1.5 * len(tiles)) ** 0.5))
     rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (GAP + columns * (wide + GAP), rows * (high + header) + GAP), PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(header // 2)
+    page = Image.new("RGB", (GAP + columns * (wide + GAP), rows * (high + header) + GAP), PAPER)
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(header // 2)
     for place, (title, tile) in enumerate(tiles.items()):
         x, y = GAP + place % columns * (wide + GAP), place // columns * (high + header)
         pen.text((x, y + header // 4), title, INK, font)
-        sheet.paste(tile, (x, y + header))
-    return sheet
+        page.paste(tile, (x, y + header))
+    return page
 
 
 def enlargement(side: int) -> float:
