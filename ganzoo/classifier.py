@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganzoo.clock import seeded
 from ganzoo.data.dataset import Dataset
 from ganzoo.errors import GanzooError
 from ganzoo.trainer import DataSpec
@@ -87,8 +88,7 @@ def train(
     """
     if not dataset.spec.labels:
         raise GanzooError("These images have no labels, so no classifier can learn them.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, torch.device("cpu")):
         classifier = Classifier(dataset.spec)
         images, labels = _training(classifier, dataset, seed)
         count, total = len(images), STEPS * BATCH

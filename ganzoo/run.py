@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ganzoo import recipe as recipes
+from ganzoo import recipe
 from ganzoo.clock import Clock
 from ganzoo.data.batches import batches
 from ganzoo.data.dataset import open_dataset
@@ -49,8 +49,8 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
     Raises GanzooError, also where a change is to what the run's mathematics hangs on, or Stopped.
     """
     folder = RunFolder(path)
-    began, recipe = recipes.read(folder.recipe), recipes.read(folder.recipe, changes=changes)
-    for key in differences(recipe, began):
+    began, changed = recipe.read(folder.recipe), recipe.read(folder.recipe, changes=changes)
+    for key in differences(changed, began):
         if key not in CHANGEABLE:
             raise GanzooError(
                 f"{key} cannot change in the middle of a run. Begin a new run with another --out, or leave it out; "
@@ -60,7 +60,7 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
     last = folder.latest()
     if last is None:
         _refuse_lost_checkpoints(folder, began)
-    _train(recipe, folder, screen, last)
+    _train(changed, folder, screen, last)
 
 
 def _train(recipe: Recipe, folder: RunFolder, screen: Screen, last: Path | None = None) -> None:

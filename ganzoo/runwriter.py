@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import checkpoint, grid, report
-from ganzoo.clock import due
+from ganzoo.clock import due, seeded
 from ganzoo.data.dataset import Dataset
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluate import Figures, evaluate
@@ -218,9 +218,8 @@ class RunWriter(Recorder):
         return self.dataset.test_images(grid.SHOWN)
 
     def _sample(self) -> None:
-        torch.manual_seed(self.options.seed)
         title = f"{self.folder.path.resolve().name} at {self.clock.images:,} images"
-        with self.engine.ema.used():
+        with self.engine.ema.used(), seeded(self.options.seed, self.engine.runtime.device):
             image = grid.sample_grid(self.engine.trainer, self._tests, self.dataset.ground_truth, title)
         grid.save(image, self.folder.sample(self.clock.images))
 

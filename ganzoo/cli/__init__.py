@@ -6,18 +6,18 @@ from pathlib import Path
 import click
 
 from ganzoo import registry
-from ganzoo.cli.bench import bench
+from ganzoo.cli.bench import bench_command
 from ganzoo.cli.compare import compare
 from ganzoo.cli.data import data
 from ganzoo.cli.doctor import doctor
 from ganzoo.cli.evaluate import evaluate
-from ganzoo.cli.export import export
+from ganzoo.cli.export import export_command
 from ganzoo.cli.generate import generate
 from ganzoo.cli.list import list_
 from ganzoo.cli.new import new
-from ganzoo.cli.report import report
+from ganzoo.cli.report import report_command
 from ganzoo.cli.run import run_command
-from ganzoo.cli.schema import schema
+from ganzoo.cli.schema import schema_command
 from ganzoo.cli.show import show
 from ganzoo.cli.translate import translate
 from ganzoo.errors import GanzooError
@@ -71,16 +71,16 @@ commands = (
     run_command,
     translate,
     generate,
-    export,
+    export_command,
     evaluate,
     compare,
-    report,
+    report_command,
     list_,
     show,
     data,
-    bench,
+    bench_command,
     new,
-    schema,
+    schema_command,
     doctor,
 )
 for command in commands:

@@ -6,25 +6,26 @@ from pathlib import Path
 import click
 
 
-@click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.command("bench")
+@click.argument("path", metavar="RECIPE", type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Apply the recipe's [quick] table.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. --set data.size=128.")
 @click.option("--steps", default=20, show_default=True, type=click.IntRange(min=2), help="Steps to measure.")
 @click.option("--device", metavar="D", help="auto, cpu, cuda or mps.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def bench(recipe: Path, quick: bool, changes: tuple[str, ...], steps: int, device: str | None, as_json: bool) -> None:
+def bench_command(
+    path: Path, quick: bool, changes: tuple[str, ...], steps: int, device: str | None, as_json: bool
+) -> None:
     """Measure how fast RECIPE trains here, beside a bare loop over the same networks."""
-    from ganzoo import recipe as recipes
-    from ganzoo.bench import bench as measure
+    from ganzoo import bench, recipe
     from ganzoo.cli.progress import bar
     from ganzoo.data.dataset import open_dataset
 
     changes += (f"train.device={device}",) if device else ()
-    chosen = recipes.read(recipe, quick, changes)
+    chosen = recipe.read(path, quick, changes)
     dataset = open_dataset(chosen.data, chosen.data_kind, say=lambda text: click.echo(text, err=True))
     with bar("measuring") as update:
-        found = measure(chosen, dataset, steps, update)
+        found = bench.bench(chosen, dataset, steps, update)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return

@@ -65,28 +65,28 @@ def get(name: str, archive: Path | None) -> None:
     click.echo(folder)
 
 
-@data.command()
+@data.command("check")
 @click.argument("what", metavar="RECIPE-OR-FOLDER", type=click.Path(path_type=Path))
-def check(what: Path) -> None:
+def check_command(what: Path) -> None:
     """Open every image of a recipe's data, or of a folder, and say what is there and what is wrong."""
     from rich.console import Console
     from rich.table import Table
 
-    from ganzoo import recipe as recipes
+    from ganzoo import recipe
     from ganzoo.cli.progress import bar
-    from ganzoo.data.check import check as look
+    from ganzoo.data.check import check
     from ganzoo.data.dataset import open_dataset
     from ganzoo.errors import GanzooError
     from ganzoo.options import DataOptions
 
     if what.suffix == ".toml":
-        recipe = recipes.read(what)
-        options, kind = recipe.data, recipe.data_kind
+        given = recipe.read(what)
+        options, kind = given.data, given.data_kind
     else:
         options, kind = DataOptions(source="folders", root=str(what)), "domains"
     source = open_dataset(options, kind).source
     with bar("opening images") as update:
-        findings = look(source, update)
+        findings = check(source, update)
     table = Table(box=None, header_style="dim")
     for column in ("split", "domain", "images", "sizes", "pixels"):
         table.add_column(column)

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUTPUT.onnx", type=click.Path(path_type=Path))
 @click.option("--to", metavar="TARGET", help="Domain, or labels: blond,no-glasses.  [default: the run's first target]")
 @click.option("--from", "source", metavar="DOMAIN", help="Domain of the images.  [default: the first that fits]")
-def export(run: Path, output: Path, to: str | None, source: str | None) -> None:
+def export_command(run: Path, output: Path, to: str | None, source: str | None) -> None:
     """Write one translation of a trained RUN as an ONNX file, and check it with onnxruntime.
 
     Its input "image" and its output "translation" are (batch, channels, height, width) with values from -1 to 1. The
@@ -18,7 +18,6 @@ def export(run: Path, output: Path, to: str | None, source: str | None) -> None:
 
     Needs pip install "ganzoo[export]".
     """
-    from ganzoo import export as exporting
-    from ganzoo import translate as translation
+    from ganzoo import export, translate
 
-    exporting.write(translation.load(run), output, to, source, click.echo)
+    export.write(translate.load(run), output, to, source, click.echo)

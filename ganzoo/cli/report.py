@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> None:
+@click.command("report")
+@click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
+def report_command(path: Path) -> None:
     """Write RUN/report.html again: samples over time, losses, settings and numbers in one file."""
+    from ganzoo import report
     from ganzoo.errors import GanzooError
-    from ganzoo.report import write
     from ganzoo.runfolder import RunFolder
 
-    if not RunFolder.is_run(run):
-        raise GanzooError(f"{run} is not a run folder. `ganzoo run RECIPE` makes one.")
-    click.echo(write(run))
+    if not RunFolder.is_run(path):
+        raise GanzooError(f"{path} is not a run folder. `ganzoo run RECIPE` makes one.")
+    click.echo(report.write(path))

@@ -5,9 +5,9 @@ import json
 import click
 
 
-@click.command()
-def schema() -> None:
+@click.command("schema")
+def schema_command() -> None:
     """Print the JSON Schema of recipes, with the options of every installed model, for editors."""
-    from ganzoo.scaffold import schema as recipe_schema
+    from ganzoo.scaffold import schema
 
-    click.echo(json.dumps(recipe_schema(), indent=1))
+    click.echo(json.dumps(schema(), indent=1))
