@@ -1,6 +1,6 @@
 """The conformance test: what every model must do to get resume, devices, reports and translation from the engine.
 
-In a plugin's tests, one line: `check_model("sketchgan", width=8)`.
+In a plugin's tests, one line: `check_model("sketchgan", width=8)`, or for a data source `check_source("scans")`.
 """
 
 import copy
@@ -29,14 +29,12 @@ from ganzoo.loop import Engine
 from ganzoo.recipe import Recipe
 from ganzoo.registry import FILES, registry
 from ganzoo.runtime import Runtime
+from ganzoo.testing.report import ConformanceError
+from ganzoo.testing.source import check_source as check_source
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms
 
 SIZE, BATCH, STEPS = 32, 2, 12
 SERVERS = [method for method in ("forkserver", "spawn") if method in multiprocessing.get_all_start_methods()]
-
-
-class ConformanceError(AssertionError):
-    """A model that breaks the contract: what was expected, what was found, where to look."""
 
 
 def check_model(

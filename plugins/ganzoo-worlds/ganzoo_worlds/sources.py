@@ -105,7 +105,7 @@ class Faces(Source):
         path = Path(f"{seed:05d}.png")
         if name in faces.ATTRIBUTES:
             return Face(path, seed, "photo", size, ((name, True),))
-        known = faces.attributes(seed)
+        known = faces.attributes(seed) if self.labels else {}
         return Face(path, seed, name, size, labels=tuple(float(known[x]) if x in labels else nan for x in self.labels))
 
 
