@@ -48,6 +48,7 @@ _HOME = {
     "ImagePool": "ganzoo.pool",
     "Metric": "ganzoo.metrics",
     "DataKind": "ganzoo.data.kinds",
+    "TrainingSamples": "ganzoo.data.dataset",
     "ImageRef": "ganzoo.data.images",
     "Archive": "ganzoo.data.published",
     "Source": "ganzoo.data.sources",
