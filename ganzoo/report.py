@@ -43,7 +43,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "problems": problems,
         "now": _now(train, files["status"], log[-1] if log else {}),
         "checkpoints": [int(path.name) for path in run.checkpoints()],
-        "best": run.best(train.get("best", "")),
+        "best": run.best(str(train.get("best", ""))),
         "grids_total": len(grids),
         "grids": [grid for path in _spread(grids) if (grid := _grid(path))],
         "losses": [_chart(f"Losses of {p}", "loss", log, partial(_terms, p)) for p in phases],

@@ -85,7 +85,7 @@ def test_shows_everything(run: Path) -> None:
     for text in ("cyclegan", "monet-1", "running", "all is well", "6,000 of 40,000 images seen", "8 min 20 s", "12.5",
                  "1, latest 6,000", "weights.photo", "0.25", "0.00012345", ">12345<",
                  "plugin.distribution", "ganzoo-cyclegan", "odd", "kept",
-                 "photo → painting", "the identity baseline", "0.1 ✓", "0.5 ✗", "91.5", "24 of 60 sample grids",
+                 "photo → painting", "identity baseline", "0.1 ✓", "0.5 ✗", "91.5", "24 of 60 sample grids",
                  f"ganzoo run {run}/recipe.toml", f"ganzoo translate {run} INPUT OUTPUT"):  # fmt: skip
         assert text in page, text
     assert 'class="banner"' not in page
@@ -149,7 +149,7 @@ def test_run_that_has_just_started(tmp_path: Path, touch: bool) -> None:
         for name in ("samples", "checkpoints"):
             (tmp_path / name).mkdir()
     page = write(tmp_path)
-    for text in ("No sample grids yet", "Nothing logged yet", "No numbers yet", "No settings", "No environment"):
+    for text in ("No sample grids yet", "Nothing logged yet", "No metrics yet", "No settings", "No environment"):
         assert text in page
     assert "could not be read" not in page
 
