@@ -70,6 +70,7 @@ class Recorder:
         if self._due(self.options.log_every):
             self._log(self._terms())
             self.means.clear()
+        self.screen.advance(step.images)
         if self._due(self.options.sample_every):
             self._sample()
         if self._due(self.options.checkpoint_every):
@@ -145,10 +146,6 @@ class RunWriter(Recorder):
             raise
         finally:
             self.screen.stop()
-
-    def record(self, step: Step) -> None:
-        self.screen.advance(step.images)
-        super().record(step)
 
     def finish(self) -> None:
         self.screen.say("Measuring on the test images ...")
