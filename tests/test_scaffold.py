@@ -79,7 +79,7 @@ def test_all_are_listed_with_their_options(plugins):
         "name": "cycle",
         "type": "number >= 0",
         "default": 10.0,
-        "meaning": "weight of cycle consistency",
+        "meaning": "cycle-consistency weight",
     } in shown["options"]
     schema = json.loads(call(PROGRAM, "schema", **site))
     assert schema["$defs"]["sketchy-unpaired"]["properties"]["cycle"]["minimum"] == 0
@@ -164,7 +164,7 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     for run in runs:
         assert json.loads((run / "status.json").read_text())["state"] == "finished"
         assert set(json.loads((run / "metrics.json").read_text())) == {"photo->painting", "painting->photo"}
-        assert "identity_photo" in (run / "log.jsonl").read_text() and (run / "report.html").exists()
+        assert "idt_photo" in (run / "log.jsonl").read_text() and (run / "report.html").exists()
     one, other = (load_file(run / "checkpoints" / "000000080" / "networks.safetensors") for run in runs)
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert len(list((sketch / "translated").iterdir())) == len(list((runs[1] / "samples").iterdir()))
