@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -138,8 +137,8 @@ def load_state(path: Path) -> dict[str, Any]:
     tensors, _ = _read(path / TRAINING)
     try:
         return _unflatten(json.loads((path / STATE).read_text(encoding="utf-8")), tensors)
-    except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(path / STATE, error) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise unreadable(path / STATE, error) from error
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -147,10 +146,11 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(file, framework="pt") as content:
             return {name: content.get_tensor(name) for name in content.keys()}, content.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
 
 
-def _unreadable(file: Path, error: Exception) -> GanzooError:
+def unreadable(file: Path, error: Exception) -> GanzooError:
+    """What to say where a checkpoint, or a file of it, could not be read."""
     return GanzooError(
         f"{file} cannot be read ({error}). If it is damaged, remove its folder to go on from the checkpoint before."
     )
@@ -158,18 +158,25 @@ def _unreadable(file: Path, error: Exception) -> GanzooError:
 
 def _unshared(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Each tensor once, as safetensors wants it, and the other names that it goes by."""
-    first: dict[tuple[int, torch.Size], str] = {}
-    aliases = {}
+    first: dict[Any, str] = {}
+    unique, aliases = {}, {}
     for name, value in tensors.items():
-        original = first.setdefault((value.data_ptr(), value.shape), name) if value.numel() else name
+        place = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+        original = first.setdefault(place, name) if value.numel() else name
         if original != name:
             aliases[name] = original
-    return {n: t.detach().cpu().contiguous() for n, t in tensors.items() if n not in aliases}, aliases
+            continue
+        unique[name] = value.detach().cpu().contiguous()
+        if unique[name].untyped_storage().nbytes() > unique[name].nbytes:  # a part of something, perhaps of another
+            unique[name] = unique[name].clone()
+    return unique, aliases
 
 
 def _flatten(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
     """The same structure as JSON; tensors go to `tensors` and leave their name. Dicts become lists of pairs."""
     if isinstance(value, Tensor):
+        while name in tensors:  # {"a": {"b": ...}, "a.b": ...}
+            name += "_"
         tensors[name] = value.detach().cpu().clone().contiguous()
         return {"tensor": name}
     if isinstance(value, dict):

@@ -54,9 +54,12 @@ class Recorder:
         weights, _ = checkpoint.load_networks(path)
         checkpoint.restore(self.engine.trainer, weights, path)
         state = checkpoint.load_state(path)
-        self.engine.load_state_dict(state["engine"])
-        self.means.load_state_dict(state["means"], self.engine.runtime.device)
-        self.clock.set(state["images"])
+        try:
+            self.engine.load_state_dict(state["engine"])
+            self.means.load_state_dict(state["means"], self.engine.runtime.device)
+            self.clock.set(state["images"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise checkpoint.unreadable(path, error) from error
         return state
 
     @contextmanager

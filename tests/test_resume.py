@@ -135,6 +135,13 @@ def test_a_damaged_checkpoint_is_named_and_can_be_removed(place, straight, ganzo
     assert_equal(run, straight)
 
 
+def test_a_state_of_another_shape_is_named(place, straight, ganzoo):
+    run = shutil.copytree(straight, place / "another shape")
+    state = run / "checkpoints" / "000000060" / "state.json"
+    state.write_text(state.read_text().replace('"optimizers"', '"optimisers"'))
+    ganzoo("run", run, "--resume", cwd=place).mistake("000000060 cannot be read", "checkpoint before")
+
+
 def test_a_run_killed_before_its_first_checkpoint_begins_again(place, straight, start, ganzoo):
     run = place / "early"
     process = start("run", "tiny.toml", "--out", run, cwd=place)

@@ -31,10 +31,13 @@ def run_command(
     RECIPE is a recipe file or, with --resume, a run folder. A run folder is never overwritten.
     """
     from ganzoo import recipe
+    from ganzoo.errors import GanzooError, Stopped
     from ganzoo.runfolder import RunFolder
 
     if RunFolder.is_run(path):
         out, path = out or path, RunFolder(path).recipe
+    elif path.is_dir():
+        raise GanzooError(f"{path} is a folder, and not that of a run. Give a recipe, such as recipes/NAME.toml.")
     changes += tuple(f"train.{k}={v}" for k, v in (("device", device), ("devices", devices)) if v is not None)
     given = recipe.read(path, quick, changes)
     if dry_run:
@@ -42,7 +45,6 @@ def run_command(
         return
     from ganzoo import run
     from ganzoo.cli.screen import make_screen
-    from ganzoo.errors import Stopped
 
     folder, screen = out or Path("runs") / given.name, make_screen()
     try:
