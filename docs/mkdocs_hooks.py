@@ -92,7 +92,7 @@ class LazyNames(griffe.Extension):
 
 def _is_public(thing: griffe.Object | griffe.Alias) -> bool:
     """Whether a member has to be documented: it is defined here, and not only set in a method."""
-    if (thing.name.startswith("_") and thing.name != "__call__") or thing.is_alias:
+    if (thing.name.startswith("_") and thing.name != "__call__") or thing.is_alias or thing.is_module:
         return False
     methods = [other for other in thing.parent.members.values() if not other.is_alias and other.is_function]
     return thing.is_function or not any(method.lineno <= thing.lineno <= method.endlineno for method in methods)

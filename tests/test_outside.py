@@ -5,14 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from ganzoo.clock import Clock
 from ganzoo.registry import registry
-from ganzoo.testing import ConformanceError, check_model
+from ganzoo.testing import ConformanceError, check_model, check_source
 from ganzoo.trainer import DataSpec
 
 OUTSIDE = Path(__file__).with_name("outside")
@@ -23,6 +26,7 @@ SMALL = {
     },
     "plain": {"generator": {"name": "unet", "width": 4, "depth": 3}},
     "vaegan": {"width": 4, "latent": 8, "discriminator": {"name": "patch", "width": 4, "layers": 1}},
+    "triplets": {"generator": {"name": "unet", "width": 4, "depth": 3}, "width": 4},
 }
 
 PARTS = """
@@ -32,21 +36,21 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ganzoo import Discriminator, Generator, Loss, Image, Source
+from ganzoo import Discriminator, Generator, ImageRef, Loss, Source
 
 
 class Tint(Generator):
     def __init__(self, in_channels, out_channels, size, *, kernel: int = 1):
-        super().__init__(in_channels, out_channels, size)
+        super().__init__()
         self.layers = nn.Sequential(nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2), nn.Tanh())
 
-    def forward(self, image, condition=None):
+    def forward(self, image):
         return self.layers(image)
 
 
 class Glance(Discriminator):
     def __init__(self, in_channels, size, *, stride: int = 4):
-        super().__init__(in_channels, size)
+        super().__init__()
         self.layer = nn.Conv2d(in_channels, 1, stride, stride)
 
     def forward(self, image):
@@ -64,7 +68,7 @@ class Steep(Loss):
         return nn.functional.softplus(-self.slope * real).mean() + nn.functional.softplus(self.slope * fake).mean()
 
 
-class Flat(Image):
+class Flat(ImageRef):
     def open(self):
         return Image.new("RGB", (40, 40), self.path.stem)
 
@@ -72,7 +76,7 @@ class Flat(Image):
 class Colours(Source):
     domains = ("warm", "cold")
 
-    def __init__(self, data, kind):
+    def __init__(self, options, kind):
         self.colours = {"warm": ("red", "orange", "gold"), "cold": ("blue", "cyan", "navy")}
 
     def images(self, split, domain):
@@ -99,7 +103,7 @@ def register_losses(register):
 
 @hookimpl
 def register_sources(register):
-    register("colours", "ganzoo_parts.parts:Colours", data_kind="unpaired")
+    register("colours", "ganzoo_parts.parts:Colours", data_kinds="unpaired")
 """
 
 
@@ -208,3 +212,38 @@ def test_parts_are_published_without_a_model(tmp_path, ganzoo, recipe, plugin):
     assert shown["type"] == "discriminator" and shown["options"][0]["name"] == "stride"
     recipe(tmp_path, {"options.loss": {"name": "steep", "slop": 2.0}})
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('"steep" has no option "slop"', 'Did you mean "slope"?')
+
+
+def test_a_package_brings_data_of_its_own(tmp_path, site, ganzoo, recipe):
+    """A kind of data, a model for it, a source with options of its own, and a published archive."""
+    check_source("swatches", {"grain": 0.5, "count": 20}, domains=("red", "blue"))
+    env = {"PYTHONPATH": os.fspath(site), "GANZOO_CACHE": os.fspath(tmp_path / "cache")}
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(tmp_path / "cards.zip", "w") as archive:
+        for i in range(3):
+            for side in ("front", "back"):
+                Image.fromarray(rng.integers(0, 255, (20, 20, 3), np.uint8)).save(tmp_path / "card.png")
+                archive.write(tmp_path / "card.png", f"cards/{side}/{i}.png")
+    swatches = {"data.source": {"name": "swatches", "count": 10}, "data.domains": ["red", "blue", "green"]}
+    cards = {"data.source": "cards", "data.archive": os.fspath(tmp_path / "cards.zip")}
+    changes = {f"options.{key}": SMALL["triplets"].get(key) for key in ("generator", "discriminator", "pool", "width")}
+    for name, data in (("swatches", swatches), ("cards", cards)):
+        recipe(tmp_path, changes | data | {"model": "triplets", "data.root": None, "train.images": 6})
+        more = ("--set", "data.source.grain=0.4") if name == "swatches" else ()
+        done = ganzoo("run", "tiny.toml", *more, "--out", name, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done
+    written = tomllib.loads((tmp_path / "swatches" / "recipe.toml").read_text())
+    assert written["data"]["source"] == {"name": "swatches", "count": 10, "grain": 0.4}
+    assert set(json.loads((tmp_path / "cards" / "metrics.json").read_text())) == {"front->back", "back->front"}
+    Image.new("RGB", (30, 20), "teal").save(tmp_path / "teal.png")
+    done = ganzoo("translate", "swatches", "teal.png", "red.png", "--to", "red", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done
+    shown = json.loads(ganzoo("show", "swatches", "--json", cwd=tmp_path, env=env).stdout)
+    assert [option["name"] for option in shown["options"]] == ["count", "grain"]
+    listed = ganzoo("data", "list", cwd=tmp_path, env=env | {"COLUMNS": "150"}).stdout
+    assert "images of one hue" in listed and "cards" in listed
+    recipe(tmp_path, {"data.source": {"name": "swatches", "count": 3}, "data.root": None})
+    message = ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('the source "swatches": count: ')
+    assert "greater than or equal to 10" in message
+    recipe(tmp_path, {"data.source": "swatches", "data.root": None})
+    ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('gives no data of kind "unpaired"', "landscapes")

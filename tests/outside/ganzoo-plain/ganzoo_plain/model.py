@@ -16,7 +16,7 @@ class PlainOptions(Options):
 
 class Plain(Trainer):
     Config = PlainOptions
-    data = "paired"
+    data_kind = "paired"
 
     def __init__(self, config: PlainOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)

@@ -35,7 +35,7 @@ class RosettaOptions(Options):
 
 class Rosetta(Trainer):
     Config = RosettaOptions
-    data = "domains"
+    data_kind = "domains"
 
     def __init__(self, config: RosettaOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)

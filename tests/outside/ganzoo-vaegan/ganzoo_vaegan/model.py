@@ -28,7 +28,7 @@ class VAEGANOptions(Options):
 
 class VAEGAN(Trainer):
     Config = VAEGANOptions
-    data = "images"
+    data_kind = "images"
 
     def __init__(self, config: VAEGANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
