@@ -6,9 +6,43 @@ The names below are the public API. They are loaded on first use, so that `impor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
+    from ganzoo.data.dataset import TrainingSamples as TrainingSamples
+    from ganzoo.data.images import ImageRef as ImageRef
+    from ganzoo.data.kinds import DataKind as DataKind
+    from ganzoo.data.published import Archive as Archive
+    from ganzoo.data.sources import Source as Source
     from ganzoo.errors import GanzooError as GanzooError
     from ganzoo.hooks import hookimpl as hookimpl
+    from ganzoo.metrics import Metric as Metric
+    from ganzoo.options import AdamOptions as AdamOptions
+    from ganzoo.options import AdversarialOptions as AdversarialOptions
+    from ganzoo.options import Count as Count
+    from ganzoo.options import DiscriminatorPart as DiscriminatorPart
+    from ganzoo.options import GeneratorPart as GeneratorPart
+    from ganzoo.options import LossPart as LossPart
+    from ganzoo.options import Natural as Natural
+    from ganzoo.options import NonNegative as NonNegative
+    from ganzoo.options import Options as Options
+    from ganzoo.options import PenaltyPart as PenaltyPart
+    from ganzoo.options import Probability as Probability
+    from ganzoo.options import Weight as Weight
+    from ganzoo.options import needs as needs
+    from ganzoo.pool import ImagePool as ImagePool
+    from ganzoo.trainer import Batch as Batch
+    from ganzoo.trainer import Carry as Carry
+    from ganzoo.trainer import DataSpec as DataSpec
+    from ganzoo.trainer import Discriminator as Discriminator
+    from ganzoo.trainer import Frozen as Frozen
+    from ganzoo.trainer import Generator as Generator
+    from ganzoo.trainer import Logits as Logits
+    from ganzoo.trainer import Loss as Loss
+    from ganzoo.trainer import Penalty as Penalty
+    from ganzoo.trainer import Phase as Phase
+    from ganzoo.trainer import Terms as Terms
+    from ganzoo.trainer import Trainer as Trainer
+    from ganzoo.translate import Translator as Translator
+    from ganzoo.translate import load as load
 
 __version__ = "0.1.0"
 """The version of ganzoo that is installed."""
