@@ -1,4 +1,4 @@
-"""Writes docs/results.md: every recipe's quick run with its figure, time and a row of images; and the README's grid.
+"""Writes docs/results.md: every recipe's quick run with its metrics, time and a row of images; and the README's grid.
 
     python docs/results.py [RECIPE ...]     trains what has no finished run yet in runs/, then writes the page
 
@@ -36,11 +36,11 @@ def main() -> None:
         f"Every recipe's `--quick` run. Hardware: {_processor()}, {os.cpu_count()} cores, no GPU. Written by "
         "`python docs/results.py`, which trains what is missing.",
         "",
-        "L1 is the error to the truth beside the error of the identity baseline, images taken as 0 to 1; below 1",
+        "L1 is the error to the ground truth beside that of the identity baseline, images taken as 0 to 1; below 1",
         "the ratio is better than leaving the image alone. Minutes are of the training alone, on the threads shown;",
         "another training may have run on the other core. `ganzoo bench RECIPE --quick` tells the speed of idle cores.",
         "",
-        "| model | command | figure | images | minutes | threads |",
+        "| model | command | metrics | images | minutes | threads |",
         "| --- | --- | --- | ---: | ---: | ---: |",
     ]
     rows = []
@@ -49,10 +49,10 @@ def main() -> None:
         if read_table(run.status).get("state") != "finished":
             continue
         model, last = read_table(run.recipe)["model"], read_lines(run.log)[-1]
-        figure = headline(read_table(run.metrics))
+        metrics = headline(read_table(run.metrics))
         command = f"`ganzoo run recipes/{recipe.name} --quick`"
         threads = read_table(run.env)["threads"]
-        cells = (model, command, figure, f"{last['images']:,}", f"{last['seconds'] / 60:.1f}", str(threads))
+        cells = (model, command, metrics, f"{last['images']:,}", f"{last['seconds'] / 60:.1f}", str(threads))
         lines.append(f"| {' | '.join(cells)} |")
         image = _row(run, recipe.stem)
         if recipe.stem == "cyclegan_monet":
@@ -62,10 +62,10 @@ def main() -> None:
 
 
 def headline(metrics: dict[str, dict[str, float]]) -> str:
-    """The figures that say whether a model learned, in words."""
+    """The metrics that say whether a model learned, in words."""
     if "mean" in metrics:  # labels: shares of images, the mean over all changes
-        shares = {k: v for k, v in metrics["mean"].items() if k.startswith(("asked", "kept")) and "identity" not in k}
-        return ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+        names = ("target_accuracy", "preservation", "target_accuracy_gt", "preservation_gt")
+        return ", ".join(f"{name} {metrics['mean'][name]:.2f}" for name in names if name in metrics["mean"])
     parts = []
     for direction, values in metrics.items():
         if "l1_identity" in values:

@@ -1,125 +1,156 @@
-"""Figures of made images: against the right answer, or against the real images of a domain."""
+"""The metrics that come with ganzoo, on torchmetrics: against the ground truth, or against real images of a domain."""
 
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.error import URLError
 
 import torch
+import torchmetrics
+from pydantic import Field
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from ganzoo.errors import GanzooError
 
 
-class Metric(ABC):
-    """One figure, in `metrics.json` under its registered name. Built with (**own options).
+class Metric(torchmetrics.Metric):
+    """One number in `metrics.json` under its registered name: a torchmetrics metric that says what it compares.
 
-    `against = "truth"`: called for each test image whose right answer is known, with what was made of it and the
-    answer; the figure is the mean. `against = "real"`: called once for each direction with all that was made, two
-    images or more, and the real test images of the target. Images are (channels, height, width) in [0, 1].
+    `against = "ground truth"`: `update(fake, target)`. `against = "real"`: `update(images, real)`, where `real` tells
+    the real test images of the domain from the fakes, in any order; there are two of each or more. Images are (batch,
+    channels, height, width) in [0, 1], of 1 to 4 channels and any size. `compute()` gives a scalar tensor. Options are
+    the keyword-only parameters of the constructor.
+
+    A metric of torchmetrics becomes one of ganzoo with both as bases: `class SSIM(Metric, StructuralSimilarity...)`.
+    Nothing is gathered from other processes, as the first one alone evaluates.
     """
 
-    against: ClassVar[Literal["truth", "real"]] = "truth"
-    """what it is called with"""
+    against: ClassVar[Literal["ground truth", "real"]] = "ground truth"
+    """what `update` compares with"""
+    higher_is_better: bool | None = None
+    """as the fact `better` says that the metric is registered with"""
 
-    @abstractmethod
-    def __call__(self, made: Any, real: Any) -> float:
-        """The figure of one image and its answer (`against = "truth"`), or of two sequences of images."""
-
-
-class L1(Metric):
-    """Mean absolute error; 0 is right, 1 is black for white."""
-
-    def __call__(self, made: Tensor, real: Tensor) -> float:
-        return (made - real).abs().mean().item()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(sync_on_compute=False, **options)
 
 
-class PSNR(Metric):
-    """Peak signal-to-noise ratio in dB."""
+class L1(Metric, torchmetrics.MeanMetric):
+    """Mean absolute error: 0 for equal images, 1 for black instead of white."""
 
-    def __call__(self, made: Tensor, real: Tensor) -> float:
-        return peak_signal_noise_ratio(made, real, data_range=1.0).item()
+    higher_is_better = False
 
+    def __init__(self) -> None:
+        super().__init__(nan_strategy="disable")
 
-class SSIM(Metric):
-    """Structural similarity (Wang et al. 2004); 1 is the same."""
-
-    def __call__(self, made: Tensor, real: Tensor) -> float:
-        return structural_similarity_index_measure(made[None], real[None], data_range=1.0).item()
+    def update(self, fake: Tensor, target: Tensor) -> None:
+        super().update((fake - target).abs().mean(dim=(1, 2, 3)))
 
 
-class LPIPS(Metric):
-    """Learned perceptual distance (Zhang et al. 2018, arXiv:1801.03924); 0 is the same.
+class PSNR(Metric, PeakSignalNoiseRatio):
+    """Peak signal-to-noise ratio in dB, the mean over images; infinite for equal images."""
 
-    `net` is the network whose features are compared; its ImageNet weights are downloaded once.
+    higher_is_better = True
+
+    def __init__(self) -> None:
+        super().__init__(data_range=1.0, dim=(1, 2, 3))
+
+
+class SSIM(Metric, StructuralSimilarityIndexMeasure):
+    """Structural similarity (Wang et al. 2004), the mean over images; 1 for equal images."""
+
+    higher_is_better = True
+
+    def __init__(self) -> None:
+        super().__init__(data_range=1.0)
+
+
+class LPIPS(Metric, LearnedPerceptualImagePatchSimilarity):
+    """Learned perceptual distance (Zhang et al. 2018, arXiv:1801.03924), the mean over images; 0 for equal images.
+
+    The ImageNet weights of the network are downloaded once.
     """
 
-    def __init__(self, *, net: Literal["alex", "vgg", "squeeze"] = "alex") -> None:
-        self.net = net
+    higher_is_better = False
 
-    def __call__(self, made: Tensor, real: Tensor) -> float:
-        images = (_colour(image)[None].clamp(0, 1).to(self.network.device) for image in (made, real))
-        return self.network(*images).item()
+    def __init__(
+        self,
+        *,
+        net: Annotated[
+            Literal["alex", "vgg", "squeeze"], Field(description="network whose features are compared")
+        ] = "alex",
+    ) -> None:
+        with _built(f"the {net} network, which LPIPS needs"):
+            super().__init__(net_type=net, normalize=True)
 
-    @cached_property
-    def network(self) -> LearnedPerceptualImagePatchSimilarity:
-        with _downloading(f"the {self.net} network, which LPIPS needs"):
-            return _placed(LearnedPerceptualImagePatchSimilarity(self.net, normalize=True))
+    def update(self, fake: Tensor, target: Tensor) -> None:
+        super().update(_rgb(fake), _rgb(target))
 
 
-class FID(Metric):
-    """Frechet distance of Inception features (Heusel et al. 2017, arXiv:1706.08500); too large for few images."""
+class FID(Metric, FrechetInceptionDistance):
+    """Frechet distance of Inception features (Heusel et al. 2017, arXiv:1706.08500); biased upwards for few images."""
 
     against = "real"
+    higher_is_better = False
 
-    def __call__(self, made: Sequence[Tensor], real: Sequence[Tensor]) -> float:
-        return _inception("FrechetInceptionDistance", made, real).item()
+    def __init__(self) -> None:
+        with _inception():
+            super().__init__(normalize=True)
+
+    def update(self, images: Tensor, real: bool) -> None:
+        super().update(_rgb(images), real)
 
 
-class KID(Metric):
-    """Squared kernel distance of Inception features (Binkowski et al. 2018, arXiv:1801.01401); right for few images.
+class KID(Metric, KernelInceptionDistance):
+    """Squared kernel distance of Inception features (Binkowski et al. 2018, arXiv:1801.01401); unbiased for few images.
 
-    The mean over `subsets` draws of `subset` images, or of all where there are fewer.
+    The mean over random subsets, the same at every call.
     """
 
     against = "real"
+    higher_is_better = False
 
-    def __init__(self, *, subsets: int = 100, subset: int = 1000) -> None:
-        self.subsets, self.subset = subsets, subset
+    def __init__(
+        self,
+        *,
+        subsets: Annotated[int, Field(ge=1, description="subsets that are averaged over")] = 100,
+        subset_size: Annotated[int, Field(ge=2, description="images in a subset, at most all that there are")] = 1000,
+    ) -> None:
+        with _inception():
+            super().__init__(normalize=True, subsets=subsets, subset_size=subset_size)
+        self.largest_subset = subset_size
 
-    def __call__(self, made: Sequence[Tensor], real: Sequence[Tensor]) -> float:
-        size = min(self.subset, len(made), len(real))
-        torch.manual_seed(0)
-        mean, _ = _inception("KernelInceptionDistance", made, real, subsets=self.subsets, subset_size=size)
-        return mean.item()
+    def update(self, images: Tensor, real: bool) -> None:
+        super().update(_rgb(images), real)
 
-
-def _inception(kind: str, made: Sequence[Tensor], real: Sequence[Tensor], **options: Any) -> Any:
-    """What a torchmetrics metric says of the images."""
-    try:
-        from torchmetrics.image import fid, kid  # both need another library
-
-        with warnings.catch_warnings(action="ignore"):  # it tells how much memory it takes
-            metric = getattr(fid, kind, None) or getattr(kid, kind)
-            with _downloading("the Inception network, which FID and KID need"):
-                metric = _placed(metric(normalize=True, **options))
-    except ModuleNotFoundError:
-        raise GanzooError('FID and KID need the Inception network: pip install "ganzoo[eval]"') from None
-    for images, are_real in ((real, True), (made, False)):
-        for image in images:
-            metric.update(_colour(image)[None].to(metric.device), real=are_real)
-    return metric.compute()
+    def compute(self) -> Tensor:
+        counts = (sum(len(part) for part in parts) for parts in (self.real_features, self.fake_features))
+        self.subset_size = min(self.largest_subset, *counts)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            return super().compute()[0]
 
 
 @contextmanager
-def _downloading(network: str) -> Iterator[None]:
+def _inception() -> Iterator[None]:
+    """Inside, a metric is built with the Inception network."""
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"), _built("the Inception network, which FID and KID need"):
+            yield  # KID warns of the memory that its features take
+    except ModuleNotFoundError:
+        raise GanzooError('FID and KID need the Inception network: pip install "ganzoo[eval]"') from None
+
+
+@contextmanager
+def _built(network: str) -> Iterator[None]:
+    """Inside, a network is built: its first weights, which others replace, are not from the caller's random stream."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
     except URLError as error:
         raise GanzooError(
             f"The weights of {network}, cannot be downloaded ({error.reason}). Try again with a network, or put them "
@@ -127,11 +158,6 @@ def _downloading(network: str) -> Iterator[None]:
         ) from None
 
 
-def _placed(metric: Any) -> Any:
-    """On the GPU if there is one."""
-    return metric.to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _colour(image: Tensor) -> Tensor:
-    """(3, height, width) of an image with any number of channels."""
-    return (image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)).float()
+def _rgb(images: Tensor) -> Tensor:
+    """(batch, 3, height, width) of images with any number of channels: grey is repeated, alpha left out."""
+    return images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)

@@ -324,6 +324,6 @@ class TrainOptions(Options):
             raise ValueError(f'the plugin of "{best}" does not say whether lower or higher is better')
         return best
 
-    def measures(self) -> dict[str, Any]:
+    def build_metrics(self) -> dict[str, Any]:
         """The metrics by their names, built."""
         return {part.name: part.build() for part in self.metrics}

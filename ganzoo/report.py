@@ -15,8 +15,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from ganzoo import evaluation
 from ganzoo.files import write_bytes
-from ganzoo.runfolder import RunFolder, by_direction, flat, number, read_lines, read_table, table, which_is_better
+from ganzoo.runfolder import RunFolder, by_direction, flat, number, read_lines, read_table, table
 
 GRIDS, GRID_SIZE, POINTS = 24, (1600, 2400), 400
 
@@ -35,7 +36,8 @@ def _context(run: RunFolder) -> dict[str, Any]:
     """Everything that the template shows; `problems` tells which files are there but cannot be read."""
     problems: list[str] = []
     files = {name: read_table(getattr(run, name), problems) for name in ("env", "status", "metrics", "recipe")}
-    log, grids, measured, better = read_lines(run.log), run.sample_grids(), read_lines(run.metrics_log), _better()
+    log, grids, measured = read_lines(run.log), run.sample_grids(), read_lines(run.metrics_log)
+    better = evaluation.better()
     train = table(files["recipe"].get("train"))
     phases = {phase: None for row in log for phase in table(row.get("terms"))}
     return files | {
@@ -130,11 +132,6 @@ def _columns(metrics: Mapping[str, Any]) -> dict[str, bool]:
     """The metrics of all directions, each with whether it was also taken of the identity baseline."""
     keys = {key: None for values in metrics.values() for key in table(values)}
     return {(name := key.removesuffix("_identity")): f"{name}_identity" in keys for key in keys}
-
-
-def _better() -> dict[str, int]:
-    """Name of a metric -> 1 where higher is better, -1 where lower is."""
-    return which_is_better() | dict.fromkeys(("asked", "kept", "asked_truth", "kept_truth"), 1)
 
 
 def _known(value: Any) -> float | None:

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ganzoo import evaluation
 from ganzoo.errors import GanzooError
-from ganzoo.registry import registry
 
 
 class RunFolder:
@@ -66,7 +66,7 @@ class RunFolder:
 
         None where none is asked for, nothing was measured, or no plugin says which way is better.
         """
-        found, sign = [], which_is_better().get(metric, 0)
+        found, sign = [], evaluation.better().get(metric, 0)
         for row in read_lines(self.metrics_log):
             values = [v for v in map(number, by_direction(row, metric).values()) if not math.isnan(v)]
             if sign and values and row["images"]:  # before the first step there is nothing to keep
@@ -99,12 +99,6 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
                 rows.pop()
             rows.append(row)
     return rows
-
-
-def which_is_better() -> dict[str, int]:
-    """Name of a metric -> 1 where higher is better, -1 where lower is."""
-    signs = {"higher": 1, "lower": -1}
-    return {e.name: signs.get(e.facts.get("better", ""), 0) for e in registry().entries if e.type == "metric"}
 
 
 def by_direction(row: Mapping[str, Any], metric: str) -> dict[str, Any]:

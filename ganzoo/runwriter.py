@@ -20,7 +20,7 @@ from ganzoo import checkpoint, grid, report
 from ganzoo.clock import due, seeded
 from ganzoo.data.dataset import Dataset
 from ganzoo.errors import GanzooError, Stopped
-from ganzoo.evaluate import Figures, evaluate
+from ganzoo.evaluation import Metrics, evaluate
 from ganzoo.files import append_line, write_json, write_text
 from ganzoo.loop import Engine, Means, Step
 from ganzoo.recipe import Recipe
@@ -113,7 +113,7 @@ class RunWriter(Recorder):
         self.seconds = 0.0  # of training, over all the times the run was gone on with
         self.logged_at = (0, 0.0)  # images and seconds at the last line of the log
         self._since = 0.0
-        self._measured: tuple[int, Figures] | None = None  # images seen, and the metrics then
+        self._measured: tuple[int, Metrics] | None = None  # images seen, and the metrics then
 
     def restore(self, path: Path) -> dict[str, Any]:
         state = super().restore(path)
@@ -223,10 +223,10 @@ class RunWriter(Recorder):
             image = grid.sample_grid(self.engine.trainer, self._tests, self.dataset.ground_truth, title)
         grid.save(image, self.folder.sample(self.clock.images))
 
-    def _metrics(self) -> Figures:
+    def _metrics(self) -> Metrics:
         if self._measured is None or self._measured[0] != self.clock.images:
             with self.engine.ema.used():
-                found = evaluate(self.engine.trainer, self.dataset, self.options.measures())
+                found = evaluate(self.engine.trainer, self.dataset, self.options.build_metrics())
             self._measured = self.clock.images, found
         return self._measured[1]
 

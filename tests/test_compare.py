@@ -1,4 +1,4 @@
-"""Runs side by side: the same images through each, one page, figures that are each run's own."""
+"""Runs side by side: the same images through each, one page, metrics that are each run's own."""
 
 import json
 import re
@@ -18,11 +18,11 @@ def runs(ganzoo, recipe, tmp_path_factory):
     return folder
 
 
-def test_figures_are_those_of_evaluate(ganzoo, runs):
+def test_metrics_are_those_of_evaluate(ganzoo, runs):
     found = json.loads(ganzoo("compare", "tiny", "direct", "--json", cwd=runs).stdout)
     assert list(found) == ["tiny", "direct"]
-    for name, figures in found.items():
-        assert figures == json.loads(ganzoo("evaluate", name, "--json", cwd=runs).stdout)
+    for name, metrics in found.items():
+        assert metrics == json.loads(ganzoo("evaluate", name, "--json", cwd=runs).stdout)
     assert found["tiny"]["photo->painting"]["l1"] != found["direct"]["photo->painting"]["l1"]
 
 
@@ -54,4 +54,5 @@ def test_runs_that_make_new_pictures(ganzoo, recipe, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert len(re.findall(r'<img src="data:image/webp;base64,', page)) == 1 and "new images" in page
     found = json.loads(ganzoo("compare", "gan", "cgan", "--json", cwd=tmp_path).stdout)
-    assert {"sure", "covered"} <= found["gan"]["generated"].keys() and "asked" in found["cgan"]["generated"]
+    assert {"confidence", "mode_coverage"} <= found["gan"]["generated"].keys()
+    assert "target_accuracy" in found["cgan"]["generated"]

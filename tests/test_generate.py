@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-RECIPE = {  # black and white squares: the classifier of the figures learns them at once
+RECIPE = {  # black and white squares: the classifier of the evaluation learns them at once
     "model": "cgan",
     "data.size": 8,
     "data.batch": 4,
@@ -70,5 +70,5 @@ def test_mistakes_are_told(place, ganzoo):
     assert not (place / "out").exists()
 
 
-def test_figures_of_generated_pictures(place):
-    assert '"asked"' in (place / "run" / "metrics.json").read_text()
+def test_metrics_of_generated_images(place):
+    assert '"target_accuracy"' in (place / "run" / "metrics.json").read_text()

@@ -1,8 +1,10 @@
-"""What is measured: our own metrics, a stranger's, and those that need the Inception network; and a stranger's command."""
+"""Metrics: our own, a stranger's, those that need a network; and a stranger's command."""
 
 import json
+import math
 import subprocess
 import sys
+from itertools import zip_longest
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch_fidelity import feature_extractor_inceptionv3 as inception
 from torchvision.models import AlexNet_Weights, alexnet
 
 from ganzoo import GanzooError, checkpoint
-from ganzoo.evaluate import against_real, against_truth
+from ganzoo.evaluation.scores import Scores
 from ganzoo.metrics import FID, KID, L1, LPIPS, PSNR, SSIM
 from ganzoo.registry import registry
 from ganzoo.runfolder import RunFolder
@@ -33,33 +35,51 @@ def register_commands(register):
     register("crooked", "ganzoo_ruler.metrics:Worst", summary="no command at all")
 """
 METRICS = """
+import torch
+
 from ganzoo import Metric
 
 
 class Worst(Metric):
+    higher_is_better = False
+
     def __init__(self, *, times: float = 1.0) -> None:
+        super().__init__()
         self.times = times
+        self.add_state("largest", torch.tensor(0.0), dist_reduce_fx="max")
 
-    def __call__(self, made, real):
-        assert made.shape == real.shape == (3, 32, 32) and made.min() >= 0 and made.max() <= 1
-        return self.times * (made - real).abs().max().item()
+    def update(self, fake, target):
+        assert fake.shape == target.shape == (1, 3, 32, 32) and fake.min() >= 0 and fake.max() <= 1
+        self.largest = torch.maximum(self.largest, (fake - target).abs().max())
+
+    def compute(self):
+        return self.times * self.largest
 
 
-class Second(Metric):
-    times = -1
+class Second(Worst):
+    evaluations = -1
 
     def __init__(self):
-        Second.times += 1
+        super().__init__()
+        Second.evaluations += 1
 
-    def __call__(self, made, real):
-        return abs(self.times - 1)
+    def compute(self):
+        return torch.tensor(abs(self.evaluations - 1.0))
 
 
 class Count(Metric):
     against = "real"
+    higher_is_better = True
 
-    def __call__(self, made, real):
-        return 100.0 * len(made) + len(real)
+    def __init__(self):
+        super().__init__()
+        self.add_state("images", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, images, real):
+        self.images += len(images) if real else 100 * len(images)
+
+    def compute(self):
+        return self.images
 """
 COMMAND = """
 import click
@@ -83,12 +103,38 @@ def env(tmp_path_factory, plugin):
     return plugin(tmp_path_factory.mktemp("site"), "ruler", modules)
 
 
-def test_figures_are_of_pictures_between_0_and_1():
+def scores(metrics, fakes, sources=None, targets=None, reals=()):
+    """What the metrics say of a direction, given image by image, each (channels, height, width) in [-1, 1]."""
+    found = Scores(metrics, torch.device("cpu"), baseline=sources is not None)
+    for rows in zip_longest(fakes, sources or (), targets or ()):
+        found.add(*(image if image is None else image[None] for image in rows))
+    for image in reals:
+        found.add_real(image[None])
+    return found.compute()
+
+
+def test_images_are_compared_between_0_and_1():
     black, grey = -torch.ones(3, 16, 16), torch.zeros(3, 16, 16)
-    figures = against_truth({"l1": L1(), "psnr": PSNR(), "ssim": SSIM()}, black, grey, grey)
-    assert figures["l1"] == 0.5 and figures["l1_identity"] == 0
-    assert figures["psnr"] == pytest.approx(6.0206, abs=1e-3)
-    assert figures["ssim"] < 0.01 and figures["ssim_identity"] == pytest.approx(1)
+    found = scores({"l1": L1(), "psnr": PSNR(), "ssim": SSIM()}, [black], [grey], [grey])
+    assert found["l1"] == 0.5 and found["l1_identity"] == 0
+    assert found["psnr"] == pytest.approx(6.0206, abs=1e-3)
+    assert found["ssim"] < 0.01 and found["ssim_identity"] == pytest.approx(1)
+
+
+def test_means_are_over_images_whatever_their_size():
+    fakes = [torch.zeros(1, 16, 16), torch.zeros(1, 32, 32), torch.zeros(1, 32, 32)]
+    targets = [fakes[0] + 1, fakes[1] + 0.5, fakes[2] + 0.25]
+    found = scores({"l1": L1(), "psnr": PSNR(), "ssim": SSIM()}, fakes, None, targets)
+    assert found["l1"] == pytest.approx((0.5 + 0.25 + 0.125) / 3)
+    assert found["psnr"] == pytest.approx(20 * (math.log10(2) + math.log10(4) + math.log10(8)) / 3, rel=1e-6)
+    assert found["ssim"] == pytest.approx(
+        sum(scores({"ssim": SSIM()}, [f], None, [t])["ssim"] for f, t in zip(fakes, targets, strict=True)) / 3
+    )
+
+
+def test_there_is_no_identity_baseline_in_other_channels():
+    colour, grey = torch.zeros(3, 16, 16), torch.zeros(1, 16, 16)
+    assert scores({"l1": L1()}, [grey], [colour], [grey]) == {"l1": 0}
 
 
 def test_a_strangers_metrics_in_a_recipe_and_on_the_command_line(tmp_path, env, ganzoo, recipe):
@@ -114,12 +160,19 @@ def test_a_strangers_metrics_in_a_recipe_and_on_the_command_line(tmp_path, env, 
     again = json.loads(done.stdout)["photo->painting"]
     assert again.keys() == {"cycle_l1", "worst", "worst_identity"}
     assert again["worst"] == pytest.approx(measured["worst"] / 10)
-    ganzoo("evaluate", "out", "--metric", "wurst", cwd=tmp_path, env=env).mistake(
-        'no metric "wurst"', 'Did you mean "worst"?'
-    )
+    with_options = '{ name = "worst", times = 10 }'
+    done = ganzoo("evaluate", "out", "--metric", with_options, "--metric", "l1", "--json", cwd=tmp_path, env=env)
+    assert json.loads(done.stdout)["photo->painting"]["worst"] == pytest.approx(measured["worst"])
+    for metric, said in {
+        "wurst": ('no metric "wurst"', 'Did you mean "worst"?'),
+        '{ name = "worst", time = 10 }': ('"worst" has no option "time"', 'Did you mean "times"?'),
+        "{ name = worst }": ("is not valid TOML",),
+        "{ times = 10 }": ("write the name of a metric",),
+    }.items():
+        ganzoo("evaluate", "out", "--metric", metric, cwd=tmp_path, env=env).mistake(f"--metric {metric}", *said)
     done = ganzoo("evaluate", "out", "--json", cwd=tmp_path)  # without the stranger's plugin
     assert json.loads(done.stdout)["photo->painting"].keys() == {"cycle_l1", "l1", "l1_identity"}
-    assert "Not measured, as no plugin here knows it: count, worst" in done.stderr
+    assert "Not evaluated, as no plugin here knows it: count, worst" in done.stderr
     recipe(tmp_path, {"train.metrics": [{"name": "worst", "time": 1}]})
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('"worst" has no option "time"', 'Did you mean "times"?')
 
@@ -203,46 +256,54 @@ def weights(tmp_path_factory):
     return home
 
 
-def test_distances_to_the_real_pictures(weights, monkeypatch):
+def test_distances_to_real_images(weights, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(weights))
+    random = torch.get_rng_state()
+    metrics = {"fid": FID(), "kid": KID(subsets=2, subset_size=3)}
+    assert torch.equal(torch.get_rng_state(), random)
     dark, bright = ([low + 0.4 * torch.rand(3, 20, 24) - 1 for _ in range(3)] for low in (0.0, 1.6))
-    metrics = {"fid": FID(), "kid": KID(subsets=2, subset=3)}
-    far = against_real(metrics, bright, dark, dark)
+    random = torch.get_rng_state()
+    far = scores(metrics, bright, dark, reals=dark)
+    assert torch.equal(torch.get_rng_state(), random)
     assert far.keys() == {"fid", "kid", "fid_identity", "kid_identity"}
     assert far["fid"] > 10 * abs(far["fid_identity"])
     assert far["kid"] > 10 * abs(far["kid_identity"])
-    grey = [image[:1] for image in bright[:2]]
-    assert against_real({"kid": KID(subset=2)}, grey, (), grey).keys() == {"kid"}
-    assert against_real(metrics, bright[:1], (), dark) == {}, "one image has no distribution"
+    assert scores(metrics, bright[:1], reals=dark) == {}, "one image has no distribution"
+
+
+def test_kid_of_fewer_images_than_a_subset(weights, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(weights))
+    grey = [torch.rand(1, 20, 24) for _ in range(3)]
+    assert abs(scores({"kid": KID(subsets=2)}, grey[:2], reals=grey)["kid"]) < 1
 
 
 def test_perceptual_distance(weights, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(weights))
-    truth = torch.rand(3, 32, 40) * 2 - 1
-    near, far = truth + 0.01 * torch.randn(3, 32, 40), torch.rand(3, 32, 40) * 2 - 1
-    found = against_truth({"lpips": LPIPS()}, near, far, truth)
+    target = torch.rand(3, 32, 40) * 2 - 1
+    near, far = target + 0.01 * torch.randn(3, 32, 40), torch.rand(3, 32, 40) * 2 - 1
+    found = scores({"lpips": LPIPS()}, [near], [far], [target])
     assert 0 < found["lpips"] < 0.5 * found["lpips_identity"]
-    assert LPIPS()(truth[:1] / 2 + 0.5, truth[:1] / 2 + 0.5) == 0
+    assert scores({"lpips": LPIPS()}, [target[:1]], None, [target[:1]])["lpips"] == 0
 
 
 @pytest.mark.parametrize(
-    ("metric", "images", "said"),
-    [("FID", "[p, p], [p, p]", "the Inception network, which FID"), ("LPIPS", "p, p", "the alex network, which LPIPS")],
+    ("metric", "said"),
+    [("FID", "the Inception network, which FID"), ("LPIPS", "the alex network, which LPIPS")],
 )
-def test_without_a_network_the_weights_are_asked_for(tmp_path, metric, images, said):
-    code = f"from ganzoo.metrics import {metric}; import torch; p = torch.zeros(3, 32, 32); {metric}()({images})"
+def test_without_a_network_the_weights_are_asked_for(tmp_path, metric, said):
+    code = f"from ganzoo.metrics import {metric}; {metric}()"
     proxy = {"https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=proxy, capture_output=True, text=True)
     assert f"GanzooError: The weights of {said}" in done.stderr
     assert str(tmp_path / "hub" / "checkpoints") in done.stderr
 
 
-@pytest.mark.parametrize("metric", [FID(), KID()])
+@pytest.mark.parametrize("metric", [FID, KID])
 def test_without_the_library_the_extra_is_named(monkeypatch, metric):
     for module in ("fid", "kid"):
         monkeypatch.setattr(f"torchmetrics.image.{module}._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(GanzooError, match=r'pip install "ganzoo\[eval\]"'):
-        metric([torch.zeros(3, 8, 8)] * 2, [torch.zeros(3, 8, 8)] * 2)
+        metric()
 
 
 def test_every_metric_says_which_way_is_better():

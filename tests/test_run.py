@@ -110,10 +110,10 @@ def test_it_says_how_to_use_what_was_trained(finished):
     assert done.stderr == ""
 
 
-def test_figures_are_in_the_folder(finished):
-    figures = json.loads((finished[0] / "metrics.json").read_text())
-    assert figures.keys() == {"A->B", "B->A"}
-    assert all(0 < values["cycle_l1"] < 1 for values in figures.values())
+def test_metrics_are_in_the_folder(finished):
+    metrics = json.loads((finished[0] / "metrics.json").read_text())
+    assert metrics.keys() == {"A->B", "B->A"}
+    assert all(0 < values["cycle_l1"] < 1 for values in metrics.values())
 
 
 def test_a_dry_run_is_a_recipe_that_says_the_same(place, finished, ganzoo):

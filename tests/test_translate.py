@@ -237,24 +237,24 @@ def test_channels_for_each_domain(tmp_path, images, mixed, recipe, ganzoo):
         assert Image.open(tmp_path / f"to{to}" / "b.PNG").mode == mode
 
 
-def test_evaluate_without_truth_tells_the_way_back(run, ganzoo):
+def test_evaluate_without_ground_truth_tells_cycle_consistency(run, ganzoo):
     done = ganzoo("evaluate", run, "--json", cwd=run)
     assert done.returncode == 0, done
-    figures = json.loads(done.stdout)
-    assert figures.keys() == {"A->B", "B->A"}
-    assert all(values.keys() == {"cycle_l1"} for values in figures.values())
-    assert figures == json.loads((run / "metrics.json").read_text())
+    metrics = json.loads(done.stdout)
+    assert metrics.keys() == {"A->B", "B->A"}
+    assert all(values.keys() == {"cycle_l1"} for values in metrics.values())
+    assert metrics == json.loads((run / "metrics.json").read_text())
 
 
-def test_evaluate_with_truth_stands_beside_doing_nothing(tmp_path, recipe, ganzoo):
+def test_evaluate_with_ground_truth_stands_beside_the_identity_baseline(tmp_path, recipe, ganzoo):
     recipe(tmp_path, {"data.source": "landscapes", "data.root": None, "train.images": 2})
     assert ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path).returncode == 0
-    figures = json.loads(ganzoo("evaluate", "out", "--json", cwd=tmp_path).stdout)
-    assert figures.keys() == {"photo->painting", "painting->photo"}
-    for values in figures.values():
-        assert values.keys() >= {f"{name}{nothing}" for name in ("l1", "psnr", "ssim") for nothing in ("", "_identity")}
+    metrics = json.loads(ganzoo("evaluate", "out", "--json", cwd=tmp_path).stdout)
+    assert metrics.keys() == {"photo->painting", "painting->photo"}
+    for values in metrics.values():
+        assert values.keys() >= {f"{name}{suffix}" for name in ("l1", "psnr", "ssim") for suffix in ("", "_identity")}
         assert 0 < values["l1_identity"] < values["l1"] < 1, "after 2 images, the identity baseline is still better"
         assert values["ssim"] < values["ssim_identity"] < 1
     text = ganzoo("evaluate", "out", cwd=tmp_path, env={"COLUMNS": "120"}).stdout
-    assert f"{figures['photo->painting']['l1']:.4f}" in text
-    assert "the identity baseline" in text
+    assert f"{metrics['photo->painting']['l1']:.4f}" in text
+    assert "identity baseline" in text

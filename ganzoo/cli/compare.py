@@ -11,24 +11,26 @@ import click
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("comparison.html"), show_default=True, help="Page."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print figures for programs, write no page.")
+@click.option("--json", "as_json", is_flag=True, help="Print metrics for programs, write no page.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool, device: str) -> None:
     """Set runs side by side on the same test images: a table here, and one HTML page with the images."""
-    from ganzoo import compare as comparing
+    from ganzoo import comparison
 
-    found = comparing.compare(runs, device)
+    found = comparison.compare(runs, device)
+    if found.lost_metrics:
+        click.echo(f"Not evaluated, as no plugin here knows it: {', '.join(found.lost_metrics)}", err=True)
     if as_json:
-        click.echo(json.dumps(found.figures, indent=1))
+        click.echo(json.dumps(found.metrics, indent=1))
         return
-    comparing.write(found, out)
+    comparison.write(found, out)
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="dim")
-    for column in ("direction", "figure", *found.figures):
-        table.add_column(column, justify="left" if column in ("direction", "figure") else "right")
-    for direction, figure, values in comparing.rows(found.figures):
-        table.add_row(direction, figure, *("" if v is None else f"{v:.4f}" for v in values))
+    for column in ("direction", "metric", *found.metrics):
+        table.add_column(column, justify="left" if column in ("direction", "metric") else "right")
+    for direction, name, values in comparison.rows(found.metrics):
+        table.add_row(direction, name, *("" if v is None else f"{v:.4f}" for v in values))
     Console().print(table)
     click.echo(f"Images: {out}")

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from ganzoo import evaluation
 from ganzoo.runfolder import RunFolder, read_table
 from ganzoo.runtime import rank
 
@@ -150,36 +151,8 @@ def _time(seconds: float) -> str:
 
 
 def _closing(folder: Path) -> str:
-    run, lines = RunFolder(folder), []
-    figures = read_table(run.metrics)
-    for direction, values in figures.items():
-        if "asked" in values:
-            if direction in ("mean", "generated"):
-                kept = f", others kept: {values['kept']:.0%}" if "kept" in values else ""
-                lines.append(f"Label that was asked for is there: {values['asked']:.0%}{kept}")
-        elif "sure" in values:
-            lines.append(
-                f"New images that show a label beyond doubt: {values['sure']:.0%} "
-                f"(real ones: {values['sure_on_real']:.0%}); labels among them: {values['covered']:.0%}"
-            )
-        elif "spread" in values:
-            lines.append(
-                f"L1 between two new images: {values['spread']:.3f} (real ones: {values['spread_on_real']:.3f})"
-            )
-        elif "l1_identity" in values:
-            ssim = f", SSIM {values['ssim']:.2f} ({values['ssim_identity']:.2f})" if "ssim" in values else ""
-            nothing = f"(the identity baseline: {values['l1_identity']:.3f})"
-            lines.append(f"{direction}: L1 to the truth {values['l1']:.3f} {nothing}{ssim}")
-        elif "cycle_l1" in values:
-            lines.append(f"{direction}: L1 of cycle consistency {values['cycle_l1']:.3f}")
-        else:
-            both = [(name, values.get(f"{name}_identity")) for name in values]
-            lines += [
-                f"{n}: {values[n]:.3f} (the identity baseline: {nothing:.3f})"
-                for n, nothing in both
-                if nothing is not None
-            ]
-    lines.append(f"Look at it:   {run.report}")
-    use = f"generate {folder}" if "generated" in figures else f"translate {folder} PICTURES"
-    lines.append(f"Use it:       ganzoo {use} OUTPUT")
-    return "\n".join(lines)
+    run = RunFolder(folder)
+    metrics = read_table(run.metrics)
+    use = f"generate {folder}" if "generated" in metrics else f"translate {folder} PICTURES"
+    lines = [f"Look at it:   {run.report}", f"Use it:       ganzoo {use} OUTPUT"]
+    return "\n".join(evaluation.summary(metrics) + lines)

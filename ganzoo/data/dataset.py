@@ -65,15 +65,19 @@ class Dataset:
         together = [self.spec.domains] if self.ground_truth else [(domain,) for domain in self.spec.domains]
         found: dict[str, list[Tensor]] = {}
         for domains in together:
-            rows = list(islice(self._test_rows(*domains, count=count), count))
+            rows = list(islice(self.test_rows(*domains, count=count), count))
             found |= {domain: [row[place][1] for row in rows] for place, domain in enumerate(domains)}
         return found
 
     def test_items(self, domain: str) -> Iterator[tuple[ImageRef, Tensor]]:
         """The test images of a domain, each as what it is and as a tensor (channels, height, width) in [-1, 1]."""
-        return (row[0] for row in self._test_rows(domain))
+        return (row[0] for row in self.test_rows(domain))
 
-    def _test_rows(self, *domains: str, count: int | None = None) -> Iterator[list[tuple[ImageRef, Tensor]]]:
+    def test_count(self, domain: str) -> int:
+        """How many test images of a domain there are, those that turn out to be broken among them."""
+        return len(self.kind.test_images(self.source, domain))
+
+    def test_rows(self, *domains: str, count: int | None = None) -> Iterator[list[tuple[ImageRef, Tensor]]]:
         """One test image of each of these domains at a time.
 
         The first `count` are spread over all there are; then come those between.

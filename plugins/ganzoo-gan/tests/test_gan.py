@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ganzoo import GanzooError, grid, recipe
 from ganzoo.clock import Clock
 from ganzoo.data.dataset import open_dataset
-from ganzoo.evaluate import evaluate
+from ganzoo.evaluation import evaluate
 from ganzoo.options import DataOptions
 from ganzoo.testing import build, check_model, random_batch
 from ganzoo.trainer import DataSpec
@@ -214,12 +214,13 @@ def test_mistakes_are_told():
         make("gan", IMAGES).step({"image": torch.zeros(4, 3, 32, 48).double()})
 
 
-def test_sample_grids_and_figures_without_labels():
+def test_sample_grids_and_metrics_without_labels():
     """A row for each test image; how much the images differ, where no label says what they should be."""
     trainer = make("gan", IMAGES).trainer
     dataset = open_dataset(DataOptions(source="landscapes", size=32), "images")
-    figures = evaluate(trainer, dataset, {})["generated"]
-    assert figures.keys() == {"spread", "spread_on_real"} and 0 < figures["spread"] < figures["spread_on_real"] < 1
+    metrics = evaluate(trainer, dataset, {})["generated"]
+    assert metrics.keys() == {"diversity", "diversity_on_real"}
+    assert 0 < metrics["diversity"] < metrics["diversity_on_real"] < 1
     image = grid.sample_grid(trainer, {"image": [torch.zeros(3, 32, 32)] * 4}, False, "title")
     assert image.width > image.height > 4 * 64
 

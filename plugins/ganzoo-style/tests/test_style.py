@@ -10,7 +10,7 @@ from ganzoo import GanzooError, recipe
 from ganzoo.clock import Clock
 from ganzoo.data.batches import batches
 from ganzoo.data.dataset import open_dataset
-from ganzoo.evaluate import evaluate
+from ganzoo.evaluation import evaluate
 from ganzoo.nets.vgg import LAYERS, VGG19
 from ganzoo.testing import build, check_model, random_batch
 from ganzoo.trainer import DataSpec

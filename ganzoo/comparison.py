@@ -1,0 +1,125 @@
+"""Several runs side by side: the same test images through each, and their metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+from PIL import Image
+
+from ganzoo import grid
+from ganzoo.data.dataset import Dataset, open_dataset
+from ganzoo.data.images import to_tensor
+from ganzoo.errors import GanzooError
+from ganzoo.evaluation import Metrics, evaluate
+from ganzoo.files import refuse_existing, write_text
+from ganzoo.report import data_uri
+from ganzoo.translate import Translator, load
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side, each by its name."""
+
+    metrics: dict[str, Metrics]
+    """of each run"""
+    grids: dict[str, Image.Image]
+    """title -> sample grid: one for each direction that all of them serve, one of new images if all generate"""
+    summaries: dict[str, str]
+    """what each run is"""
+    lost_metrics: Sequence[str] = ()
+    """those that the first run's recipe names and no plugin here knows"""
+
+
+def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
+    """Evaluates every run on the first run's test images, with the first one's metrics.
+
+    Raises GanzooError where the runs have nothing in common that can be set side by side.
+    """
+    names = _names(paths)
+    runs = dict(zip(names, (load(path, device) for path in paths), strict=True))
+    first = runs[names[0]]
+    shared = [d for d in first.directions if all(d in run.directions for run in runs.values())]
+    generating = all(run.trainer.generates for run in runs.values())
+    _check_alike(runs, bool(shared), generating)
+    data, metrics = first.recipe.data, first.recipe.train.build_metrics()
+    kinds = {name: first.recipe.data_kind if shared else run.recipe.data_kind for name, run in runs.items()}
+    datasets = {kind: open_dataset(data, kind) for kind in dict.fromkeys(kinds.values())}
+    found = {name: evaluate(run.trainer, datasets[kinds[name]], metrics) for name, run in runs.items()}
+    grids = {f"{s} to {t}": _translations(runs, datasets[first.recipe.data_kind], s, t) for s, t in shared}
+    if generating:
+        grids["new images"] = _new_images(runs)
+    summaries = {}
+    for name, run in runs.items():
+        parameters = sum(p.numel() for p in run.trainer.parameters())
+        summaries[name] = f"{run.recipe.model}, {run.images:,} images, {parameters:,} parameters"
+    return Comparison(found, grids, summaries, first.lost_metrics)
+
+
+def write(comparison: Comparison, path: Path) -> None:
+    """One HTML file with everything in it."""
+    refuse_existing(path)
+    template = Environment(loader=PackageLoader("ganzoo", "."), autoescape=True).get_template("comparison.html.j2")
+    page = template.render(
+        runs=comparison.summaries,
+        rows=rows(comparison.metrics),
+        grids={title: data_uri(image) for title, image in comparison.grids.items()},
+        lost_metrics=comparison.lost_metrics,
+    )
+    write_text(path, page)
+
+
+def rows(metrics: dict[str, Metrics]) -> list[tuple[str, str, list[float | None]]]:
+    """(direction, metric, value of each run); the identity baseline has rows of its own."""
+    keys = dict.fromkeys((d, name) for run in metrics.values() for d, values in run.items() for name in values)
+    return [
+        (direction, _label(name), [run.get(direction, {}).get(name) for run in metrics.values()])
+        for direction, name in keys
+    ]
+
+
+def _label(name: str) -> str:
+    metric = name.removesuffix("_identity")
+    return name if metric == name else f"{metric} of the identity baseline"
+
+
+def _check_alike(runs: dict[str, Translator], translating: bool, generating: bool) -> None:
+    (first_name, first), *others = runs.items()
+    if not translating and not generating:
+        known = "; ".join(f"{n}: {', '.join('->'.join(d) for d in run.directions)}" for n, run in runs.items())
+        raise GanzooError(f"These runs have no direction in common, so nothing can be set side by side ({known}).")
+    for name, run in others:
+        if run.spec.size != first.spec.size:
+            raise GanzooError(
+                f"{name} was trained at {run.spec.size} px, {first_name} at {first.spec.size} px: compare one size."
+            )
+        if translating and run.spec.labels != first.spec.labels:
+            labels = [", ".join(spec.labels) or "none" for spec in (run.spec, first.spec)]
+            raise GanzooError(
+                f"{name} knows the labels {labels[0]}, {first_name} {labels[1]}: compare the same labels."
+            )
+
+
+def _translations(runs: dict[str, Translator], dataset: Dataset, source: str, target: str) -> Image.Image:
+    """A row for each test image, a column for each run, and the ground truth where the source knows it."""
+    widest = max((run.trainer for run in runs.values()), key=lambda trainer: trainer.multiple)
+    domains = (source, target) if dataset.ground_truth else (source,)
+    lines = []
+    for row in islice(dataset.for_model(widest).test_rows(*domains, count=grid.SHOWN), grid.SHOWN):
+        image, *truth = (tensor[None] for _, tensor in row)
+        line = {source: image} | {name: run.translate_tensor(image, source, target) for name, run in runs.items()}
+        lines.append([line | ({"ground truth": truth[0]} if truth else {})])
+    return grid.compose(lines, f"{source} to {target}")
+
+
+def _new_images(runs: dict[str, Translator]) -> Image.Image:
+    generated = {name: run.generate(grid.SHOWN) for name, run in runs.items()}
+    lines = [[{name: to_tensor(next(images))[None] for name, images in generated.items()}] for _ in range(grid.SHOWN)]
+    return grid.compose(lines, "new images")
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Folder names, or whole paths where two folders are named alike."""
+    short = [path.resolve().name for path in paths]
+    return short if len(set(short)) == len(short) else [str(path) for path in paths]

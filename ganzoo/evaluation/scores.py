@@ -1,0 +1,111 @@
+"""What the protocols share: metrics fed image by image, means, and the translation of one test image."""
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+
+import torch
+import torchmetrics
+from torch import Tensor, nn
+
+from ganzoo.data.dataset import Dataset
+from ganzoo.metrics import Metric
+from ganzoo.trainer import Trainer
+
+
+class Scores:
+    """Metrics of one direction and, with a `baseline`, of the identity baseline: the inputs as outputs.
+
+    Images are (batch, channels, height, width) in [-1, 1].
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric], device: torch.device, baseline: bool = True) -> None:
+        self.device = device if device.type == "cuda" else torch.device("cpu")  # FID needs float64
+        self.results = {name: _another(metric).to(self.device) for name, metric in metrics.items()}
+        self.baseline = {name: _another(metric) for name, metric in self.results.items() if baseline}
+        self.fakes = self.sources = self.reals = 0
+
+    @property
+    def need_real(self) -> bool:
+        """Whether a metric compares with the real images of the target."""
+        return any(metric.against == "real" for metric in self.results.values())
+
+    def add(self, fake: Tensor, source: Tensor | None = None, target: Tensor | None = None) -> None:
+        """Fakes, what they were translated from, and the ground truth where it is known."""
+        self.fakes += len(fake)
+        self._update(self.results, fake, target)
+        if source is not None:
+            self.sources += len(source)
+            self._update(self.baseline, source, target)
+
+    def _update(self, metrics: Mapping[str, Metric], images: Tensor, target: Tensor | None) -> None:
+        for metric in metrics.values():
+            if metric.against == "real":
+                metric.update(self._unit(images), False)
+            elif target is not None and images.shape == target.shape:
+                metric.update(self._unit(images), self._unit(target))
+
+    def add_real(self, images: Tensor) -> None:
+        """Real images of the target, for the metrics that compare with them."""
+        self.reals += len(images)
+        for metric in (*self.results.values(), *self.baseline.values()):
+            if metric.against == "real":
+                metric.update(self._unit(images), True)
+
+    def compute(self) -> dict[str, float]:
+        """Metrics that had something to compare; with real images, two fakes and two real ones at least."""
+        found = {}
+        for suffix, metrics, count in (("", self.results, self.fakes), ("_identity", self.baseline, self.sources)):
+            for name, metric in metrics.items():
+                if min(count, self.reals) > 1 if metric.against == "real" else metric.update_called:
+                    found[f"{name}{suffix}"] = float(metric.compute())
+        return found
+
+    def _unit(self, images: Tensor) -> Tensor:
+        return ((images.to(self.device, torch.float32) + 1) / 2).clamp(0, 1)
+
+
+def _another(metric: Metric) -> Metric:
+    """A second instance of the metric, which shares its networks."""
+    return deepcopy(metric, {id(child): child for child in metric.children() if not _has_state(child)})
+
+
+def _has_state(module: nn.Module) -> bool:
+    return any(isinstance(part, torchmetrics.Metric) for part in module.modules())
+
+
+def means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Of each name over those rows that have it."""
+    found: dict[str, list[float]] = {}
+    for name, value in (item for row in rows for item in row.items()):
+        found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def l1(a: Tensor, b: Tensor) -> float:
+    """The mean absolute error of images in [-1, 1] as if they were in [0, 1]."""
+    return (a - b).abs().mean().item() / 2
+
+
+def translated(
+    trainer: Trainer, image: Tensor, source: str, target: str, seed: int, reference: Tensor | None = None
+) -> Tensor:
+    """A translation on the model's device; all images (1, channels, height, width) in [-1, 1].
+
+    The reference gives a style where the model needs one. Everything at random depends on the seed alone.
+    """
+    parameter = next(trainer.parameters())
+    if reference is not None:
+        reference = reference.to(parameter)
+    with trainer.inference():
+        return trainer.translate_with(image.to(parameter), source, target, seed, reference)
+
+
+def reference_of(trainer: Trainer, dataset: Dataset, domain: str) -> Tensor | None:
+    """The first test image of a domain, (1, channels, height, width), for a model whose styles all need one."""
+    needed = trainer.has_styles and not trainer.samples_styles
+    return next((image[None] for _, image in dataset.test_items(domain)), None) if needed else None
+
+
+def device_of(trainer: Trainer) -> torch.device:
+    """Where the model's networks are."""
+    return next(trainer.parameters()).device
