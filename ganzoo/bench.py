@@ -26,7 +26,7 @@ WARM_UP = 2  # pairs of steps that are not counted
 def bench(
     recipe: Recipe, dataset: Dataset, steps: int, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Trains the same model twice, step by step in turn: through the engine with its data and books, and bare.
+    """Trains the same model twice, step by step in turn: through the engine with its data and means, and bare.
 
     Returns images/s, seconds a step for data and each phase (medians), GiB, TFLOP/s, and `engine_over_bare`: the median
     over pairs of neighbouring steps of the time through the engine over the time without it.

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganzoo import evaluation
 from ganzoo.errors import GanzooError
+from ganzoo.registry import registry
 
 
 class RunFolder:
@@ -66,7 +66,9 @@ class RunFolder:
 
         None where none is asked for, nothing was measured, or no plugin says which way is better.
         """
-        found, sign = [], evaluation.better().get(metric, 0)
+        entries = registry().matches("metric", metric)
+        sign = {"higher": 1, "lower": -1}.get(entries[0].facts.get("better"), 0) if entries else 0
+        found = []
         for row in read_lines(self.metrics_log):
             values = [v for v in map(number, by_direction(row, metric).values()) if not math.isnan(v)]
             if sign and values and row["images"]:  # before the first step there is nothing to keep
