@@ -53,6 +53,7 @@ API = 1
 
 _HOME = {
     "GanzooError": "ganzoo.errors",
+    "Offline": "ganzoo.errors",
     "hookimpl": "ganzoo.hooks",
     "AdamOptions": "ganzoo.options",
     "AdversarialOptions": "ganzoo.options",

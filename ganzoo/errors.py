@@ -11,6 +11,10 @@ class GanzooError(Exception):
     """what the program ends with when it prints this mistake"""
 
 
+class Offline(GanzooError):
+    """Data that cannot be downloaded now; a recipe's `fallback` is used for this, and only for this."""
+
+
 class Stopped(Exception):
     """The run was asked to stop, and has saved where it is."""
 

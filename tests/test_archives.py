@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 
 from ganzoo.data import archives
-from ganzoo.data.archives import MARKER, Offline, get
+from ganzoo.data.archives import MARKER, get
 from ganzoo.data.published import SIDE_BY_SIDE, UNPAIRED, Archive, find
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, Offline
 from ganzoo.registry import registry
 
 PACKAGE = Path(archives.__file__).parents[2]

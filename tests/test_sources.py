@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from ganzoo import GanzooError, recipe
+from ganzoo import GanzooError, Offline, recipe
 from ganzoo.data.dataset import open_dataset
 from ganzoo.options import DataOptions
 from ganzoo.registry import registry
@@ -17,6 +17,7 @@ from ganzoo import hookimpl
 @hookimpl
 def register_sources(register):
     register("plain-colours", "ganzoo_colours.source:Colours", data_kinds="unpaired domains")
+    register("remote", "ganzoo_colours.source:Remote", data_kinds="unpaired")
     register("nowhere", "ganzoo_colours.nowhere:Nowhere", data_kinds="unpaired")
 """
 SOURCE = '''
@@ -26,7 +27,7 @@ from typing import Annotated
 import PIL.Image
 from pydantic import Field
 
-from ganzoo import ImageRef, Source
+from ganzoo import ImageRef, Offline, Source
 
 
 class Colour(ImageRef):
@@ -53,6 +54,15 @@ class Colours(Source):
     def images(self, split, domain):
         return [Colour(Path(f"{colour}.png")) for colour in self.colours[domain]] * self.count
 '''
+SOURCE += """
+
+class Remote(Source):
+    def __init__(self, options, kind, *, repo: str):
+        raise Offline(f"Cannot reach {repo}.")
+
+    def images(self, split, domain):
+        return []
+"""
 RECIPE = {"model": "cyclegan", "train": {"images": 4}}
 
 
@@ -101,7 +111,7 @@ def test_they_are_written_into_the_resolved_recipe():
         ({"name": "plain-colours", "warm": ["red"], "count": 0}, "count: input should be greater than or equal to 1"),
         ({"name": "plain-colours", "warm": []}, "warm: tuple should have at least 1 item"),
         ({"name": "folders", "path": "x"}, r'the source "folders" has no option "path"\. It has: none'),
-        ({"warm": ["red"]}, "data.source: is missing"),
+        ({"warm": ["red"]}, "data.source: write the name of a source"),
     ],
 )
 def test_mistakes_are_told_when_the_recipe_is_read(source, words):
@@ -123,6 +133,18 @@ def test_a_source_that_is_not_here_is_told_when_it_is_opened():
         open_dataset(read({"name": "landscape", "count": 3}), "unpaired")
     with pytest.raises(GanzooError, match=r'"nowhere" of ganzoo-colours 0\.5 does not load.*no_such_library'):
         open_dataset(read("nowhere"), "unpaired")
+
+
+def test_a_source_that_cannot_be_reached_has_a_fallback_with_options():
+    said, fallback = [], {"name": "plain-colours", "warm": ["red"]}
+    options = read({"name": "remote", "repo": "here"}, fallback=fallback, domains=["a", "b"])
+    found = open_dataset(options, "unpaired", say=said.append)
+    assert said == ['NOT the data you asked for: "plain-colours" instead of "remote". Cannot reach here.']
+    assert found.fallback == {"wanted": "remote", "used": "plain-colours", "because": "Cannot reach here."}
+    assert found.options.source.name == "plain-colours" and not found.options.fallback
+    assert found.source.colours["warm"] == ("red",) and found.spec.domains == ("warm", "cold")
+    with pytest.raises(Offline, match="Cannot reach here"):
+        open_dataset(read({"name": "remote", "repo": "here"}), "unpaired")
 
 
 def test_an_archive_has_no_options_of_its_own():

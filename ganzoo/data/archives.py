@@ -20,7 +20,7 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from ganzoo.data.published import Archive
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, Offline
 from ganzoo.files import FULL, write_text
 
 CONNECT, STALL = 5.0, 15.0  # seconds: to connect, without a byte
@@ -38,10 +38,6 @@ WHY = {
 }
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]
-
-
-class Offline(GanzooError):
-    """No mirror could deliver the archive; a recipe's `fallback` is meant for this, and only for this."""
 
 
 def cache_folder() -> Path:

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
-from ganzoo.data import archives
 from ganzoo.data.images import ImageRef, convert, to_tensor
 from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, open_source
 from ganzoo.data.spec import data_spec
 from ganzoo.data.transforms import test_transform, train_transform
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, Offline
 from ganzoo.options import DataOptions
 from ganzoo.trainer import DataSpec, Trainer
 
@@ -218,7 +217,7 @@ def open_dataset(
     wanted = load_kind(kind)
     try:
         return Dataset(_open(options, wanted, say, progress), options, wanted)
-    except archives.Offline as error:
+    except Offline as error:
         if not options.fallback:
             raise
         names = {"wanted": options.source.name, "used": options.fallback.name}

@@ -67,10 +67,10 @@ class Folders(Source):
                 left["train"], right["train"] = left["train"][:middle], right["train"][middle:] or right["train"]
         else:
             found = find_layout(self.root, options.domains)
-            wanted = "two" if kind in ("unpaired", "paired") else "at least two"
-            if len(found) < 2 or (wanted == "two" and len(found) > 2):
+            needed = "two" if kind in ("unpaired", "paired") else "at least two"
+            if len(found) < 2 or (needed == "two" and len(found) > 2):
                 raise GanzooError(
-                    f"{self.root} should hold {wanted} domains, {len(found)} found{_listed(found)}. "
+                    f"{self.root} should hold {needed} domains, {len(found)} found{_listed(found)}. "
                     f"{'Name the two with data.domains. ' if len(found) > 2 else ''}{explain(self.root, EXPECTED)}"
                 )
             self.domains = tuple(found)

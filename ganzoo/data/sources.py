@@ -17,7 +17,8 @@ class Source(ABC):
 
     `options` is the recipe's `[data]` table, `kind` the kind of data asked for, and own options are keyword-only
     parameters, which a recipe sets with `source = { name = "...", option = ... }`. Small: it travels to the processes
-    that prepare images.
+    that prepare images. One that downloads raises `ganzoo.Offline` where it cannot, so that the recipe's fallback is
+    used.
 
     With kind "labelled" or "images" there is one domain, "image". With kind "paired", images of all domains at one
     index show the same thing. "unpaired" are two domains and "domains" any number of them, with nothing to tie their
@@ -53,7 +54,7 @@ class Source(ABC):
 def open_source(
     options: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
 ) -> Source:
-    """The source that `[data]` names, downloaded if need be. Raises GanzooError, archives.Offline."""
+    """The source that `[data]` names, downloaded if need be. Raises GanzooError, Offline."""
     name = options.source.name
     claims = [entry for type_ in ("archive", "source") for entry in registry().matches(type_, name)]
     if not claims:
