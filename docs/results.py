@@ -83,7 +83,8 @@ def _row(run: RunFolder, name: str) -> Path:
     """The first row of the last sample grid."""
     page, size = _last_grid(run), read_table(run.recipe)["data"]["size"]
     high = round(size * grid.enlargement(size))  # the images of all quick runs are squares
-    row = page.crop((0, grid.HEADER, page.width, 2 * grid.HEADER + high + grid.GAP))
+    titles = grid.HEADER + (page.height - 2 * grid.HEADER) % (high + grid.GAP)  # of one line or more
+    row = page.crop((0, grid.HEADER, page.width, grid.HEADER + titles + high + grid.GAP))
     if row.width > WIDEST:
         row = row.resize((WIDEST, round(row.height * WIDEST / row.width)), Image.Resampling.LANCZOS)
     PICTURES.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
-"""One direction of a trained model as a program that needs no ganzoo: by torch.export, and as an ONNX file."""
+"""A direction or a style encoder of a trained model as a program without ganzoo: by torch.export, and as ONNX."""
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,11 +15,12 @@ from torch.nn.modules.dropout import _DropoutNd
 from ganzoo import checkpoint
 from ganzoo.errors import GanzooError
 from ganzoo.files import atomic, refuse_existing
-from ganzoo.trainer import Trainer
+from ganzoo.trainer import TAKES_NO_REFERENCE, Trainer
 from ganzoo.translate import Translator
 
 TOLERANCE = 1e-3  # between torch and the file, of values in [-1, 1]: an eighth of one of 255 levels
 LARGEST = 2**31 - 2**24  # bytes of weights that one ONNX file has room for
+STYLES = 8  # styles at random that a file brings along
 FREE = {  # axes that are free in the file -> what images it takes then; the first that works is used
     (0, 2, 3): "any number of images of any size",
     (0,): "any number of images of the training size",
@@ -27,14 +29,53 @@ FREE = {  # axes that are free in the file -> what images it takes then; the fir
 
 
 class Direction(nn.Module):
-    """Images (batch, channels, height, width) in [-1, 1], sides multiples of the model's, to those of the target."""
+    """Images (batch, channels, height, width) in [-1, 1], sides multiples of the model's, to those of the target.
+
+    Of a model with styles it takes these, too, (batch, ...).
+    """
+
+    gives = "translation"
 
     def __init__(self, trainer: Trainer, source: str, target: str) -> None:
         super().__init__()
         self.trainer, self.source, self.target = trainer, source, target
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.trainer.translate(image, self.source, self.target)
+    @property
+    def channels(self) -> int:
+        """Those of the images that it takes."""
+        return self.trainer.spec.channels[self.source]
+
+    def forward(self, image: Tensor, style: Tensor | None = None) -> Tensor:
+        return self.trainer.translate(image, self.source, self.target, *(() if style is None else (style,)))
+
+    def inputs(self, images: Tensor) -> dict[str, Tensor]:
+        """All that it takes by name: the images, and a style for each where the model has styles."""
+        with steady(self.trainer):
+            return {"image": images} | ({"style": self.styles(len(images))} if self.trainer.has_styles else {})
+
+    def styles(self, count: int) -> Tensor:
+        """Styles to translate to the target with: of seeds from 0 on, or else of random images."""
+        trainer, size = self.trainer, self.trainer.spec.size
+        if trainer.samples_styles:
+            return torch.cat([trainer.style(self.target, seed) for seed in range(count)])
+        references = _noise(count, _channels(trainer, self.target), size, size)
+        return trainer.style(self.target, 0, references.to(next(trainer.parameters())))
+
+
+class StyleEncoder(Direction):
+    """Reference images (batch, channels, height, width) in [-1, 1] of the target to their styles, (batch, ...)."""
+
+    gives = "style"
+
+    @property
+    def channels(self) -> int:
+        return _channels(self.trainer, self.target)
+
+    def forward(self, image: Tensor, style: Tensor | None = None) -> Tensor:
+        return self.trainer.encode_style(image, self.target)
+
+    def inputs(self, images: Tensor) -> dict[str, Tensor]:
+        return {"image": images}
 
 
 @contextmanager
@@ -47,23 +88,30 @@ def steady(trainer: Trainer) -> Iterator[None]:
         yield
 
 
-def exported(
-    trainer: Trainer, source: str, target: str, images: Tensor, free: tuple[int, ...] = (0,)
-) -> ExportedProgram:
-    """The direction by torch.export: what `trainer.translate` gives under `steady`. Needs no ONNX; errors are torch's.
+def exported(part: Direction, images: Tensor, free: tuple[int, ...] = (0,)) -> ExportedProgram:
+    """A direction or a style encoder by torch.export: what it gives under `steady`. Needs no ONNX; errors are torch's.
 
     `images` are an example. Its axes `free` may have other lengths later, height and width multiples of
     `trainer.multiple`; the example must have two (multiples) or more there, and height and width of different lengths.
     """
+    trainer = part.trainer
     height, width = (trainer.multiple * Dim(name, min=_least(trainer)) for name in ("height", "width"))
     lengths = {0: Dim("batch", min=1), 2: height, 3: width}
-    shapes = {"image": {axis: lengths[axis] for axis in free}}
+    inputs = part.inputs(images)
     with steady(trainer), _quiet():
-        return torch.export.export(Direction(trainer, source, target), (images,), dynamic_shapes=shapes)
+        shapes = {name: {axis: lengths[axis] for axis in free if name == "image" or axis == 0} for name in inputs}
+        return torch.export.export(part, tuple(inputs.values()), dynamic_shapes=shapes)
 
 
-def write(translator: Translator, output: Path, to: str | None, source: str | None, say: Callable[[str], None]) -> None:
-    """The direction as the ONNX file `output`, checked with onnxruntime on images of other numbers and sizes.
+def write(
+    translator: Translator,
+    output: Path,
+    to: str | None,
+    source: str | None,
+    say: Callable[[str], None],
+    encoder: bool = False,
+) -> None:
+    """The direction, or its style encoder, as the ONNX file `output`, checked with onnxruntime on other inputs.
 
     Its metadata says which model it is and how it is fed; `say` is told, too, and how far it is from torch. Raises
     GanzooError, and leaves no file, if the file exists or the model cannot be exported.
@@ -71,18 +119,20 @@ def write(translator: Translator, output: Path, to: str | None, source: str | No
     if output.suffix.lower() != ".onnx":
         raise GanzooError(f"{output}: give the file a name that ends in .onnx.")
     refuse_existing(output)
-    if not translator.directions:
+    if not translator.trainer.translates:
         raise GanzooError(
             "This model translates no images, and an exported file does only that: it has no input for noise. "
             "`ganzoo generate RUN` makes this model's images."
         )
-    source, target = translator.direction(to, source)
+    part = (StyleEncoder if encoder else Direction)(translator.trainer, *translator.direction(to, source))
+    if encoder and not translator.trainer.encodes_styles:
+        raise GanzooError(f"{TAKES_NO_REFERENCE.split(':')[0]}, so it has no style encoder: leave out --encoder.")
     _require_onnx()
     refused = []
     with atomic(output) as beside:
         for free, meaning in FREE.items():
             try:
-                difference = _attempt(translator, source, target, free, beside)
+                difference = _attempt(translator, part, free, beside)
                 break
             except (GanzooError, OSError):
                 raise
@@ -91,55 +141,75 @@ def write(translator: Translator, output: Path, to: str | None, source: str | No
                 refused.append(f"It cannot take {meaning}: {reason}")
         else:
             raise GanzooError(f"This model cannot be exported: {reason}\n`ganzoo translate RUN` uses it.")
-    say(f"{source} to {target}: {output}, {output.stat().st_size / 1e6:.1f} MB")
-    for sentence in (*refused, _use(translator.trainer, free)):
+    what = f"style encoder of {part.target}" if encoder else f"{part.source} to {part.target}"
+    say(f"{what}: {output}, {output.stat().st_size / 1e6:.1f} MB")
+    for sentence in (*refused, _use(part, free)):
         say(sentence)
     say(f"On random images onnxruntime and torch differ by {difference:.1e} at most; {TOLERANCE:g} would be allowed.")
 
 
-def _attempt(translator: Translator, source: str, target: str, free: tuple[int, ...], file: Path) -> float:
+def _attempt(translator: Translator, part: Direction, free: tuple[int, ...], file: Path) -> float:
     """Writes the file with these axes free; gives the largest difference between onnxruntime and torch."""
-    trainer, rng = translator.trainer, torch.Generator().manual_seed(0)
+    trainer = part.trainer
     side = -(-trainer.spec.size // trainer.multiple) * trainer.multiple
     lengths = {0: (2, 1, 3), 2: (side + trainer.multiple, side, side + 2 * trainer.multiple)}
     lengths[3] = (side + 2 * trainer.multiple, side, side)
     shapes = [[lengths[axis][i if axis in free else 1] for axis in (0, 2, 3)] for i in range(3)]
-    examples = [2 * torch.rand(n, trainer.spec.channels[source], *size, generator=rng) - 1 for n, *size in shapes]
+    first, *others = (_noise(count, part.channels, *sides) for count, *sides in shapes)
+    program = exported(part, first, free)
     with _quiet():
         program = torch.onnx.export(
-            exported(trainer, source, target, examples[0], free),
-            input_names=["image"],
-            output_names=["translation"],
-            dynamo=True,
-            verbose=False,
+            program, input_names=list(part.inputs(first)), output_names=[part.gives], dynamo=True, verbose=False
         )
     if sum(weights.const_value.nbytes for weights in program.model.graph.initializers.values()) > LARGEST:
         raise GanzooError("This model cannot be exported: its weights are more than the 2 GB that a file has room for.")
-    facts = checkpoint.about(translator.recipe, translator.spec, translator.images) | {"use": _use(trainer, free)}
-    facts |= {"source": source, "target": target, "multiple": str(trainer.multiple), "format": "ganzoo onnx 1"}
-    program.model.metadata_props.update(facts)
+    program.model.metadata_props.update(_facts(translator, part, free))
     for value in (*program.model.graph.inputs, *program.model.graph.outputs):
-        for axis in free:
+        for axis in free if len(value.shape) == 4 and value.name != "style" else free[:1]:
             value.shape[axis] = {0: "batch", 2: "height", 3: "width"}[axis]
     program.save(file, external_data=False)
-    return max(_difference(trainer, source, target, images, file) for images in examples[1:])
+    return max(_difference(part, images, file) for images in others)
 
 
-def _difference(trainer: Trainer, source: str, target: str, images: Tensor, file: Path) -> float:
+def _facts(translator: Translator, part: Direction, free: tuple[int, ...]) -> dict[str, str]:
+    """The file's metadata. Of a model that draws styles at random these are some of them, as JSON."""
+    facts = checkpoint.about(translator.recipe, translator.spec, translator.images) | {"use": _use(part, free)}
+    facts |= {"target": part.target, "multiple": str(part.trainer.multiple), "format": "ganzoo onnx 1"}
+    if part.gives == "translation":
+        facts["source"] = part.source
+    if shape := _style_shape(part):
+        facts["style"] = json.dumps(["batch" if free else 1, *shape])
+    if part.trainer.samples_styles and part.gives == "translation":
+        with steady(part.trainer):
+            facts["styles"] = json.dumps(part.styles(STYLES).tolist())
+    return facts
+
+
+def _difference(part: Direction, images: Tensor, file: Path) -> float:
     import onnxruntime
 
-    with steady(trainer):
-        expected, again = (trainer.translate(images, source, target) for _ in range(2))
+    inputs = part.inputs(images)
+    with steady(part.trainer):
+        expected, again = (part(*inputs.values()) for _ in range(2))
     if not torch.equal(expected, again):
         raise GanzooError("This model cannot be exported: it draws at random while it translates.")
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    made = torch.from_numpy(session.run(["translation"], {"image": images.numpy()})[0])
+    made = torch.from_numpy(session.run([part.gives], {name: value.numpy() for name, value in inputs.items()})[0])
     if made.shape != expected.shape:
         raise ValueError(f"onnxruntime gives {tuple(made.shape)} and torch {tuple(expected.shape)}")
-    difference = (made - expected).abs().max().item()
+    difference = (made - expected).abs().max().item() / max(1.0, expected.abs().max().item())  # styles have no range
     if not difference <= TOLERANCE:
         raise ValueError(f"onnxruntime and torch differ by {difference:.1e}")
     return difference
+
+
+def _noise(*shape: int) -> Tensor:
+    return 2 * torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 1
+
+
+def _channels(trainer: Trainer, target: str) -> int:
+    """Those of images of a target; of labels, those of the images."""
+    return trainer.spec.channels.get(target, trainer.spec.channels[trainer.domains[0]])
 
 
 def _least(trainer: Trainer) -> int:
@@ -147,12 +217,32 @@ def _least(trainer: Trainer) -> int:
     return 2 if 2 * trainer.multiple <= trainer.spec.size else 1
 
 
-def _use(trainer: Trainer, free: tuple[int, ...]) -> str:
+def _style_shape(part: Direction) -> tuple[int, ...]:
+    """That of one style, which the file takes or gives; () without styles."""
+    with steady(part.trainer):
+        return tuple(part.styles(1).shape[1:]) if part.trainer.has_styles else ()
+
+
+def _use(part: Direction, free: tuple[int, ...]) -> str:
     """How to feed the file."""
+    trainer = part.trainer
     text = f'It takes {FREE[free]} as "image", (batch, channels, height, width), values -1 to 1'
     if 2 in free and trainer.multiple > 1:
         text += f", sides multiples of {trainer.multiple} from {_least(trainer) * trainer.multiple} on"
-    text += ', and gives "translation", the same of the target.'
+    style = f'"style", (batch, {", ".join(map(str, _style_shape(part)))})' if trainer.has_styles else ""
+    if part.gives == "style":
+        return f"{text}, and gives {style}, for the files of translations to {part.target}."
+    if style:
+        text += f", with a style for each as {style},"
+    text += (
+        ' and gives "translation", the same of the target.'
+        if style
+        else ', and gives "translation", the same of the target.'
+    )
+    if trainer.samples_styles:
+        text += f' Its metadata "styles" holds those of the seeds 0 to {STYLES - 1}, as JSON.'
+    if trainer.encodes_styles:
+        text += " Styles of reference images come from the file that `ganzoo export --encoder` writes."
     if trainer.inference_mode == "train-stats":
         text += " Dropout is off. Images given together share statistics, so give one at a time."
     return text

@@ -1,6 +1,7 @@
 """Sample grids: test images, their translations and reconstructions, as one image."""
 
 import math
+import textwrap
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +12,7 @@ from ganzoo.files import atomic
 from ganzoo.trainer import Trainer
 
 GAP, HEADER, TILE = 6, 26, 160  # pixels; tiles are enlarged to TILE, never beyond twice their size
+LETTER, LINE = 7, 16  # pixels of a title
 SHOWN = 4  # test images
 INK, PAPER = (40, 40, 40), (250, 250, 248)
 
@@ -42,21 +44,21 @@ def compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
     tiles = [[[(name, _tile(t)) for name, t in group.items()] for group in groups] for groups in rows]
     flat = [tile for groups in tiles for group in groups for _, tile in group]
     wide, high = max(t.width for t in flat), max(t.height for t in flat)
-    columns = sum(len(group) for group in tiles[0])
-    width = GAP + columns * (wide + GAP) + (len(tiles[0]) - 1) * 2 * GAP
-    height = 2 * HEADER + len(tiles) * (high + GAP)
-    page = Image.new("RGB", (width, height), PAPER)
+    titles = [[textwrap.fill(name, max(1, wide // LETTER)) for name, _ in group] for group in tiles[0]]
+    top = 2 * HEADER + LINE * max(title.count("\n") for group in titles for title in group)
+    columns = sum(len(group) for group in titles)
+    width = GAP + columns * (wide + GAP) + (len(titles) - 1) * 2 * GAP
+    page = Image.new("RGB", (width, top + len(tiles) * (high + GAP)), PAPER)
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(13)
     pen.text((GAP, 6), title, INK, font)
-    for row, groups in enumerate(tiles):
-        x = GAP
-        for group in groups:
-            for name, tile in group:
-                if row == 0:
-                    pen.text((x, HEADER + 4), name, INK, font)
-                page.paste(tile, (x, 2 * HEADER + row * (high + GAP)))
-                x += wide + GAP
-            x += 2 * GAP
+    x = GAP
+    for place, group in enumerate(titles):
+        for column, name in enumerate(group):
+            pen.text((x, HEADER + 4), name, INK, font)
+            for row, groups in enumerate(tiles):
+                page.paste(groups[place][column][1], (x, top + row * (high + GAP)))
+            x += wide + GAP
+        x += 2 * GAP
     return page
 
 

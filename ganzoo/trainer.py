@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Adam, Optimizer
 
-from ganzoo.clock import Clock, seeded
+from ganzoo.clock import Clock, derive_seed, seeded
 from ganzoo.errors import GanzooError
 from ganzoo.options import Count, NonNegative, Options, PenaltyPart
 
@@ -31,6 +31,8 @@ Logits = Tensor | list[Tensor]
 COLUMNS = 10  # new images in a row of a sample grid
 SEEDS = 3  # styles at random of a sample grid, shared among the targets of a source
 TRANSLATES_NOTHING = "This model translates no images. `ganzoo generate RUN` makes new ones."
+NEEDS_REFERENCE = "This model takes its style from a reference image: give one."
+TAKES_NO_REFERENCE = "This model takes no style from a reference image: leave it out."
 
 
 class Generator(nn.Module, ABC):
@@ -342,11 +344,11 @@ class Trainer(nn.Module, ABC):
 
     def sample_style(self, count: int, domain: str) -> Tensor:
         """Styles at random, (count, ...), for translations to `domain`; from torch's global random stream."""
-        raise GanzooError("This model takes its style from a reference image: give one.")
+        raise GanzooError(NEEDS_REFERENCE)
 
     def encode_style(self, images: Tensor, domain: str) -> Tensor:
         """The styles, (batch, ...), of reference images (batch, channels, height, width) in [-1, 1] of `domain`."""
-        raise GanzooError("This model takes no style from a reference image: leave it out.")
+        raise GanzooError(TAKES_NO_REFERENCE)
 
     def generate(self, count: int, label: str | None = None) -> Tensor:
         """`count` new images, (count, channels, height, width) in [-1, 1], of a label if the model knows labels."""
@@ -386,6 +388,16 @@ class Trainer(nn.Module, ABC):
         drops = self.inference_mode == "train-stats" and any(isinstance(m, _DropoutNd) and m.p for m in self.modules())
         return self.samples_styles or drops
 
+    def style(self, target: str, seed: int = 0, reference: Tensor | None = None) -> Tensor | None:
+        """Styles for translations to `target`: one from the seed, (1, ...), or those of reference images, (batch, ...).
+
+        None for a model without styles. Raises GanzooError where the model takes no reference, or takes nothing else.
+        """
+        if reference is None and not self.has_styles:
+            return None
+        with seeded(derive_seed(seed), next(self.parameters()).device):
+            return self.sample_style(1, target) if reference is None else self.encode_style(reference, target)
+
     def translate_with(
         self, images: Tensor, source: str, target: str, seed: int = 0, reference: Tensor | None = None
     ) -> Tensor:
@@ -394,11 +406,10 @@ class Trainer(nn.Module, ABC):
         Everything at random depends on the seed alone; torch's global generators are left as they are. One style serves
         all images, unless there is a reference, (batch, channels, height, width) in [-1, 1], for each.
         """
-        with seeded(seed, images.device):
-            if reference is None and not self.has_styles:
-                return self.translate(images, source, target)
-            style = self.sample_style(1, target) if reference is None else self.encode_style(reference, target)
-            return self.translate(images, source, target, style.expand(images.shape[0], *style.shape[1:]))
+        style = self.style(target, seed, reference)
+        styles = () if style is None else (style.expand(images.shape[0], *style.shape[1:]),)
+        with seeded(derive_seed(seed), images.device):
+            return self.translate(images, source, target, *styles)
 
     def directions(self) -> list[tuple[str, str]]:
         """The (source, target) pairs that `translate` serves: by default from each domain to every other one."""

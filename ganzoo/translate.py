@@ -5,23 +5,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
 from ganzoo import checkpoint, grid, recipe
 from ganzoo.attributes import parse_target
-from ganzoo.clock import derive_seed
+from ganzoo.clock import derive_seed, seeded
 from ganzoo.data.images import ImageRef, convert, find_images, to_image, to_tensor
+from ganzoo.data.transforms import test_transform
 from ganzoo.errors import GanzooError
 from ganzoo.files import atomic, refuse_existing
 from ganzoo.registry import did_you_mean, registry
 from ganzoo.runfolder import RunFolder
 from ganzoo.runtime import device_kind
-from ganzoo.trainer import DataSpec, Trainer
+from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, DataSpec, Trainer
 
+GENERATED = 16  # new images where no number is given
 WITHOUT_ALPHA = {".jpg", ".jpeg", ".bmp", ".ppm"}
 
 
@@ -40,7 +41,7 @@ class Translator:
 
     @property
     def directions(self) -> list[tuple[str, str]]:
-        """The (source, target) pairs that `translate` serves; empty for a model that only makes new images."""
+        """The (source, target) pairs that `translate` serves; empty for a model that only generates."""
         return self.trainer.directions()
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
@@ -49,8 +50,8 @@ class Translator:
         What is not given is the first that fits, as the recipe orders its domains. Raises GanzooError for a domain or
         a label that the run does not know.
         """
-        if not self.directions:
-            raise GanzooError("This model translates no images. `ganzoo generate RUN` makes new ones.")
+        if not self.trainer.translates:
+            raise GanzooError(TRANSLATES_NOTHING)
         sources = list(dict.fromkeys(here for here, _ in self.directions))
         if source not in (None, *sources):
             raise GanzooError(
@@ -73,40 +74,97 @@ class Translator:
         )
 
     def translate(
-        self, image: "Image.Image | str | Path", to: str | None = None, source: str | None = None
+        self,
+        image: "Image.Image | str | Path",
+        to: str | None = None,
+        source: str | None = None,
+        reference: "Image.Image | str | Path | None" = None,
+        seed: int | None = None,
     ) -> Image.Image:
         """The image (PIL, or a path), of the domain `source`, in the domain `to`, in the size it had.
 
-        Raises GanzooError where the image cannot be read, or there is no such direction.
+        A model with styles takes one from the `reference`, an image of the domain `to` in any size, or from the `seed`,
+        a whole number from 0 on, which also fixes everything else at random; by default it is 0. torch's global
+        generators are left as they are. Raises GanzooError where an image cannot be read, there is no such direction,
+        or the model has no use for a reference or a seed.
         """
         source, target = self.direction(to, source)
+        style = self.reference_tensor(reference, target, seed)
         tensor = to_tensor(convert(_opened(image), self.spec.channels[source]))
-        return to_image(self.translate_tensor(tensor[None], source, target)[0])
+        return to_image(self.translate_tensor(tensor[None], source, target, seed or 0, style)[0])
 
-    def grid(self, image: "Image.Image | str | Path", source: str | None = None) -> Image.Image:
-        """The image and all it can be translated to, side by side under their names."""
+    def grid(
+        self,
+        image: "Image.Image | str | Path",
+        source: str | None = None,
+        reference: "Image.Image | str | Path | None" = None,
+        seeds: Sequence[int | None] = (None,),
+    ) -> Image.Image:
+        """The image and all it can be translated to, with each of the seeds, side by side under their names."""
         source, image = self.direction(None, source)[0], _opened(image)
-        targets = [there for here, there in self.directions if here == source]
-        return grid.titled({source: image} | {there: self.translate(image, there, source) for there in targets})
+        tiles = {source: image}
+        if reference is not None:
+            reference = _opened(reference)
+            tiles["reference"] = ImageOps.contain(convert(reference, 3), image.size)
+        for target in (there for here, there in self.directions if here == source):
+            for seed in seeds:
+                title = target if len(seeds) == 1 else f"{target}, seed {seed}"
+                tiles[title] = self.translate(image, target, source, reference, seed)
+        return grid.titled(tiles)
 
-    def translate_tensor(self, images: Tensor, source: str, target: str) -> Tensor:
-        """(batch, channels, height, width) in [-1, 1], any height and width, to the same in the target domain."""
+    def translate_tensor(
+        self, images: Tensor, source: str, target: str, seed: int = 0, reference: Tensor | None = None
+    ) -> Tensor:
+        """(batch, channels, height, width) in [-1, 1], any height and width, to the same in the target domain.
+
+        `reference`, such a tensor of the training size, gives the style; else the seed does.
+        """
         parameter = next(self.trainer.parameters())
         height, width = images.shape[-2:]
         padded = _pad(images.to(parameter), self.trainer.multiple, self.spec.size)
+        reference = None if reference is None else reference.to(parameter)
         with self.trainer.inference():
-            return self.trainer.translate(padded, source, target)[..., :height, :width]
+            return self.trainer.translate_with(padded, source, target, seed, reference)[..., :height, :width]
 
-    def generate(self, count: int, label: str | None = None, seed: int = 0) -> Iterator[Image.Image]:
-        """New images, of a label such as "7" or "blond,smiling" if the model knows labels.
+    def reference_tensor(
+        self, image: "Image.Image | str | Path | None", target: str, seed: int | None = None
+    ) -> Tensor | None:
+        """A reference image of `target`, (1, channels, height, width) in [-1, 1] as the networks saw it in training.
+
+        Raises GanzooError where the model takes no reference, takes nothing else, or has no use for the seed.
+        """
+        trainer = self.trainer
+        if image is not None and seed is not None:
+            raise GanzooError("A reference image gives a style, and so does a seed: give one of them.")
+        if image is not None and not trainer.encodes_styles:
+            raise GanzooError(TAKES_NO_REFERENCE)
+        if image is None and trainer.encodes_styles and not trainer.samples_styles:
+            raise GanzooError(NEEDS_REFERENCE)
+        if seed is not None and not trainer.stochastic:
+            raise GanzooError("This model has one translation of an image: leave out the seed and variants.")
+        if image is None:
+            return None
+        channels = self.spec.channels.get(target, self.spec.channels[self.spec.domains[0]])  # of labels: the image's
+        return to_tensor(test_transform(convert(_opened(image), channels), self.recipe.data, trainer.multiple))[None]
+
+    def generate(self, count: int | None = None, label: str | None = None, seed: int = 0) -> Iterator[Image.Image]:
+        """New images, of a label such as "7" or "blond,smiling" if the model knows labels; 16 if no `count` is given.
 
         They have the size of the training images. The image at a place depends on the seed alone, not on how many
-        are asked for. Raises GanzooError for a model that makes none from nothing.
+        are asked for. torch's global generators are left as they are. Raises GanzooError for a model that generates
+        none, or not so many different ones.
         """
-        with self.trainer.inference():
-            for place in range(count):
-                torch.manual_seed(derive_seed(seed, place))
-                yield to_image(self.trainer.generate(1, label)[0])
+        for place in range(self.generated(count)):
+            with self.trainer.inference(), seeded(derive_seed(seed, place), next(self.trainer.parameters()).device):
+                image = self.trainer.generate(1, label)[0]
+            yield to_image(image)
+
+    def generated(self, count: int | None = None) -> int:
+        """How many images `generate` gives. Raises GanzooError where the model has not so many different ones."""
+        most = self.trainer.distinct_images
+        if count is not None and most is not None and count > most:
+            raise GanzooError(f"This model generates {most} image{'s' if most > 1 else ''}, not {count}.")
+        return count or min(GENERATED, most or GENERATED)
 
 
 def load(path: "str | Path", device: str = "cpu") -> Translator:
@@ -156,29 +214,43 @@ def translate_files(
     output: Path,
     to: str | None = None,
     source: str | None = None,
+    *,
+    reference: Path | None = None,
+    seed: int | None = None,
+    variants: int | None = None,
     grid: bool = False,
 ) -> Iterator[tuple[int, int, str | None]]:
     """Translates an image or every image in a folder, with names and sizes kept; yields (done, of, what failed).
 
-    `grid`: instead of the translation an image of all translations. Raises GanzooError, before anything is written, if
-    a result would overwrite a file.
+    `variants`: so many translations of each image, NAME-1, NAME-2 and so on, with the seed and those after it. `grid`:
+    instead of the translation an image of all translations. Raises GanzooError, before anything is written, if a
+    result would overwrite a file.
     """
-    pairs = _pairs(input, output)
-    translator.direction(to, source)
-    for _, result in pairs:
+    seeds = [seed] if variants is None else range(seed or 0, (seed or 0) + variants)
+    numbers = range(1, variants + 1) if variants and not grid else ()
+    pairs = [(file, _numbered(result, numbers)) for file, result in _pairs(input, output)]
+    _, target = translator.direction(to, source)
+    style = None if reference is None else _opened(reference)
+    translator.reference_tensor(style, target, seeds[0])
+    for result in (result for _, results in pairs for result in results):
         refuse_existing(result)
-    for done, (file, result) in enumerate(pairs, start=1):
+    for done, (file, results) in enumerate(pairs, start=1):
         try:
-            image = translator.grid(file, source) if grid else translator.translate(file, to, source)
+            image = _opened(file)
+            if grid:
+                made = [translator.grid(image, source, style, seeds)]
+            else:
+                made = [translator.translate(image, to, source, style, each) for each in seeds]
         except GanzooError as error:
-            yield done, len(pairs), str(error).split(". Replace")[0]
-        else:
-            _write(image, result)
-            yield done, len(pairs), None
+            yield done, len(pairs), str(error)
+            continue
+        for translation, result in zip(made, results, strict=True):
+            _write(translation, result)
+        yield done, len(pairs), None
 
 
 def generate_files(
-    translator: Translator, output: Path, count: int, label: str | None = None, seed: int = 0
+    translator: Translator, output: Path, count: int | None = None, label: str | None = None, seed: int = 0
 ) -> Iterator[tuple[int, int]]:
     """Writes new images to the folder as 000.png, 001.png, ...; yields (done, of).
 
@@ -186,6 +258,7 @@ def generate_files(
     """
     if output.is_file():
         raise GanzooError(f"{output} is a file. Give a folder for the images.")
+    count = translator.generated(count)
     digits = max(3, len(str(count - 1)))
     results = [output / f"{place:0{digits}d}.png" for place in range(count)]
     for result in results:
@@ -196,7 +269,17 @@ def generate_files(
 
 
 def _opened(image: "Image.Image | str | Path") -> Image.Image:
-    return image if isinstance(image, Image.Image) else ImageRef(Path(image)).open()
+    if isinstance(image, Image.Image):
+        return image
+    try:
+        return ImageRef(Path(image)).open()
+    except GanzooError as error:  # what it says of recipes does not belong here
+        raise GanzooError(str(error).split(" Replace")[0]) from error
+
+
+def _numbered(path: Path, numbers: Sequence[int]) -> list[Path]:
+    """NAME-1.png, NAME-2.png and so on; the path itself without numbers."""
+    return [path.with_stem(f"{path.stem}-{number}") for number in numbers] or [path]
 
 
 def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:

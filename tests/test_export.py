@@ -116,8 +116,8 @@ def test_the_command_writes_a_file_that_says_how_it_is_used(tmp_path, run, ganzo
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_gives_the_same_as_here(tmp_path, model, folder_of_images, recipe, ganzoo, capsys):
-    run, source, target = trained(tmp_path, model, folder_of_images, recipe, ganzoo)
+def test_every_model_gives_the_same_as_here(tmp_path, model, images, recipe, ganzoo, capsys):
+    run, source, target = trained(tmp_path, model, images, recipe, ganzoo)
     file = tmp_path / "made.onnx"
     cli(["export", str(run), str(file), "--to", target, "--from", source], standalone_mode=False)
     assert "any number of images of any size" in capsys.readouterr().out
@@ -127,9 +127,9 @@ def test_every_model_gives_the_same_as_here(tmp_path, model, folder_of_images, r
             module.p = 0.0
     multiple = translator.trainer.multiple
     for count, height, width in ((1, translator.spec.size, translator.spec.size), (3, 75, 134)):
-        images = noise(count, 3, height // multiple * multiple, width // multiple * multiple)
-        there = translator.translate_tensor(images, source, target)
-        made = through(file, images)
+        given = noise(count, 3, height // multiple * multiple, width // multiple * multiple)
+        there = translator.translate_tensor(given, source, target)
+        made = through(file, given)
         assert made.shape == there.shape
         assert torch.allclose(made, there, atol=2e-5)
     said, _ = facts(file)
@@ -141,7 +141,7 @@ def test_torch_export_alone_needs_no_onnx(run, monkeypatch, refused):
     for name in ("onnx", "onnxruntime", "onnxscript"):
         monkeypatch.setitem(sys.modules, name, None)
     trainer = package.load(run).trainer
-    program = export.exported(trainer, "B", "A", noise(2, 3, 32, 32)).module()
+    program = export.exported(export.Direction(trainer, "B", "A"), noise(2, 3, 32, 32)).module()
     with trainer.inference():
         assert torch.equal(program(noise(5, 3, 32, 32)), trainer.translate(noise(5, 3, 32, 32), "B", "A"))
     assert not trainer.training

@@ -1,12 +1,22 @@
 """Models with styles: by a seed, by a reference image, the same wherever a translation is asked for."""
 
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from ganzoo import GanzooError, Options
+import ganzoo as package
+from ganzoo import GanzooError, Options, checkpoint
+from ganzoo.registry import registry
 from ganzoo.trainer import DataSpec, Trainer
 
+STARLET = Path(__file__).with_name("outside") / "ganzoo-starlet" / "ganzoo_starlet"
 SPEC = DataSpec(("x", "y"), {"x": 3, "y": 3}, 8)
 
 
@@ -137,3 +147,155 @@ def test_sample_columns_show_what_a_model_can():
     assert list(columns(Sampling())[2]["x"]) == ["x", "to y, seed 0", "to y, seed 1", "to y, seed 2"]
     assert list(columns(Encoding())[2]["x"]) == ["x", "reference y", "to y, its style"]
     assert list(columns(Plain())[2]["x"]) == ["x", "to y", "back to x"]
+
+
+# The same with the program itself, and a package that is not ours.
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, recipe, plugin, ganzoo):
+    """A folder with a run of starlet, `in` with two images, and the environment to use it in."""
+    folder = tmp_path_factory.mktemp("styles")
+    modules = {file.stem: file.read_text() for file in STARLET.glob("*.py")}
+    env = plugin(folder / "site", "starlet", modules)
+    changes = {"model": "starlet", "data.source": "landscapes", "data.root": None, "train.images": 8, "train.ema": None}
+    recipe(folder, changes | {"options": {"width": 4, "style": 6}, "train.sample_every": 8, "data.batch": 2})
+    done = ganzoo("run", "tiny.toml", "--out", "run", cwd=folder, env=env)
+    assert done.returncode == 0, done
+    (folder / "in").mkdir()
+    for name, size in (("a.png", (37, 53)), ("b.jpg", (32, 32))):
+        Image.fromarray((np.random.default_rng(0).random((*size[::-1], 3)) * 255).astype(np.uint8)).save(
+            folder / "in" / name
+        )
+    Image.new("L", (50, 20), 200).save(folder / "reference.png")
+    return folder, env
+
+
+@pytest.fixture
+def translate(place, ganzoo):
+    folder, env = place
+    return lambda *args: ganzoo("translate", "run", *args, cwd=folder, env=env)
+
+
+@pytest.fixture
+def translator(place, monkeypatch):
+    folder, _ = place
+    monkeypatch.syspath_prepend(str(folder / "site"))
+    registry.cache_clear()
+    yield package.load(folder / "run")
+    registry.cache_clear()
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_run_is_sampled_evaluated_and_averaged(place):
+    run = place[0] / "run"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics.keys() == {"photo->painting", "painting->photo"} and "l1" in metrics["photo->painting"]
+    assert tomllib.loads((run / "recipe.toml").read_text())["train"]["ema"] == 5000, "the model's own default"
+    averaged = checkpoint.load_networks(run / "checkpoints" / "000000008", ema=True)[0]
+    assert not torch.equal(
+        averaged["G.last.weight"], checkpoint.load_networks(run / "checkpoints" / "000000008")[0]["G.last.weight"]
+    )
+    with Image.open(run / "samples" / "000000008.png") as grid:
+        assert grid.width > 2 * 7 * 64, "two groups of source, three seeds, reference, its style, ground truth"
+
+
+def test_a_folder_in_several_variants(place, translate):
+    folder, _ = place
+    done = translate("in", "many", "--variants", 3, "--to", "painting")
+    assert done.returncode == 0, done
+    assert "2 images translated from photo to painting, 3 variants each: many" in done.stdout
+    many = contents(folder / "many")
+    assert many.keys() == {"a-1.png", "a-2.png", "a-3.png", "b-1.jpg", "b-2.jpg", "b-3.jpg"}
+    assert len(set(many.values())) == 6
+    assert translate("in/a.png", "seed.png", "--seed", 1).returncode == 0
+    assert (folder / "seed.png").read_bytes() == many["a-2.png"]
+    assert translate("in/a.png", "default.png").returncode == 0
+    assert (folder / "default.png").read_bytes() == many["a-1.png"]
+    translate("in", "many", "--variants", 3).mistake("a-1.png exists and is not overwritten")
+    assert translate("in/a.png", "other.png", "--seed", 2, "--variants", 2).returncode == 0
+    assert (folder / "other-1.png").read_bytes() == many["a-3.png"] != (folder / "other-2.png").read_bytes()
+
+
+def test_a_reference_of_any_size(place, translate, translator):
+    folder, _ = place
+    done = translate("in", "styled", "--reference", "reference.png")
+    assert done.returncode == 0, done
+    with Image.open(folder / "styled" / "a.png") as made:
+        expected = translator.translate(folder / "in" / "a.png", reference=Image.open(folder / "reference.png"))
+        assert made.size == (37, 53) and (np.asarray(made) == np.asarray(expected)).all()
+    other = translator.translate(folder / "in" / "a.png", reference=folder / "in" / "b.jpg")
+    assert (np.asarray(other) != np.asarray(expected)).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "tiles"),
+    [((), 2), (("--variants", 4), 5), (("--reference", "reference.png"), 3)],
+)
+def test_a_grid_shows_the_variants(place, translate, options, tiles):
+    folder, _ = place
+    name = f"grid{len(options)}{tiles}.png"
+    assert translate("in/b.jpg", name, "--grid", *options).returncode == 0
+    with Image.open(folder / name) as grid:
+        columns, rows = {2: (2, 1), 3: (3, 1), 5: (3, 2)}[tiles]
+        assert grid.size[0] == 6 + columns * 70 and grid.size[1] == rows * 90 + 6
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--reference", "reference.png", "--seed", 3), ["A reference image gives a style, and so does a seed"]),
+        (("--reference", "reference.png", "--variants", 3), ["--reference gives one style"]),
+        (("--reference", "nowhere.png"), ["nowhere.png cannot be read as an image"]),
+        (("--reference", "tiny.toml"), ["tiny.toml cannot be read as an image"]),
+    ],
+)
+def test_mistakes(place, translate, options, words):
+    said = translate("in", "out", *options).mistake(*words)
+    assert "data.broken" not in said and not (place[0] / "out").exists()
+
+
+def test_who_has_no_styles_says_so(tmp_path, run, images, ganzoo):
+    use = ("translate", run, images / "testA", "out")
+    for options, words in (
+        (("--reference", images / "testB" / "0.png"), "takes no style from a reference image"),
+        (("--seed", 3), "has one translation of an image"),
+        (("--variants", 3), "has one translation of an image"),
+    ):
+        ganzoo(*use, *options, cwd=tmp_path).mistake(words)
+    ganzoo("export", run, "x.onnx", "--encoder", cwd=tmp_path).mistake("no style encoder: leave out --encoder")
+    assert not list(tmp_path.iterdir())
+
+
+def session(file):
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
+def test_exported_with_a_style(place, translator, ganzoo):
+    folder, env = place
+    for name, options in (("translation.onnx", ()), ("encoder.onnx", ("--encoder",))):
+        done = ganzoo("export", "run", name, "--to", "painting", *options, cwd=folder, env=env)
+        assert done.returncode == 0 and '"style", (batch, 6)' in done.stdout, done
+        assert "any number of images of any size" in done.stdout
+    translation, encoder = session(folder / "translation.onnx"), session(folder / "encoder.onnx")
+    assert [(i.name, i.shape) for i in translation.get_inputs()] == [
+        ("image", ["batch", 3, "height", "width"]),
+        ("style", ["batch", 6]),
+    ]
+    facts = translation.get_modelmeta().custom_metadata_map
+    assert facts["style"] == encoder.get_modelmeta().custom_metadata_map["style"] == '["batch", 6]'
+    images, reference = noise(2, 3, 40, 32).numpy(), noise(1, 3, 32, 32).numpy()
+    styles = np.array(json.loads(facts["styles"]), np.float32)
+    assert styles.shape == (8, 6)
+    made = translation.run(None, {"image": images, "style": styles[[0, 5]]})[0]
+    for i, seed in enumerate((0, 5)):
+        expected = translator.translate_tensor(torch.from_numpy(images[i : i + 1]), "photo", "painting", seed)
+        assert np.allclose(made[i : i + 1], expected, atol=2e-5)
+    (style,) = encoder.run(["style"], {"image": reference})
+    made = translation.run(None, {"image": images[:1], "style": style})[0]
+    one, other = torch.from_numpy(images[:1]), torch.from_numpy(reference)
+    expected = translator.translate_tensor(one, "photo", "painting", reference=other)
+    assert np.allclose(made, expected, atol=2e-5)

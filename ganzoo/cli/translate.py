@@ -11,30 +11,50 @@ import click
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--to", metavar="TARGET", help="Domain, or labels: blond,no-glasses.  [default: the run's first target]")
 @click.option("--from", "source", metavar="DOMAIN", help="Domain of INPUT.  [default: the first that leads there]")
+@click.option("--reference", type=click.Path(path_type=Path), metavar="FILE", help="Image that gives the style.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Another seed, another style.  [default: 0]")
+@click.option("--variants", type=click.IntRange(1), metavar="N", help="N of each, of N seeds: NAME-1.png and so on.")
 @click.option("--grid", is_flag=True, help="One image that shows all targets, instead of a translation.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def translate(
-    run: Path, input: Path, output: Path, to: str | None, source: str | None, grid: bool, device: str
+    run: Path,
+    input: Path,
+    output: Path,
+    to: str | None,
+    source: str | None,
+    reference: Path | None,
+    seed: int | None,
+    variants: int | None,
+    grid: bool,
+    device: str,
 ) -> None:
-    """Translate an image, or all images in a folder, with a trained RUN. Names and sizes are kept."""
+    """Translate an image, or all images in a folder, with a trained RUN. Names and sizes are kept.
+
+    A model with styles has many translations of an image: a reference image of the target domain, or a seed, chooses
+    one. The same seed gives the same style to all images.
+    """
     from ganzoo import translate as translation
     from ganzoo.cli.progress import bar
     from ganzoo.errors import GanzooError
 
     if grid and to:
         raise GanzooError("--grid shows all targets: leave out --to.")
+    if reference and variants:
+        raise GanzooError("--reference gives one style: leave out --variants.")
     translator = translation.load(run, device)
     source, target = translator.direction(to, source)
     target = "all targets" if grid else target
+    how = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
     failures, done = [], 0
     with bar(f"{source} to {target}") as update:
-        for count, total, failure in translation.translate_files(translator, input, output, to, source, grid):
+        for count, total, failure in translation.translate_files(translator, input, output, to, source, **how):
             update(count, total)
             done = count
             if failure:
                 failures.append(failure)
     written = done - len(failures)
-    click.echo(f"{written} image{'s' if written != 1 else ''} translated from {source} to {target}: {output}")
+    each = f", {variants} variants each" if variants else ""
+    click.echo(f"{written} image{'s' if written != 1 else ''} translated from {source} to {target}{each}: {output}")
     if failures:
         problem = GanzooError("Left out:\n" + "\n".join(f"  {failure}" for failure in failures))
         problem.exit_code = 1

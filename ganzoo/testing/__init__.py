@@ -24,7 +24,7 @@ from ganzoo import recipe as recipes
 from ganzoo.attributes import all_targets
 from ganzoo.clock import Clock
 from ganzoo.data.kinds import load_kind, random_batch
-from ganzoo.export import exported, steady
+from ganzoo.export import Direction, exported, steady
 from ganzoo.loop import Engine
 from ganzoo.recipe import Recipe
 from ganzoo.registry import FILES, registry
@@ -203,9 +203,9 @@ def _check_translate(name: str, recipe: Recipe, spec: DataSpec) -> None:
         where = f"translate({source} to {target})"
         with trainer.inference():
             torch.manual_seed(0)
-            made = trainer.translate(batch[source], source, target)
+            made = trainer.translate_with(batch[source], source, target)
             torch.manual_seed(0)
-            again = trainer.translate(batch[source], source, target)
+            again = trainer.translate_with(batch[source], source, target)
         for key, value in trainer.state_dict().items():
             if not torch.equal(value, before[key]):
                 raise _wrong(name, where, f"no lasting change, but {key} changed")
@@ -329,8 +329,10 @@ def _check_export(name: str, recipe: Recipe, spec: DataSpec) -> None:
     trainer = build(recipe, spec).trainer
     for source, target in trainer.directions()[:1]:
         where, images = f"export({source} to {target})", random_batch(spec, 0, 3)[source]
+        part = Direction(trainer, source, target)
+        inputs = part.inputs(images).values()
         try:
-            program = exported(trainer, source, target, images[:2])
+            program = exported(part, images[:2])
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             expected = (
@@ -339,7 +341,7 @@ def _check_export(name: str, recipe: Recipe, spec: DataSpec) -> None:
             )
             raise _wrong(name, where, f"{expected}; it gives {type(error).__name__}: {reason}") from error
         with steady(trainer):
-            apart = (program.module()(images) - trainer.translate(images, source, target)).abs().max().item()
+            apart = (program.module()(*inputs) - part(*inputs)).abs().max().item()
         if not apart <= 1e-4:
             raise _wrong(name, where, f"the images of translate; they are {apart:.2g} apart")
 
