@@ -13,6 +13,7 @@ from ganzoo.data.dataset import Dataset, open_dataset
 from ganzoo.data.images import to_tensor
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation import Metrics, evaluate
+from ganzoo.evaluation.scores import reference_of
 from ganzoo.files import refuse_existing, write_text
 from ganzoo.report import data_uri
 from ganzoo.translate import Translator, load
@@ -105,17 +106,21 @@ def _translations(runs: dict[str, Translator], dataset: Dataset, source: str, ta
     """A row for each test image, a column for each run, and the ground truth where the source knows it."""
     widest = max((run.trainer for run in runs.values()), key=lambda trainer: trainer.multiple)
     domains = (source, target) if dataset.ground_truth else (source,)
+    references = {name: reference_of(run.trainer, dataset, target) for name, run in runs.items()}
     lines = []
     for row in islice(dataset.for_model(widest).test_rows(*domains, count=grid.SHOWN), grid.SHOWN):
         image, *truth = (tensor[None] for _, tensor in row)
-        line = {source: image} | {name: run.translate_tensor(image, source, target) for name, run in runs.items()}
+        line = {source: image}
+        for name, run in runs.items():
+            line[name] = run.translate_tensor(image, source, target, reference=references[name])
         lines.append([line | ({"ground truth": truth[0]} if truth else {})])
     return grid.compose(lines, f"{source} to {target}")
 
 
 def _new_images(runs: dict[str, Translator]) -> Image.Image:
-    generated = {name: run.generate(grid.SHOWN) for name, run in runs.items()}
-    lines = [[{name: to_tensor(next(images))[None] for name, images in generated.items()}] for _ in range(grid.SHOWN)]
+    count = min(grid.SHOWN, *(run.trainer.distinct_images or grid.SHOWN for run in runs.values()))
+    generated = {name: run.generate(count) for name, run in runs.items()}
+    lines = [[{name: to_tensor(next(images))[None] for name, images in generated.items()}] for _ in range(count)]
     return grid.compose(lines, "new images")
 
 
