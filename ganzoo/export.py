@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +58,9 @@ class Direction(nn.Module):
         """Styles to translate to the target with: of seeds from 0 on, or else of random images."""
         trainer, size = self.trainer, self.trainer.spec.size
         if trainer.samples_styles:
-            return torch.cat([trainer.style(self.target, seed) for seed in range(count)])
+            return torch.cat([cast(Tensor, trainer.style(self.target, seed)) for seed in range(count)])
         references = _noise(count, _channels(trainer, self.target), size, size)
-        return trainer.style(self.target, 0, references.to(next(trainer.parameters())))
+        return cast(Tensor, trainer.style(self.target, 0, references.to(next(trainer.parameters()))))
 
 
 class StyleEncoder(Direction):
@@ -156,10 +157,10 @@ def _attempt(translator: Translator, part: Direction, free: tuple[int, ...], fil
     lengths[3] = (side + 2 * trainer.multiple, side, side)
     shapes = [[lengths[axis][i if axis in free else 1] for axis in (0, 2, 3)] for i in range(3)]
     first, *others = (_noise(count, part.channels, *sides) for count, *sides in shapes)
-    program = exported(part, first, free)
+    traced = exported(part, first, free)
     with _quiet():
-        program = torch.onnx.export(
-            program, input_names=list(part.inputs(first)), output_names=[part.gives], dynamo=True, verbose=False
+        program: Any = torch.onnx.export(
+            traced, input_names=list(part.inputs(first)), output_names=[part.gives], dynamo=True, verbose=False
         )
     if sum(weights.const_value.nbytes for weights in program.model.graph.initializers.values()) > LARGEST:
         raise GanzooError("This model cannot be exported: its weights are more than the 2 GB that a file has room for.")

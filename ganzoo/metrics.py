@@ -42,12 +42,12 @@ class Metric(torchmetrics.Metric):
 class L1(Metric, torchmetrics.MeanMetric):
     """Mean absolute error: 0 for equal images, 1 for black instead of white."""
 
-    higher_is_better = False
+    higher_is_better = False  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__(nan_strategy="disable")
 
-    def update(self, fake: Tensor, target: Tensor) -> None:
+    def update(self, fake: Tensor, target: Tensor) -> None:  # type: ignore[override]
         super().update((fake - target).abs().mean(dim=(1, 2, 3)))
 
 
@@ -127,7 +127,7 @@ class KID(Metric, KernelInceptionDistance):
     def update(self, images: Tensor, real: bool) -> None:
         super().update(_rgb(images), real)
 
-    def compute(self) -> Tensor:
+    def compute(self) -> Tensor:  # type: ignore[override]
         counts = (sum(len(part) for part in parts) for parts in (self.real_features, self.fake_features))
         self.subset_size = min(self.largest_subset, *counts)
         with torch.random.fork_rng(devices=[]):

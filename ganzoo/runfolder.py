@@ -67,7 +67,7 @@ class RunFolder:
         None where none is asked for, nothing was measured, or no plugin says which way is better.
         """
         entries = registry().matches("metric", metric)
-        sign = {"higher": 1, "lower": -1}.get(entries[0].facts.get("better"), 0) if entries else 0
+        sign = {"higher": 1, "lower": -1}.get(entries[0].facts.get("better", ""), 0) if entries else 0
         found = []
         for row in read_lines(self.metrics_log):
             values = [v for v in map(number, by_direction(row, metric).values()) if not math.isnan(v)]

@@ -53,7 +53,7 @@ class Translator:
         if not self.trainer.translates:
             raise GanzooError(TRANSLATES_NOTHING)
         sources = list(dict.fromkeys(here for here, _ in self.directions))
-        if source not in (None, *sources):
+        if source is not None and source not in sources:
             raise GanzooError(
                 f'This run cannot translate from "{source}".{did_you_mean(source, sources)} '
                 f"It knows: {', '.join(sources)}."

@@ -1,6 +1,7 @@
 """ganzoo translate"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,7 +45,7 @@ def translate(
     translator = translation.load(run, device)
     source, target = translator.direction(to, source)
     target = "all targets" if grid else target
-    how = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
+    how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
     failures, done = [], 0
     with bar(f"{source} to {target}") as update:
         for count, total, failure in translation.translate_files(translator, input, output, to, source, **how):

@@ -93,7 +93,7 @@ def _verdicts(
 
     labels = {"": classifier.labels(image)[0].tolist()}
     if counterparts:
-        labels["_gt"] = min(counterparts, key=lambda these: l1(counterparts[these], image[0]))
+        labels["_gt"] = list(min((l1(tensor, image[0]), these) for these, tensor in counterparts.items())[1])
     verdicts = {}
     for by, values in labels.items():
         found = dict(zip(classifier.spec.labels, values, strict=True))

@@ -107,6 +107,7 @@ class TwoStreamDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         self.grey, self.colour = Branch(1, width, layers), Branch(in_channels, width, layers)
+        self.blur: Tensor
         bell = torch.exp(-torch.arange(-2.0, 3.0).square() / (2 * 3**2))
         self.register_buffer("blur", torch.outer(bell, bell) / bell.sum().square(), persistent=False)
 

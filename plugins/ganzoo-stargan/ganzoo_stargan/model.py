@@ -88,7 +88,7 @@ class StarGAN(Trainer):
         fake = self.with_labels(real, carry["target"], carry["mask"])
         (on_real, classes), (on_fake, fake_classes) = self.noisy_D(real), self.noisy_D(fake)
         terms = self.gan.discriminator_terms(
-            lambda image: self.D(image)[0], real, fake, self.clock, weight=c.adversarial, logits=(on_real, on_fake)
+            self.D, real, fake, self.clock, weight=c.adversarial, logits=(on_real, on_fake)
         )
         terms["cls_real"] = c.classification * self.classification(classes, labels)
         if c.old_labels:
@@ -141,7 +141,7 @@ class StarGAN(Trainer):
         """D of images in training: logits and class logits, of images with noise where the options ask for it."""
         if self.config.noise:
             images = images + self.config.noise * self.clock.randn(*images.shape, like=images)
-        return self.D(images)
+        return self.D.classify(images)
 
     def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each softmax set, binary cross-entropy summed over other labels; mean over the images."""
@@ -161,7 +161,7 @@ class StarGAN(Trainer):
         """(batch, channels, height, width) to the labels that D sees, (batch, labels) of 1 and 0."""
         square = (self.spec.size, self.spec.size)
         images = F.interpolate(images, square, mode="bilinear", antialias=True)  # of equal sizes: to the bit the same
-        logits = self.D(images)[1]
+        logits = self.D.classify(images)[1]
         labels = (logits > 0).to(images)
         for group in self.spec.groups:  # the likeliest at most; of a softmax set, the likeliest in any case
             columns = [self.spec.labels.index(name) for name in group]

@@ -82,6 +82,10 @@ class StarGANDiscriminator(Discriminator):
         self.src = nn.Conv2d(widths[-1], 1, 3, 1, 1, bias=False)
         self.cls = nn.Conv2d(widths[-1], classes, size // 2**layers, bias=False)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> Tensor:
+        return self.src(self.layers(image))
+
+    def classify(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits as `forward` gives them, and the class logits."""
         features = self.layers(image)
         return self.src(features), self.cls(features).flatten(1)
