@@ -20,7 +20,10 @@ def derive_seed(*numbers: int) -> int:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Inside, torch's global generators begin at the seed; afterwards those of the CPU and `device` go on as before."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        if device.type == "cpu":
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPU's, too
+        else:
+            torch.manual_seed(seed)
         yield
 
 

@@ -15,6 +15,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
+from ganzoo.clock import seeded
 from ganzoo.errors import GanzooError
 
 
@@ -130,8 +131,7 @@ class KID(Metric, KernelInceptionDistance):
     def compute(self) -> Tensor:  # type: ignore[override]
         counts = (sum(len(part) for part in parts) for parts in (self.real_features, self.fake_features))
         self.subset_size = min(self.largest_subset, *counts)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
+        with seeded(0, torch.device("cpu")):
             return super().compute()[0]
 
 

@@ -191,7 +191,8 @@ def load(path: "str | Path", device: str = "cpu") -> Translator:
     document = tomllib.loads(facts["recipe"])
     lost = _leave_out_lost_metrics(document)
     made_from = recipe.parse(document)
-    trainer = made_from.trainer(made_from.options, TypeAdapter(DataSpec).validate_json(facts["spec"]))
+    with seeded(0, torch.device("cpu")):  # networks are built with random weights
+        trainer = made_from.trainer(made_from.options, TypeAdapter(DataSpec).validate_json(facts["spec"]))
     checkpoint.restore(trainer, weights, path)
     return Translator(trainer.to(device_kind(device)).eval(), made_from, int(facts["images"]), lost)
 
