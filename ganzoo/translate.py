@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image, ImageOps
 from pydantic import TypeAdapter
 from torch import Tensor

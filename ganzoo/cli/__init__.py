@@ -7,19 +7,19 @@ import click
 
 from ganzoo import registry
 from ganzoo.cli.bench import bench_command
-from ganzoo.cli.compare import compare
-from ganzoo.cli.data import data
-from ganzoo.cli.doctor import doctor
-from ganzoo.cli.evaluate import evaluate
+from ganzoo.cli.compare import compare_command
+from ganzoo.cli.data import data_command
+from ganzoo.cli.doctor import doctor_command
+from ganzoo.cli.evaluate import evaluate_command
 from ganzoo.cli.export import export_command
-from ganzoo.cli.generate import generate
-from ganzoo.cli.list import list_
-from ganzoo.cli.new import new
+from ganzoo.cli.generate import generate_command
+from ganzoo.cli.list import list_command
+from ganzoo.cli.new import new_command
 from ganzoo.cli.report import report_command
 from ganzoo.cli.run import run_command
 from ganzoo.cli.schema import schema_command
-from ganzoo.cli.show import show
-from ganzoo.cli.translate import translate
+from ganzoo.cli.show import show_command
+from ganzoo.cli.translate import translate_command
 from ganzoo.errors import GanzooError
 
 
@@ -69,19 +69,19 @@ def cli() -> None:
 
 commands = (
     run_command,
-    translate,
-    generate,
+    translate_command,
+    generate_command,
     export_command,
-    evaluate,
-    compare,
+    evaluate_command,
+    compare_command,
     report_command,
-    list_,
-    show,
-    data,
+    list_command,
+    show_command,
+    data_command,
     bench_command,
-    new,
+    new_command,
     schema_command,
-    doctor,
+    doctor_command,
 )
 for command in commands:
     cli.add_command(command)

@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("comparison.html"), show_default=True, help="Page."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print metrics for programs, write no page.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def compare(runs: tuple[Path, ...], out: Path, as_json: bool, device: str) -> None:
+def compare_command(runs: tuple[Path, ...], out: Path, as_json: bool, device: str) -> None:
     """Set runs side by side on the same test images: a table here, and one HTML page with the images."""
     from ganzoo import comparison
 

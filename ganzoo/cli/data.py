@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 
-@click.group()
-def data() -> None:
+@click.group("data")
+def data_command() -> None:
     """List, download and check data sets."""
 
 
-@data.command("list")
-def list_() -> None:
+@data_command.command("list")
+def list_command() -> None:
     """Show the data sources and the published archives that a recipe can name."""
     from rich.console import Console
     from rich.table import Table
@@ -51,7 +51,7 @@ def list_() -> None:
         click.echo(f"broken {sentence}")
 
 
-@data.command()
+@data_command.command()
 @click.argument("name")
 @click.option("--archive", type=click.Path(path_type=Path), help="A copy you already have, instead of downloading.")
 def get(name: str, archive: Path | None) -> None:
@@ -65,7 +65,7 @@ def get(name: str, archive: Path | None) -> None:
     click.echo(folder)
 
 
-@data.command("check")
+@data_command.command("check")
 @click.argument("what", metavar="RECIPE-OR-FOLDER", type=click.Path(path_type=Path))
 def check_command(what: Path) -> None:
     """Open every image of a recipe's data, or of a folder, and say what is there and what is wrong."""

@@ -9,8 +9,8 @@ import click
 LIBRARIES = ("torch", "torchvision", "lightning-fabric", "pluggy", "pydantic", "safetensors", "pillow", "numpy")
 
 
-@click.command()
-def doctor() -> None:
+@click.command("doctor")
+def doctor_command() -> None:
     """Check this installation: versions, devices, plugins, caches and a verdict, as text for a bug report."""
     from ganzoo.data.archives import cache_folder
     from ganzoo.errors import GanzooError

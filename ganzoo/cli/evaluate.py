@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ganzoo.metrics import Metric
 
 
-@click.command()
+@click.command("evaluate")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--metric",
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def evaluate(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> None:
+def evaluate_command(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> None:
     """Evaluate a trained RUN on its test images.
 
     Metrics against the ground truth where the data has it, beside those of the identity baseline; else the L1 of cycle

@@ -9,7 +9,7 @@ import click
 
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_(as_json: bool) -> None:
+def list_command(as_json: bool) -> None:
     """Show what is installed: models and parts, and the package each comes from."""
     from ganzoo.registry import TYPES, registry
 

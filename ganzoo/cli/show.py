@@ -8,11 +8,11 @@ import click
 from ganzoo.registry import TYPES
 
 
-@click.command()
+@click.command("show")
 @click.argument("name", metavar="MODEL")
 @click.option("--type", "type_", type=click.Choice(list(TYPES)), help="Of several things of that name.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def show(name: str, type_: str | None, as_json: bool) -> None:
+def show_command(name: str, type_: str | None, as_json: bool) -> None:
     """Show a model or a part: what it is, where it comes from, and every option with type, default and meaning."""
     facts = describe(name, type_)
     if as_json:

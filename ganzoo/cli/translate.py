@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 
-@click.command()
+@click.command("translate")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("input", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
@@ -17,7 +17,7 @@ import click
 @click.option("--variants", type=click.IntRange(1), metavar="N", help="N of each, of N seeds: NAME-1.png and so on.")
 @click.option("--grid", is_flag=True, help="One image that shows all targets, instead of a translation.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def translate(
+def translate_command(
     run: Path,
     input: Path,
     output: Path,
@@ -34,7 +34,7 @@ def translate(
     A model with styles has many translations of an image: a reference image of the target domain, or a seed, chooses
     one. The same seed gives the same style to all images.
     """
-    from ganzoo import translate as translation
+    from ganzoo import translate
     from ganzoo.cli.progress import bar
     from ganzoo.errors import GanzooError
 
@@ -42,13 +42,13 @@ def translate(
         raise GanzooError("--grid shows all targets: leave out --to.")
     if reference and variants:
         raise GanzooError("--reference gives one style: leave out --variants.")
-    translator = translation.load(run, device)
+    translator = translate.load(run, device)
     source, target = translator.direction(to, source)
     target = "all targets" if grid else target
     how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
     failures, done = [], 0
     with bar(f"{source} to {target}") as update:
-        for count, total, failure in translation.translate_files(translator, input, output, to, source, **how):
+        for count, total, failure in translate.translate_files(translator, input, output, to, source, **how):
             update(count, total)
             done = count
             if failure:
