@@ -76,6 +76,8 @@ def _train(recipe: Recipe, folder: RunFolder, screen: Screen, last: Path | None 
         trainer = recipe.trainer(recipe.options, dataset.spec)
         dataset = dataset.for_model(trainer)
         _check_size(recipe.data, trainer.multiple)
+        if trainer.fixed_size:
+            _check_squares(recipe.data)
         clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
         engine = Engine(trainer, recipe.train, runtime, clock)
         writer = (RunWriter if first else Recorder)(recipe, dataset, engine, folder, screen)
@@ -115,6 +117,14 @@ def _check_size(data: DataOptions, multiple: int) -> None:
         sides = f"{below} or {below + multiple}" if below else f"{multiple}"
         raise GanzooError(
             f"data.size = {data.size} does not fit the generators: take a multiple of {multiple}, such as {sides}."
+        )
+
+
+def _check_squares(data: DataOptions) -> None:
+    if data.preprocess in ("scale-width", "none"):
+        raise GanzooError(
+            f"This model trains on squares of data.size = {data.size} pixels only, and data.preprocess = "
+            f'"{data.preprocess}" keeps other shapes: set it to "resize-and-crop", "square" or "crop".'
         )
 
 

@@ -194,6 +194,12 @@ def test_a_size_that_the_networks_cannot_take(fails, changes, words):
     fails(changes, *words)
 
 
+@pytest.mark.parametrize("preprocess", ["none", "scale-width"])
+def test_images_that_are_no_squares_for_a_model_of_one_size(fails, preprocess):
+    changes = {"model": "xgan", "options": {"width": 2, "embedding": 4}, "data.preprocess": preprocess}
+    fails(changes, "squares of data.size = 32 pixels only", f'"{preprocess}" keeps other shapes', '"crop"')
+
+
 def test_pictures_of_several_sizes_in_a_batch(tmp_path, images, ganzoo, recipe):
     root = shutil.copytree(images, tmp_path / "mine")
     Image.new("RGB", (40, 20)).save(root / "trainA" / "0.png")

@@ -72,3 +72,15 @@ def test_mistakes_are_told(place, ganzoo):
 
 def test_metrics_of_generated_images(place):
     assert '"target_accuracy"' in (place / "run" / "metrics.json").read_text()
+
+
+def test_a_model_of_one_image_writes_one(tmp_path, recipe, ganzoo):
+    changes = {"model": "style", "options": {"features": "random", "feature_width": 2}, "data.batch": 1}
+    recipe(tmp_path, changes | {"train.images": 1, "data.size": 16})
+    assert ganzoo("run", "tiny.toml", "--out", "run", cwd=tmp_path).returncode == 0
+    done = ganzoo("generate", "run", "out", cwd=tmp_path)
+    assert done.returncode == 0 and "1 new image: out" in done.stdout, done
+    assert list(contents(tmp_path / "out")) == ["000.png"]
+    ganzoo("generate", "run", "more", "--count", 2, cwd=tmp_path).mistake("generates 1 image, not 2")
+    done = ganzoo("compare", "run", "run", "--out", "both.html", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "both.html").exists(), done

@@ -154,10 +154,3 @@ def test_what_does_not_fit_is_refused(size, options, message):
     made = parsed(size, **(SMALL | options))
     with pytest.raises(GanzooError, match=message):
         made.trainer(made.options, DataSpec(("x", "y"), {"x": 3, "y": 3}, size))
-
-
-def test_a_training_picture_of_another_size_is_refused():
-    engine = make()
-    batch = {domain: torch.zeros(2, 3, 32, 48, dtype=torch.float64) for domain in "xy"}
-    with pytest.raises(GanzooError, match=r"data\.size = 32, but an image is 48x32: set data\.preprocess"):
-        engine.step(batch)
