@@ -14,8 +14,8 @@ from torchvision.models import AlexNet_Weights, alexnet
 from ganzoo import GanzooError, checkpoint
 from ganzoo.evaluation.scores import Scores
 from ganzoo.metrics import FID, KID, L1, LPIPS, PSNR, SSIM
-from ganzoo.registry import registry
 from ganzoo.runfolder import RunFolder
+from ganzoo.testing import check_metric
 
 STRANGER = """
 from ganzoo import hookimpl
@@ -277,6 +277,12 @@ def test_kid_of_fewer_images_than_a_subset(weights, monkeypatch):
     assert abs(scores({"kid": KID(subsets=2)}, grey[:2], reals=grey)["kid"]) < 1
 
 
+@pytest.mark.parametrize(("name", "options"), [("kid", {"subsets": 2}), ("lpips", {})])
+def test_metrics_with_a_network_pass_the_kit(weights, monkeypatch, name, options):
+    monkeypatch.setenv("TORCH_HOME", str(weights))
+    check_metric(name, options)
+
+
 def test_perceptual_distance(weights, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(weights))
     target = torch.rand(3, 32, 40) * 2 - 1
@@ -304,9 +310,3 @@ def test_without_the_library_the_extra_is_named(monkeypatch, metric):
         monkeypatch.setattr(f"torchmetrics.image.{module}._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(GanzooError, match=r'pip install "ganzoo\[eval\]"'):
         metric()
-
-
-def test_every_metric_says_which_way_is_better():
-    for entry in registry().entries:
-        if entry.type == "metric":
-            assert entry.facts["better"] in ("lower", "higher")

@@ -91,7 +91,7 @@ def _verdicts(
     """1 or 0 for one image: are the changes found, and all other labels that are known?"""
     from ganzoo.evaluation.scores import l1
 
-    labels = {"": classifier.labels(image)[0].tolist()}
+    labels: dict[str, tuple[bool, ...]] = {"": tuple(classifier.labels(image)[0].tolist())}
     if counterparts:
         labels["_gt"] = list(min((l1(tensor, image[0]), these) for these, tensor in counterparts.items())[1])
     verdicts = {}

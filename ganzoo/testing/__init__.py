@@ -1,6 +1,7 @@
 """The conformance test: what every model must do to get resume, devices, reports and translation from the engine.
 
-In a plugin's tests, one line: `check_model("sketchgan", width=8)`, or for a data source `check_source("scans")`.
+In a plugin's tests, one line: `check_model("sketchgan", width=8)`, for a data source `check_source("scans")`, for a
+metric `check_metric("ms-ssim")`.
 """
 
 import copy
@@ -29,6 +30,7 @@ from ganzoo.loop import Engine
 from ganzoo.recipe import Recipe
 from ganzoo.registry import FILES, registry
 from ganzoo.runtime import Runtime
+from ganzoo.testing.metric import check_metric as check_metric
 from ganzoo.testing.report import ConformanceError
 from ganzoo.testing.source import check_source as check_source
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms
