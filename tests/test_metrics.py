@@ -173,6 +173,9 @@ def test_a_strangers_metrics_in_a_recipe_and_on_the_command_line(tmp_path, env, 
     done = ganzoo("evaluate", "out", "--json", cwd=tmp_path)  # without the stranger's plugin
     assert json.loads(done.stdout)["photo->painting"].keys() == {"cycle_l1", "l1", "l1_identity"}
     assert "Not evaluated, as no plugin here knows it: count, worst" in done.stderr
+    done = ganzoo("compare", "out", cwd=tmp_path)
+    assert "Not evaluated, as no plugin here knows it: count, worst" in done.stderr
+    assert "count, worst" in (tmp_path / "comparison.html").read_text()
     recipe(tmp_path, {"train.metrics": [{"name": "worst", "time": 1}]})
     ganzoo("run", "tiny.toml", cwd=tmp_path, env=env).mistake('"worst" has no option "time"', 'Did you mean "times"?')
 

@@ -93,7 +93,7 @@ def _verdicts(
 
     labels: dict[str, tuple[bool, ...]] = {"": tuple(classifier.labels(image)[0].tolist())}
     if counterparts:
-        labels["_gt"] = list(min((l1(tensor, image[0]), these) for these, tensor in counterparts.items())[1])
+        labels["_gt"] = min(counterparts, key=lambda these: l1(counterparts[these], image[0]))
     verdicts = {}
     for by, values in labels.items():
         found = dict(zip(classifier.spec.labels, values, strict=True))

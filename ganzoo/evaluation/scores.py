@@ -100,10 +100,12 @@ def translated(
         return trainer.translate_with(image.to(parameter), source, target, seed, reference)
 
 
-def reference_of(trainer: Trainer, dataset: Dataset, domain: str) -> Tensor | None:
-    """The first test image of a domain, (1, channels, height, width), for a model whose styles all need one."""
-    needed = trainer.has_styles and not trainer.samples_styles
-    return next((image[None] for _, image in dataset.test_items(domain)), None) if needed else None
+def reference_of(trainer: Trainer, dataset: Dataset, target: str) -> Tensor | None:
+    """The first test image of the target, (1, channels, height, width), for a model whose styles all need one."""
+    if not trainer.has_styles or trainer.samples_styles:
+        return None
+    images = dataset.for_model(trainer).test_items(target if target in dataset.source.domains else "image")
+    return next((image[None] for _, image in images), None)
 
 
 def device_of(trainer: Trainer) -> torch.device:
