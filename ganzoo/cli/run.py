@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-RESOLVED = {"data.source", "data.fallback", "data.domains"}  # when a run begins
+RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 
 
 @click.command("run")
@@ -50,7 +50,8 @@ def run_command(
     try:
         if resume and RunFolder.is_run(folder):
             began = recipe.read(RunFolder(folder).recipe, changes=changes)
-            if left_out := sorted(set(run.differences(given, began)) - RESOLVED):
+            left_out = [key for key in run.differences(given, began) if not key.startswith(RESOLVED)]
+            if left_out:
                 keys = ", ".join(left_out)
                 screen.say(f"{folder} goes on with the recipe it began with. Not taken from {path}: {keys}.")
             run.resume(folder, screen, changes)
