@@ -26,6 +26,7 @@ SMALL = {
     },
     "plain": {"generator": {"name": "unet", "width": 4, "depth": 3}},
     "vaegan": {"width": 4, "latent": 8, "discriminator": {"name": "patch", "width": 4, "layers": 1}},
+    "starlet": {"width": 4, "latent": 4, "style": 6},
     "triplets": {"generator": {"name": "unet", "width": 4, "depth": 3}, "width": 4},
 }
 
