@@ -81,7 +81,7 @@ class StyleEncoder(Direction):
 
 @contextmanager
 def steady(trainer: Trainer) -> Iterator[None]:
-    """As `trainer.inference()`, but dropout is off even where a model has it on: a file has no dice of ours."""
+    """As `trainer.inference()`, but dropout is off even where a model has it on: exported graphs cannot use our random streams."""
     with trainer.inference():
         for module in trainer.modules():
             if isinstance(module, _DropoutNd):

@@ -41,7 +41,7 @@ class RunFolder:
         return run.recipe.is_file() and run.env.is_file()
 
     def sample(self, images: int) -> Path:
-        """The sample grid drawn when so many images had been seen."""
+        """The sample grid at N images seen."""
         return self.samples / f"{images:09d}.png"
 
     def sample_grids(self) -> list[Path]:
@@ -49,7 +49,7 @@ class RunFolder:
         return _numbered(self.samples, ".png")
 
     def checkpoint(self, images: int) -> Path:
-        """The checkpoint saved when so many images had been seen."""
+        """The checkpoint at N images seen."""
         return self.checkpoints_folder / f"{images:09d}"
 
     def checkpoints(self) -> list[Path]:

@@ -153,7 +153,7 @@ class Translator:
 
         They have the size of the training images. The image at a place depends on the seed alone, not on how many
         are asked for. torch's global generators are left as they are. Raises GanzooError for a model that generates
-        none, or not so many different ones.
+        none, or fewer different ones.
         """
         for place in range(self.generated(count)):
             with self.trainer.inference(), seeded(derive_seed(seed, place), next(self.trainer.parameters()).device):
@@ -161,7 +161,7 @@ class Translator:
             yield to_image(image)
 
     def generated(self, count: int | None = None) -> int:
-        """How many images `generate` gives. Raises GanzooError where the model has not so many different ones."""
+        """How many images `generate` gives. Raises GanzooError where the model has fewer different ones."""
         most = self.trainer.distinct_images
         if count is not None and most is not None and count > most:
             raise GanzooError(f"This model generates {most} image{'s' if most > 1 else ''}, not {count}.")
@@ -224,7 +224,7 @@ def translate_files(
 ) -> Iterator[tuple[int, int, str | None]]:
     """Translates an image or every image in a folder, with names and sizes kept; yields (done, of, what failed).
 
-    `variants`: so many translations of each image, NAME-1, NAME-2 and so on, with the seed and those after it. `grid`:
+    `variants`: N translations of each image, NAME-1, NAME-2 and so on, with the seed and those after it. `grid`:
     instead of the translation an image of all translations. Raises GanzooError, before anything is written, if a
     result would overwrite a file.
     """

@@ -51,6 +51,8 @@ def doctor_command() -> None:
     for problem in problems:
         click.echo(f"problem: {problem}")
     click.echo(
-        f"verdict: {len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "verdict: all is well"
+        f"verdict: {len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        if problems
+        else "verdict: everything works"
     )
     sys.exit(1 if problems else 0)
