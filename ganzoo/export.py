@@ -81,7 +81,7 @@ class StyleEncoder(Direction):
 
 @contextmanager
 def steady(trainer: Trainer) -> Iterator[None]:
-    """As `trainer.inference()`, but dropout is off even where a model has it on: exported graphs cannot use our random streams."""
+    """As `trainer.inference()`, but dropout is off even where a model has it on: exported graphs draw nothing."""
     with trainer.inference():
         for module in trainer.modules():
             if isinstance(module, _DropoutNd):

@@ -244,4 +244,4 @@ def test_doctor_names_what_is_wrong_and_everything_else_works(broken):
 
 
 def test_doctor_is_content_here():
-    assert "verdict: all is well" in call(PROGRAM, "doctor")
+    assert "verdict: everything works" in call(PROGRAM, "doctor")
