@@ -269,5 +269,5 @@ def test_ctrl_c_while_measuring_ends_at_once_and_nothing_is_lost(tmp_path, start
     assert not (tmp_path / "out" / "metrics.json").exists()
     done = ganzoo("run", "out", "--resume", cwd=tmp_path)
     assert done.returncode == 0, done
-    assert "SSIM" in done.stdout
+    assert "ssim" in done.stdout
     assert (tmp_path / "out" / "metrics.json").exists()
