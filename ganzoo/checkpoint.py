@@ -144,7 +144,9 @@ def load_state(path: Path) -> dict[str, Any]:
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(file, framework="pt") as content:
-            return {name: content.get_tensor(name) for name in content.keys()}, content.metadata() or {}  # noqa: SIM118
+            # Copied, so that each begins where memory is aligned, as when it was saved: sums depend on that to the bit.
+            tensors = {name: content.get_tensor(name).clone() for name in content.keys()}  # noqa: SIM118
+            return tensors, content.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise unreadable(file, error) from error
 
