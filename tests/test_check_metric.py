@@ -137,12 +137,12 @@ def _installed(tmp_path_factory, plugin):
     """The sound metric and all the spoiled ones as a stranger's package."""
     site = tmp_path_factory.mktemp("site")
     lines = [
-        f'    register("{name}", "ganzoo_spoiled.metrics:{name.title()}", better="lower")\n'
+        f'    register("{name}", "ganzoo_spoiled_metrics.metrics:{name.title()}", better="lower")\n'
         for name in ("sound", "distance", *SPOILED)
     ]
-    lines[3] = '    register("unsaid", "ganzoo_spoiled.metrics:Sound")\n'
+    lines[3] = '    register("unsaid", "ganzoo_spoiled_metrics.metrics:Sound")\n'
     hook = "from ganzoo import hookimpl\n\n\n@hookimpl\ndef register_metrics(register):\n"
-    plugin(site, "spoiled", {"__init__": hook + "".join(lines), "metrics": METRICS})
+    plugin(site, "spoiled_metrics", {"__init__": hook + "".join(lines), "metrics": METRICS})
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
         registry.cache_clear()

@@ -200,12 +200,12 @@ def _installed(tmp_path_factory, plugin):
     kinds = {"Clips": "clips", "Uneven": "paired"}
     kinds |= dict.fromkeys(("Labels", "Nameless", "Short", "Percent", "Grouped", "Inventive"), "labelled")
     lines = [
-        f'    register("{name.lower()}", "ganzoo_spoiled.source:{name}", data_kinds="{kinds.get(name, "unpaired")}")\n'
+        f'    register("{name.lower()}", "ganzoo_spoiled_sources.source:{name}", data_kinds="{kinds.get(name, "unpaired")}")\n'
         for name in ("Sound", "Labels", *SPOILED)
     ]
-    lines.append('    register("boaster", "ganzoo_spoiled.source:Sound", data_kinds="unpaired paired")\n')
+    lines.append('    register("boaster", "ganzoo_spoiled_sources.source:Sound", data_kinds="unpaired paired")\n')
     hook = "from ganzoo import hookimpl\n\n\n@hookimpl\ndef register_sources(register):\n"
-    plugin(site, "spoiled", {"__init__": hook + "".join(lines), "source": SOURCES})
+    plugin(site, "spoiled_sources", {"__init__": hook + "".join(lines), "source": SOURCES})
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
         registry.cache_clear()
