@@ -16,13 +16,14 @@ from typing import Any
 
 import click
 
-from ganzoo import hooks, testing
+from ganzoo import hooks
 from ganzoo.cli import cli
 from ganzoo.cli.show import describe, table_options
 from ganzoo.data.published import find
 from ganzoo.options import DataOptions, TrainOptions
 from ganzoo.registry import TYPES, registry
 from ganzoo.scaffold import write_plugin
+from ganzoo.testing import package, training, use
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -128,8 +129,9 @@ def hook_table() -> str:
 
 
 def checks() -> str:
-    found = [f for name, f in vars(testing).items() if name.startswith("_check_") and inspect.getdoc(f)]
-    return "\n".join(f"- {' '.join(inspect.getdoc(f).split())}" for f in found)
+    found = [f for module in (package, training, use) for f in vars(module).values() if inspect.isfunction(f)]
+    found = [f for f in dict.fromkeys(found) if f.__name__.startswith("check_")]
+    return "\n".join(f"- {' '.join(inspect.getdoc(f).partition(chr(10) * 2)[0].split())}" for f in found)
 
 
 def plugin_files() -> dict[str, str]:

@@ -68,7 +68,8 @@ def public_api(root: Path) -> Iterator[tuple[str, griffe.Object]]:
     things |= {name: package[name] for name in re.findall(r"['\"](\w+)['\"]", str(package["__all__"].value))}
     for module in ("hooks", "testing", "attributes", "nets.layers"):
         for name, thing in package[module].members.items():
-            if _is_public(thing) and not name.isupper() and name not in ("hookspec", "hookimpl"):
+            exported = name in (package[module].exports or ())
+            if exported or (_is_public(thing) and not name.isupper() and name not in ("hookspec", "hookimpl")):
                 things[f"{module}.{name}"] = thing
     for name, thing in things.items():
         yield f"ganzoo.{name}", thing

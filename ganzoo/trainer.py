@@ -395,8 +395,10 @@ class Trainer(nn.Module, ABC):
         """
         if reference is None and not self.has_styles:
             return None
-        with seeded(derive_seed(seed), next(self.parameters()).device):
-            return self.sample_style(1, target) if reference is None else self.encode_style(reference, target)
+        parameter = next(self.parameters())  # whose device and type may not be those of torch.randn
+        with seeded(derive_seed(seed), parameter.device):
+            style = self.sample_style(1, target) if reference is None else self.encode_style(reference, target)
+            return style.to(parameter)
 
     def translate_with(
         self, images: Tensor, source: str, target: str, seed: int = 0, reference: Tensor | None = None

@@ -118,4 +118,4 @@ def test_an_unknown_kind():
     pytest.importorskip("ganzoo_style")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ConformanceError, match=r'a registered kind.*"stil"'):
         patch.setattr(registry().load("model", "style"), "data_kind", "stil")
-        check_model("style", features="random")
+        check_model("style", {"features": "random"})

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ganzoo import GanzooError, recipe
+from ganzoo import GanzooError
 from ganzoo.clock import Clock
 from ganzoo.data.dataset import open_dataset
-from ganzoo.data.kinds import Domains
+from ganzoo.data.kinds import random_batch
 from ganzoo.options import DataOptions
-from ganzoo.testing import build, check_model, random_batch
+from ganzoo.testing import batch, check_model, difference, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {
@@ -24,16 +24,6 @@ SMALL = {
 }
 DOMAINS = ("x", "y", "z")
 SPEC = DataSpec(DOMAINS, dict.fromkeys(DOMAINS, 3), 32)
-
-
-def read(**options):
-    tables = {
-        "model": "combogan",
-        "data": {"source": "none", "size": 32, "batch": 2},
-        "options": options,
-        "train": {"images": 80, "precision": "64", "device": "cpu", "constant": 0.5},
-    }
-    return recipe.parse(tables)
 
 
 @pytest.mark.parametrize(
@@ -48,10 +38,10 @@ def read(**options):
     ],
 )
 def test_conformance(options):
-    check_model("combogan", **SMALL | options)
+    check_model("combogan", SMALL | options, processes=options.get("norm") == "batch" or not options)
 
 
-def plain_steps(nets, batches, clock, *, lr, total, cycle=10.0, identity=3.0, latent=2.0, pool_size=2):
+def plain_steps(model, batches, clock, *, lr, total, cycle=10.0, identity=3.0, latent=2.0, pool_size=2):
     """Anoosheh et al. 2018, section 3: CycleGAN's step for the two domains at hand, optimizers for each.
 
     Least squares on all predictions, weights 1, 2 ... and one more for the last. Nothing of ganzoo but its dice.
@@ -61,8 +51,8 @@ def plain_steps(nets, batches, clock, *, lr, total, cycle=10.0, identity=3.0, la
     def adam(*modules):
         return torch.optim.Adam(itertools.chain(*(m.parameters() for m in modules)), lr=lr, betas=(0.5, 0.999))
 
-    opt_G = {d: adam(nets["encoder", d], nets["decoder", d]) for d in DOMAINS}
-    opt_D = {d: adam(nets["D", d]) for d in DOMAINS}
+    opt_G = {d: adam(model.encoder[d], model.decoder[d]) for d in DOMAINS}
+    opt_D = {d: adam(model.D[d]) for d in DOMAINS}
     history = {d: [] for d in DOMAINS}
 
     def gan(predictions, target):
@@ -87,21 +77,21 @@ def plain_steps(nets, batches, clock, *, lr, total, cycle=10.0, identity=3.0, la
                 old[index] = fake
         return torch.stack(chosen)
 
-    for step, batch in enumerate(batches):
+    for step, images in enumerate(batches):
         seen = 2 * step
         clock.set(seen)
-        a, b = batch
+        a, b = images
         for optimizer in (opt_G[a], opt_G[b], opt_D[a], opt_D[b]):
             optimizer.zero_grad()
             optimizer.param_groups[0]["lr"] = lr * min(1.0, (total - seen) / (total / 2))
-        E, G, D = ({d: nets[kind, d] for d in DOMAINS} for kind in ("encoder", "decoder", "D"))
+        E, G, D = model.encoder, model.decoder, model.D
         fakes, loss = {}, 0
         for here, there in ((a, b), (b, a)):
-            code = E[here](batch[here])
+            code = E[here](images[here])
             fakes[there] = G[there](code)
             again = E[there](fakes[there])
-            loss = loss + gan(D[there](fakes[there]), 1.0) + cycle * l1(G[here](again), batch[here])
-            loss = loss + identity * l1(half(G[here](code)), half(batch[here]))
+            loss = loss + gan(D[there](fakes[there]), 1.0) + cycle * l1(G[here](again), images[here])
+            loss = loss + identity * l1(half(G[here](code)), half(images[here]))
             loss = loss + latent * l1(again, code.detach())
         loss.backward()
         opt_G[a].step()
@@ -109,76 +99,56 @@ def plain_steps(nets, batches, clock, *, lr, total, cycle=10.0, identity=3.0, la
         for d in (a, b):
             opt_D[d].zero_grad()
             old = query(history[d], fakes[d].detach())
-            (0.5 * (gan(D[d](batch[d]), 1.0) + gan(D[d](old), 0.0))).backward()
+            (0.5 * (gan(D[d](images[d]), 1.0) + gan(D[d](old), 0.0))).backward()
             opt_D[d].step()
-
-
-def networks(engine):
-    return {(kind, d): getattr(engine.trainer, kind)[d] for kind in ("encoder", "decoder", "D") for d in DOMAINS}
-
-
-def difference(ours, theirs):
-    return max(
-        (a - b).abs().max().item()
-        for name in ours
-        for a, b in zip(ours[name].parameters(), theirs[name].parameters(), strict=True)
-    )
-
-
-def pairs_of_domains(steps):
-    for step in range(steps):
-        yield {key: value.double() for key, value in Domains().example(SPEC, step, 2).items()}
 
 
 def test_twelve_steps_agree_with_the_paper():
     """Three domains, two in each step, so that optimizers rest; the extra losses on."""
-    engine = build(read(**SMALL, pool=2, identity=3.0, latent=2.0), SPEC)
-    theirs, wrong = copy.deepcopy(networks(engine)), copy.deepcopy(networks(engine))
-    batches = list(pairs_of_domains(12))
-    assert len({frozenset(batch) for batch in batches}) == 3
-    for batch in batches:
-        engine.step(batch)
+    options = {"pool": 2, "identity": 3.0, "latent": 2.0}
+    ours = engine("combogan", SMALL | options, SPEC, precision="64", constant=0.5)
+    theirs, wrong = copy.deepcopy(ours.trainer), copy.deepcopy(ours.trainer)
+    batches = [batch(ours, step) for step in range(12)]
+    assert len({frozenset(images) for images in batches}) == 3
+    for images in batches:
+        ours.step(images)
     plain_steps(theirs, batches, Clock(0, 2), lr=2e-4, total=80)
-    assert difference(networks(engine), theirs) < 1e-9
+    assert difference(ours.trainer, theirs) < 1e-9
     plain_steps(wrong, batches, Clock(0, 2), lr=2e-4, total=80, cycle=9.8)
-    assert difference(networks(engine), wrong) > 1e-6  # the comparison notices a weight that is 2 % off
+    assert difference(ours.trainer, wrong) > 1e-6  # the comparison notices a weight that is 2 % off
 
 
 def test_a_domain_that_is_not_in_the_batch_rests():
-    engine = build(read(**SMALL), SPEC)
-    batch = {key: value.double() for key, value in random_batch(SPEC, 0).items()}
-    engine.step(batch)  # three domains in one batch: all are trained once, so every optimizer has moments
-    before = copy.deepcopy(engine.trainer.state_dict())
-    engine.step({"z": batch["z"], "x": batch["x"]})
-    for name, value in engine.trainer.state_dict().items():
+    ours, images = engine("combogan", SMALL, SPEC), random_batch(SPEC, 0)
+    ours.step(images)  # three domains in one batch: all are trained once, so every optimizer has moments
+    before = copy.deepcopy(ours.trainer.state_dict())
+    ours.step({"z": images["z"], "x": images["x"]})
+    for name, value in ours.trainer.state_dict().items():
         assert torch.equal(value, before[name]) == (".y." in name), name
 
 
 def test_published_parameters():
-    made = read()
     with torch.device("meta"):
-        trainer = made.trainer(made.options, SPEC)
+        model = trainer("combogan", spec=SPEC)
     for domain in DOMAINS:
-        assert sum(p.numel() for p in trainer.encoder[domain].parameters()) == 5_099_143
-        assert sum(p.numel() for p in trainer.decoder[domain].parameters()) == 6_565_770
-        assert sum(p.numel() for p in trainer.D[domain].parameters()) == 13_931_410
+        assert sum(p.numel() for p in model.encoder[domain].parameters()) == 5_099_143
+        assert sum(p.numel() for p in model.decoder[domain].parameters()) == 6_565_770
+        assert sum(p.numel() for p in model.D[domain].parameters()) == 13_931_410
 
 
 def test_forward_needs_equal_channels():
-    spec = DataSpec(DOMAINS, {"x": 1, "y": 3, "z": 3}, 32)
-    made = read(**SMALL, forward=0.2)
+    uneven = DataSpec(DOMAINS, {"x": 1, "y": 3, "z": 3}, 32)
     with pytest.raises(GanzooError, match=r"1 \(x\), 3 \(y\), 3 \(z\) channels.*options.forward = 0"):
-        made.trainer(made.options, spec)
-    engine = build(read(**SMALL), spec)
-    engine.step({key: value.double() for key, value in random_batch(spec, 0).items() if key != "z"})
+        trainer("combogan", SMALL | {"forward": 0.2}, uneven)
+    ours = engine("combogan", SMALL, uneven)
+    ours.step(batch(ours))
 
 
 def test_all_directions():
-    trainer = build(read(**SMALL), SPEC).trainer
-    assert trainer.directions() == list(itertools.permutations(DOMAINS, 2))
-    images = {key: value.double() for key, value in random_batch(SPEC, 0).items()}
-    with trainer.inference():
-        groups = trainer.sample_columns(images, images)
+    model, images = trainer("combogan", SMALL, SPEC), random_batch(SPEC, 0)
+    assert model.directions() == list(itertools.permutations(DOMAINS, 2))
+    with model.inference():
+        groups = model.sample_columns(images, images)
     shown = {source: list(group) for source, group in groups.items()}
     assert shown == {"x": ["x", "to y", "to z"], "y": ["y", "to x", "to z"], "z": ["z", "to x", "to y"]}
 
@@ -187,6 +157,5 @@ def test_domains_are_named_after_folders_in_natural_order(tmp_path):
     for name in ("painter10", "painter2", "painter1"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (32, 32)).save(tmp_path / name / "1.png")
-    made = read()
-    dataset = open_dataset(DataOptions(source="folders", root=str(tmp_path)), made.data_kind)
+    dataset = open_dataset(DataOptions(source="folders", root=str(tmp_path)), "domains")
     assert dataset.spec.domains == ("painter1", "painter2", "painter10")

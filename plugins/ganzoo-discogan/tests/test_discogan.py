@@ -4,25 +4,15 @@ import copy
 
 import pytest
 import torch
+from ganzoo_discogan.model import DISTANCES, DiscoGAN
 from torch import nn
 
-from ganzoo import GanzooError, recipe
-from ganzoo.testing import build, check_model, random_batch
+from ganzoo import GanzooError
+from ganzoo.testing import batch, check_model, difference, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {"generator": {"name": "disco", "width": 4}, "discriminator": {"name": "disco", "width": 4}}
 SPEC = DataSpec(("x", "y"), {"x": 3, "y": 3}, 64)
-
-
-def read(preset="official", size=64, **options):
-    tables = {
-        "model": "discogan",
-        "preset": preset,
-        "data": {"source": "none", "size": size, "batch": 2},
-        "options": options,
-        "train": {"images": 80, "precision": "64", "device": "cpu", "constant": 1.0},
-    }
-    return recipe.parse(tables)
 
 
 @pytest.mark.parametrize(
@@ -40,20 +30,21 @@ def read(preset="official", size=64, **options):
     ],
 )
 def test_conformance(options):
-    check_model("discogan", size=64, **SMALL | options)
+    check_model("discogan", SMALL | options, size=64, processes=not options)
 
 
-def plain_steps(nets, batches, preset, *, early_images=10, reconstruction=0.5):
+def plain_steps(model, batches, preset, *, early_images=10, reconstruction=0.5):
     """Kim et al. 2017, section 3, on images in [0, 1], with probabilities for logits; nothing of ganzoo.
 
     "official": steps 0, 3, 6 ... train the discriminators, the others the generators, whose loss is
     (1 - r) (0.1 adversarial + 0.9 feature matching) + r reconstruction. "paper": both in every step, generators first.
     """
+    nets = {"G": model.G, "D": model.D}
     bce, mse = nn.BCELoss(), nn.MSELoss()
     official = preset == "official"
     opts = {
         kind: torch.optim.Adam(
-            [p for d in "xy" for p in nets[kind, d].parameters()],
+            [p for d in "xy" for p in nets[kind][d].parameters()],
             lr=2e-4,
             betas=(0.5, 0.999),
             weight_decay=1e-5 if official else 1e-4,
@@ -62,17 +53,17 @@ def plain_steps(nets, batches, preset, *, early_images=10, reconstruction=0.5):
     }
 
     def made(domain, images):
-        return torch.sigmoid(nets["G", domain].layers(images))
+        return torch.sigmoid(model.G[domain].layers(images))
 
     def judged(domain, images):
         features = [images]
-        for stage in nets["D", domain].stages:
+        for stage in model.D[domain].stages:
             features.append(stage(features[-1]))
-        return torch.sigmoid(nets["D", domain].last(features[-1])), features[2:]
+        return torch.sigmoid(model.D[domain].last(features[-1])), features[2:]
 
-    for step, batch in enumerate(batches):
+    for step, reals in enumerate(batches):
         r = 0.01 if official and step * 2 < early_images else reconstruction
-        images = {d: (p + 1) / 2 for d, p in batch.items()}
+        images = {d: (p + 1) / 2 for d, p in reals.items()}
         for kind in "GD":
             if official and (kind == "D") != (step % 3 == 0):
                 continue
@@ -102,71 +93,55 @@ def plain_steps(nets, batches, preset, *, early_images=10, reconstruction=0.5):
             opts[kind].step()
 
 
-def networks(engine):
-    return {(kind, domain): getattr(engine.trainer, kind)[domain] for kind in "GD" for domain in "xy"}
-
-
-def difference(ours, theirs):
-    return max(
-        (a - b).abs().max().item()
-        for name in ours
-        for a, b in zip(ours[name].parameters(), theirs[name].parameters(), strict=True)
-    )
-
-
 @pytest.mark.parametrize("preset", ["official", "paper"])
 def test_twelve_steps_agree_with_the_paper(preset):
     early = {"early_images": 10} if preset == "official" else {}
-    engine = build(read(preset, **SMALL | early), SPEC)
-    theirs, wrong = copy.deepcopy(networks(engine)), copy.deepcopy(networks(engine))
-    batches = [{key: value.double() for key, value in random_batch(SPEC, step).items()} for step in range(12)]
-    for batch in batches:
-        engine.step(batch)
+    ours = engine("discogan", SMALL | early, SPEC, preset=preset, precision="64")
+    theirs, wrong = copy.deepcopy(ours.trainer), copy.deepcopy(ours.trainer)
+    batches = [batch(ours, step) for step in range(12)]
+    for images in batches:
+        ours.step(images)
     plain_steps(theirs, batches, preset)
-    assert difference(networks(engine), theirs) < 1e-9
+    assert difference(ours.trainer, theirs) < 1e-9
     plain_steps(wrong, batches, preset, reconstruction=0.49)
-    assert difference(networks(engine), wrong) > 1e-6  # the comparison notices a weight that is 2 % off
+    assert difference(ours.trainer, wrong) > 1e-6  # the comparison notices a weight that is 2 % off
 
 
 @pytest.mark.parametrize(("bottleneck", "count"), [(0, 5_513_856), (100, 7_153_480)])
 def test_published_parameters(bottleneck, count):
-    made = read(generator={"name": "disco", "bottleneck": bottleneck})
     with torch.device("meta"):
-        trainer = made.trainer(made.options, SPEC)
-    for domain in "xy":
-        assert sum(p.numel() for p in trainer.G[domain].parameters()) == count
-        assert sum(p.numel() for p in trainer.D[domain].parameters()) == 2_765_568
+        model = trainer("discogan", {"generator": {"name": "disco", "bottleneck": bottleneck}}, size=64)
+    for domain in model.domains:
+        assert sum(p.numel() for p in model.G[domain].parameters()) == count
+        assert sum(p.numel() for p in model.D[domain].parameters()) == 2_765_568
 
 
 @pytest.mark.parametrize("distance", ["mse", "cosine", "hinge"])
-def test_pairs_for_the_pixel_loss(distance):
-    """A translation that is right costs nothing, and the recipe asks for paired data."""
-    from ganzoo_discogan.model import DISTANCES
-
-    image, other = (random_batch(SPEC, step)["x"] for step in range(2))
+def test_a_translation_that_is_right_costs_nothing(distance):
+    image, other = (torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     assert DISTANCES[distance](image, image).item() == pytest.approx(0, abs=1e-6)
     assert DISTANCES[distance](other, image).item() > 0.01
-    assert read(**SMALL, pixel=1.0).data_kind == "paired"
-    assert read(**SMALL).data_kind == "unpaired"
-    tick = build(read(**SMALL, pixel=1.0, generator_steps=0), SPEC).step(
-        {key: value.double() for key, value in random_batch(SPEC, 0).items()}
-    )
-    assert {"pixel_x", "pixel_y"} <= tick.terms["G"].keys()
+
+
+def test_the_pixel_loss_asks_for_pairs():
+    paired = engine("discogan", SMALL | {"pixel": 1.0, "generator_steps": 0}, SPEC)
+    assert {"pixel_x", "pixel_y"} <= paired.step(batch(paired)).terms["G"].keys()
+    kinds = [DiscoGAN.choose_data_kind(DiscoGAN.Config(pixel=weight)) for weight in (0.0, 1.0)]
+    assert kinds == ["unpaired", "paired"]
 
 
 def test_feature_matching_needs_features():
-    made = read(**SMALL | {"discriminator": "patch"})
-    with pytest.raises(GanzooError, match=r'"patch" shares no features.*use "disco", or set options.features = 0'):
-        made.trainer(made.options, SPEC)
+    with pytest.raises(GanzooError, match=r'"patch" has no features\(\) to match: take "disco".*early_images = 0'):
+        trainer("discogan", SMALL | {"discriminator": "patch"})
 
 
 def test_sizes():
-    made = read(size=128, generator={"name": "disco", "bottleneck": 100})
+    bottled = SMALL | {"generator": {"name": "disco", "width": 4, "bottleneck": 5}}
     with pytest.raises(GanzooError, match="for images of 64 px, they have 128"):
-        made.trainer(made.options, DataSpec(("x", "y"), {"x": 3, "y": 3}, 128))
-    check_model("discogan", size=96, **SMALL)
-    bottled = build(read(**SMALL | {"generator": {"name": "disco", "width": 4, "bottleneck": 5}}), SPEC)
-    batch = {key: value.double() for key, value in random_batch(SPEC, 0).items()}
-    bottled.step(batch)
+        trainer("discogan", bottled, size=128)
+    check_model("discogan", SMALL, size=96, processes=False)
+    ours = engine("discogan", bottled, SPEC)
+    images = batch(ours)
+    ours.step(images)
     with pytest.raises(GanzooError, match=r"single pixel.*data\.batch to 2"):
-        bottled.step({key: value[:1] for key, value in batch.items()})
+        ours.step({key: value[:1] for key, value in images.items()})

@@ -15,7 +15,8 @@ from ganzoo import GanzooError, recipe
 from ganzoo import translate as translation
 from ganzoo.cli import cli
 from ganzoo.clock import Clock
-from ganzoo.testing import build, check_model, random_batch
+from ganzoo.data.kinds import random_batch
+from ganzoo.testing import batch, check_model, difference, engine, in_processes, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {
@@ -35,14 +36,9 @@ JOINT = DataSpec(
 )
 
 
-def make(spec, batch=4, **options):
-    tables = {
-        "model": "stargan",
-        "data": {"source": "none", "size": spec.size, "batch": batch},
-        "options": SMALL | options,
-        "train": {"images": 80, "precision": "64", "device": "cpu", "constant": 0.5},
-    }
-    return build(recipe.parse(tables), spec)
+def make(spec, **options):
+    """The model alone, in float64."""
+    return trainer("stargan", SMALL | options, spec).double()
 
 
 @pytest.mark.parametrize(
@@ -61,7 +57,7 @@ def make(spec, batch=4, **options):
     ],
 )
 def test_conformance(options):
-    check_model("stargan", **(SMALL | options))
+    check_model("stargan", SMALL | options, processes=not options)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +75,12 @@ def test_published_parameters(network, parameters):
         assert sum(p.numel() for p in network().parameters()) == parameters
 
 
-def plain_steps(G, D, batches, clock, classification, *, lr=1e-4, total=80, rec=10.0, gp=10.0, n_critic=5):
+def plain_steps(model, batches, clock, classification, *, lr=1e-4, total=80, rec=10.0, gp=10.0, n_critic=5):
     """The algorithm of Choi et al. 2018, section 3, with the authors' settings; nothing of ganzoo but its dice.
 
     WGAN-GP critic, labels of another image of the batch as the target, `n_critic` critic steps to one of G.
     """
+    G, D = model.G, model.D
     opt_G = torch.optim.Adam(G.parameters(), lr, (0.5, 0.999))
     opt_D = torch.optim.Adam(D.parameters(), lr, (0.5, 0.999))
 
@@ -126,116 +123,98 @@ def classes_loss(logits, labels):
     return F.cross_entropy(logits, labels.argmax(1))
 
 
-def batches_of(spec, steps, count=4):
-    return [{k: v.double() for k, v in random_batch(spec, step, count).items()} for step in range(steps)]
-
-
-def difference(trainer, G, D):
-    """The largest difference of any weight."""
-    ours, theirs = [*trainer.G.parameters(), *trainer.D.parameters()], [*G.parameters(), *D.parameters()]
-    return max((a - b).abs().max().item() for a, b in zip(ours, theirs, strict=True))
-
-
 @pytest.mark.parametrize(("spec", "loss"), [(ATTRIBUTES, attributes_loss), (CLASSES, classes_loss)])
 def test_ten_steps_agree_with_the_paper(spec, loss):
-    engine, batches = make(spec), batches_of(spec, 10)
-    start = copy.deepcopy((engine.trainer.G, engine.trainer.D))
-    theirs, wrong = copy.deepcopy(start), copy.deepcopy(start)
-    plain_steps(*theirs, [(b["image"], b["label"]) for b in batches], Clock(0, 4), loss)
-    for batch in batches:
-        engine.step(batch)
-    assert difference(engine.trainer, *start) > 1e-4
-    assert difference(engine.trainer, *theirs) < 1e-9
-    plain_steps(*wrong, [(b["image"], b["label"]) for b in batches], Clock(0, 4), loss, rec=9.8)
-    assert difference(engine.trainer, *wrong) > 1e-6  # the comparison notices a weight that is 2 % off
+    ours = engine("stargan", SMALL, spec, batch=4, precision="64", constant=0.5)
+    start, theirs, wrong = (copy.deepcopy(ours.trainer) for _ in range(3))
+    batches = [batch(ours, step) for step in range(10)]
+    plain_steps(theirs, [(b["image"], b["label"]) for b in batches], Clock(0, 4), loss)
+    for images in batches:
+        ours.step(images)
+    assert difference(ours.trainer, start) > 1e-4
+    assert difference(ours.trainer, theirs) < 1e-9
+    plain_steps(wrong, [(b["image"], b["label"]) for b in batches], Clock(0, 4), loss, rec=9.8)
+    assert difference(ours.trainer, wrong) > 1e-6  # the comparison notices a weight that is 2 % off
+
+
+def joint_batch():
+    """Four images, by turns of one label set and of the other, and their labels."""
+    nan = float("nan")
+    labels = [[1, nan, nan, 0], [nan, 0, 1, nan], [0, nan, nan, 1], [nan, 1, 0, nan]]
+    return random_batch(JOINT, 0, 4)["image"].double(), torch.tensor(labels, dtype=torch.float64)
+
+
+def joint_loss(classes, labels):
+    """The classification loss of such a batch: sigmoids for the first set, a softmax for the second."""
+    logits, known = ((v[[0, 2]][:, [0, 3]], v[[1, 3]][:, [1, 2]]) for v in (classes, labels))
+    bce = F.binary_cross_entropy_with_logits(logits[0], known[0], reduction="sum") / 2
+    return (bce + F.cross_entropy(logits[1], known[1].argmax(1))) / 2
 
 
 def test_two_label_sets_are_two_models_in_one():
     """A batch of images of both sets gives the mean of the losses of each set alone, with its mask (section 3.3)."""
-    trainer = make(JOINT, batch=4).trainer
-    G, D = trainer.G, trainer.D
+    model, carry, (x, c) = make(JOINT), {}, joint_batch()
+    G, D = model.G, model.D
     assert G.layers[0].in_channels == 3 + 4 + 2
-    x = random_batch(JOINT, 0, 4)["image"].double()
-    nan = float("nan")
-    c = torch.tensor([[1, nan, nan, 0], [nan, 0, 1, nan], [0, nan, nan, 1], [nan, 1, 0, nan]], dtype=torch.float64)
-    carry = {}
-    trainer.clock.set(0)
-    terms = trainer.discriminator_loss({"image": x, "label": c}, carry)
-    g_terms = trainer.generator_loss({"image": x, "label": c}, carry)
+    terms = model.discriminator_loss({"image": x, "label": c}, carry)
+    g_terms = model.generator_loss({"image": x, "label": c}, carry)
     mask, target = carry["mask"], carry["target"]
     assert mask.tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
-    first, second = [0, 2], [1, 3]
-    for rows, columns in ((first, [0, 3]), (second, [1, 2])):
+    for rows, columns in (([0, 2], [0, 3]), ([1, 3], [1, 2])):
         mine = target[rows][:, columns]
         assert sorted(mine.tolist()) == sorted(c[rows][:, columns].tolist())  # only images of the same set swap
         assert target[rows][:, [i for i in range(4) if i not in columns]].isnan().all()
-    classes = D(x)[1]
-    bce = F.binary_cross_entropy_with_logits(classes[first][:, [0, 3]], c[first][:, [0, 3]], reduction="sum") / 2
-    ce = F.cross_entropy(classes[second][:, [1, 2]], c[second][:, [1, 2]].argmax(1))
-    torch.testing.assert_close(terms["classify_real"], (bce + ce) / 2)
+    torch.testing.assert_close(terms["cls_real"], joint_loss(D(x)[1], c))
     known = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0]], dtype=torch.float64)
 
-    def paint(images, labels, rows):
-        condition = torch.cat([labels.nan_to_num(0) * known[rows].repeat(2, 1), mask], 1)
+    def translated(images, labels):
+        condition = torch.cat([labels.nan_to_num(0) * known.repeat(2, 1), mask], 1)
         return G(torch.cat([images, condition[:, :, None, None].expand(-1, -1, 32, 32)], 1))
 
-    fake = paint(x, target, [0, 1])
-    torch.testing.assert_close(g_terms["reconstruct"], 10 * (paint(fake, c, [0, 1]) - x).abs().mean())
-    torch.testing.assert_close(g_terms["fool"], -D(fake)[0].mean())
+    fake = translated(x, target)
+    torch.testing.assert_close(g_terms["rec"], 10 * (translated(fake, c) - x).abs().mean())
+    torch.testing.assert_close(g_terms["G_adv"], -D(fake)[0].mean())
 
 
-def test_the_old_labels_of_made_pictures():
-    trainer = make(JOINT, old_labels=0.5).trainer
-    batch, carry = random_batch(JOINT, 0, 4), {}
-    x, nan = batch["image"].double(), float("nan")
-    c = torch.tensor([[1, nan, nan, 0], [nan, 0, 1, nan], [0, nan, nan, 1], [nan, 1, 0, nan]], dtype=torch.float64)
-    terms = trainer.discriminator_loss({"image": x, "label": c}, carry)
-    made = trainer.D(trainer.paint(x, carry["target"], carry["mask"]))[1]
-    torch.testing.assert_close(terms["classify_fake"], 0.5 * trainer.classification(made, c))
+def test_the_old_labels_of_fakes():
+    model, carry, (x, c) = make(JOINT, old_labels=0.5), {}, joint_batch()
+    terms = model.discriminator_loss({"image": x, "label": c}, carry)
+    classes = model.D(model.with_labels(x, carry["target"], carry["mask"]))[1]
+    torch.testing.assert_close(terms["cls_fake"], 0.5 * joint_loss(classes, c))
 
 
-def test_a_residual_generator_leaves_no_chequers():
-    trainer = make(ATTRIBUTES, residual=True).trainer
-    chequers = torch.ones(1, 3, 32, 32, dtype=torch.float64)
-    chequers[..., ::2] = -1
-    trainer.G.forward = lambda x: 0.4 * chequers
-    grey = torch.zeros_like(chequers)
-    drawn = trainer.paint(grey, torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64))
-    assert drawn[..., 1:-1, 1:-1].abs().max() < 1e-9
+def test_a_residual_generator_leaves_no_checkerboard():
+    model = make(ATTRIBUTES, residual=True)
+    checkerboard = torch.ones(1, 3, 32, 32, dtype=torch.float64)
+    checkerboard[..., ::2] = -1
+    model.G.forward = lambda x: 0.4 * checkerboard
+    grey, labels = torch.zeros_like(checkerboard), torch.zeros(1, 3, dtype=torch.float64)
+    assert model.with_labels(grey, labels, torch.ones(1, 1, dtype=torch.float64))[..., 1:-1, 1:-1].abs().max() < 1e-9
 
 
-def test_a_picture_that_knows_both_sets_is_used_for_one_by_lot():
-    trainer = make(JOINT).trainer
-    labels = torch.zeros(64, 4, dtype=torch.float64)
-    mask, target = trainer.draw_targets(labels)
+def test_an_image_that_knows_both_sets_is_used_for_one_at_random():
+    mask, target = make(JOINT).draw_targets(torch.zeros(64, 4, dtype=torch.float64))
     assert 16 < mask[:, 0].sum() < 48
     assert ((~target[:, [0, 3]].isnan()).all(dim=1) == (mask[:, 0] == 1)).all()
     assert ((~target[:, [1, 2]].isnan()).all(dim=1) == (mask[:, 1] == 1)).all()
 
 
-class Halves(Clock):
-    """One of two processes, the other's rows known beforehand."""
+def targets(processes):
+    """What one of so many processes draws for its images, by label sets."""
+    drawn = {}
+    for name, spec in (("attributes", ATTRIBUTES), ("joint", JOINT)):
+        model = engine("stargan", SMALL, spec, batch=8, devices=processes).trainer
+        labels = torch.randint(2, (8, len(spec.labels)), generator=torch.Generator().manual_seed(3)).float()
+        drawn |= dict(
+            zip((f"{name} mask", f"{name} target"), model.draw_targets(model.clock.local_rows(labels)), strict=True)
+        )
+    return drawn
 
-    def __init__(self, rank, gathered):
-        super().__init__(0, len(gathered), rank, 2)
-        self.gathered = gathered
 
-    def all_gather(self, rows):
-        return self.gathered
-
-
-@pytest.mark.parametrize("spec", [ATTRIBUTES, JOINT])
-def test_two_processes_draw_the_targets_of_one(spec):
-    trainer = make(spec).trainer
-    labels = torch.randint(2, (8, len(spec.labels)), generator=torch.Generator().manual_seed(3)).double()
-    trainer.clock.set(0)
-    mask, target = trainer.draw_targets(labels)
-    parts = []
-    for rank in (0, 1):
-        trainer.clock = Halves(rank, labels)
-        parts.append(trainer.draw_targets(labels.chunk(2)[rank]))
-    assert torch.equal(torch.cat([m for m, _ in parts]), mask)
-    assert torch.equal(torch.cat([t for _, t in parts]).nan_to_num(9), target.nan_to_num(9))
+def test_two_processes_draw_the_targets_of_one():
+    first, second = in_processes(targets, 2)
+    for name, rows in targets(1).items():
+        assert len(rows) == 8 and torch.equal(torch.cat([first[name], second[name]]).nan_to_num(9), rows.nan_to_num(9))
 
 
 class Painter(nn.Module):
@@ -248,36 +227,34 @@ class Painter(nn.Module):
 
 
 def test_translation_keeps_the_labels_that_it_reads():
-    trainer = make(ATTRIBUTES).trainer
-    trainer.G = Painter()
-    trainer.read_labels = lambda images: torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
+    model = make(ATTRIBUTES)
+    model.G = Painter()
+    model.read_labels = lambda images: torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
     images = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
     for target, condition in (("blond", [0, 1, 1]), ("no-young", [1, 0, 0]), ("blond,no-young", [0, 1, 0])):
-        assert trainer.translate(images, "image", target)[0, 0, 0, :3].tolist() == condition, target
+        assert model.translate(images, "image", target)[0, 0, 0, :3].tolist() == condition, target
 
 
 def test_joint_translation_takes_the_sets_one_after_another():
-    trainer = make(JOINT).trainer
-    seen = []
-    trainer.paint = lambda images, labels, mask: seen.append((labels.tolist()[0], mask.tolist()[0])) or images + 1
-    trainer.read_labels = lambda images: torch.tensor([[1.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
+    model, seen = make(JOINT), []
+    model.with_labels = lambda images, labels, mask: seen.append((labels.tolist()[0], mask.tolist()[0])) or images + 1
+    model.read_labels = lambda images: torch.tensor([[1.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
     images = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
-    assert (trainer.translate(images, "image", "angry,male") == 2).all()
+    assert (model.translate(images, "image", "angry,male") == 2).all()
     assert str(seen) == "[([1.0, nan, nan, 1.0], [1.0, 0.0]), ([nan, 1.0, 0.0, nan], [0.0, 1.0])]"
     seen.clear()
-    trainer.translate(images, "image", "no-male")
+    model.translate(images, "image", "no-male")
     assert len(seen) == 1
 
 
 def test_labels_are_read_at_the_training_size_and_groups_have_one():
-    trainer = make(ATTRIBUTES).trainer
-    labels = trainer.read_labels(torch.randn(5, 3, 48, 64, dtype=torch.float64))
+    labels = make(ATTRIBUTES).read_labels(torch.randn(5, 3, 48, 64, dtype=torch.float64))
     assert labels.shape == (5, 3) and (labels[:, :2].sum(dim=1) <= 1).all()
-    assert (make(CLASSES).trainer.read_labels(torch.randn(5, 3, 32, 32, dtype=torch.float64)).sum(dim=1) == 1).all()
+    assert (make(CLASSES).read_labels(torch.randn(5, 3, 32, 32, dtype=torch.float64)).sum(dim=1) == 1).all()
 
 
 def test_directions():
-    assert [target for _, target in make(ATTRIBUTES).trainer.directions()] == ["black", "blond", "young", "no-young"]
+    assert [target for _, target in make(ATTRIBUTES).directions()] == ["black", "blond", "young", "no-young"]
 
 
 def test_data_without_labels_and_too_many_layers_are_refused():
@@ -290,9 +267,8 @@ def test_data_without_labels_and_too_many_layers_are_refused():
 @pytest.fixture
 def program(monkeypatch):
     """`program(*args)` is `ganzoo translate RUN ARGS` with an untrained model of `ATTRIBUTES`."""
-    engine = make(ATTRIBUTES)
     made_from = recipe.parse({"model": "stargan", "data": {"source": "none"}, "options": SMALL, "train": {"images": 1}})
-    monkeypatch.setattr(translation, "load", lambda run, device: translation.Translator(engine.trainer, made_from))
+    monkeypatch.setattr(translation, "load", lambda run, device: translation.Translator(make(ATTRIBUTES), made_from))
     return lambda *args: CliRunner().invoke(cli, ["translate", "RUN", *map(str, args)])
 
 

@@ -6,26 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from ganzoo import GanzooError, recipe
-from ganzoo.testing import build, check_model, random_batch
+from ganzoo import GanzooError
+from ganzoo.testing import batch, check_model, difference, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {"width": 4, "embedding": 16}
 SPEC = DataSpec(("x", "y"), {"x": 3, "y": 3}, 32)
-
-
-def parsed(size=32, **options):
-    tables = {
-        "model": "xgan",
-        "data": {"source": "none", "size": size, "batch": 2},
-        "options": options,
-        "train": {"images": 80, "precision": "64", "device": "cpu", "constant": 1.0},
-    }
-    return recipe.parse(tables)
-
-
-def make(**options):
-    return build(parsed(**(SMALL | options)), SPEC)
+PUBLISHED = DataSpec(("x", "y"), {"x": 3, "y": 3}, 64)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +25,7 @@ def make(**options):
     ],
 )
 def test_conformance(options):
-    check_model("xgan", **(SMALL | options))
+    check_model("xgan", SMALL | options, processes=options.get("norm") == "batch" or not options)
 
 
 def count(module):
@@ -46,29 +33,28 @@ def count(module):
 
 
 def test_published_parameters():
-    made = parsed(64)
-    trainer = made.trainer(made.options, DataSpec(("x", "y"), {"x": 3, "y": 3}, 64))
-    assert [count(trainer.E[d]) for d in "xy"] == [34_400, 34_400]
-    assert count(trainer.shared_encoder) == 5_900_672
-    assert count(trainer.shared_decoder) == 10_486_528
-    assert [count(trainer.G[d]) for d in "xy"] == [658_627, 658_627]
-    assert list(trainer.D) == ["y"] and count(trainer.D["y"]) == 42_353
-    assert count(trainer) - count(trainer.D) - count(trainer.classifier) == 17_773_254
+    model = trainer("xgan", spec=PUBLISHED)
+    assert [count(model.E[d]) for d in "xy"] == [34_400, 34_400]
+    assert count(model.shared_encoder) == 5_900_672
+    assert count(model.shared_decoder) == 10_486_528
+    assert [count(model.G[d]) for d in "xy"] == [658_627, 658_627]
+    assert list(model.D) == ["y"] and count(model.D["y"]) == 42_353
+    assert count(model) - count(model.D) - count(model.classifier) == 17_773_254
 
 
 def test_published_parameters_with_batch_norm():
-    made = parsed(64, norm="batch")
-    trainer = made.trainer(made.options, DataSpec(("x", "y"), {"x": 3, "y": 3}, 64))
-    assert count(trainer) - count(trainer.D) - count(trainer.classifier) == 17_774_982
-    assert count(trainer.D) == 42_465
+    model = trainer("xgan", {"norm": "batch"}, PUBLISHED)
+    assert count(model) - count(model.D) - count(model.classifier) == 17_774_982
+    assert count(model.D) == 42_465
 
 
-def plain_steps(nets, batches, *, lr=1e-4, ramp=20, semantic=1.0):
+def plain_steps(model, batches, *, lr=1e-4, ramp=20, semantic=1.0):
     """Royer et al. 2017, section 2; nothing of ganzoo. The discriminator is on y alone, all weights are 1.
 
     Instead of reversing a gradient, what the classifier's loss says to the encoders is computed by itself.
     """
-    E, G, shared_encoder, shared_decoder, classifier, D = nets
+    E, G, shared_encoder, shared_decoder = model.E, model.G, model.shared_encoder, model.shared_decoder
+    classifier, D = model.classifier, model.D
     maker_parameters = [p for net in (E, shared_encoder, shared_decoder, G, classifier) for p in net.parameters()]
     encoder_parameters = [p for net in (E, shared_encoder) for p in net.parameters()]
     opt_G = torch.optim.Adam(maker_parameters, lr=lr, betas=(0.5, 0.999))
@@ -101,45 +87,36 @@ def plain_steps(nets, batches, *, lr=1e-4, ramp=20, semantic=1.0):
         opt_D.step()
 
 
-def networks(engine):
-    t = engine.trainer
-    return nn.ModuleList([t.E, t.G, t.shared_encoder, t.shared_decoder, t.classifier, t.D])
-
-
-def difference(ours, theirs):
-    """The largest difference of any weight."""
-    return max((a - b).abs().max().item() for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
-
-
 def test_ten_steps_agree_with_the_paper():
-    engine = make(ramp=20)
-    theirs, other = copy.deepcopy(networks(engine)), copy.deepcopy(networks(engine))
-    batches = [{key: value.double() for key, value in random_batch(SPEC, step).items()} for step in range(10)]
+    ours = engine("xgan", SMALL | {"ramp": 20}, SPEC, precision="64", constant=1.0)
+    theirs, other = copy.deepcopy(ours.trainer), copy.deepcopy(ours.trainer)
+    batches = [batch(ours, step) for step in range(10)]
     pairs = [(b["x"], b["y"]) for b in batches]
     plain_steps(theirs, pairs)
     plain_steps(other, pairs, semantic=0.98)
-    for batch in batches:
-        engine.step(batch)
-    assert difference(networks(engine), theirs) < 1e-9
-    assert difference(networks(engine), other) > 1e-6  # the comparison notices a weight that is 2 % off
+    for images in batches:
+        ours.step(images)
+    assert difference(ours.trainer, theirs) < 1e-9
+    assert difference(ours.trainer, other) > 1e-6  # the comparison notices a weight that is 2 % off
 
 
 def test_a_teacher_teaches_the_first_domain_and_is_in_no_checkpoint():
-    engine = make(embedding=1024, teacher="vgg19", teacher_weights="random", teach=2.0)
-    trainer, batch = engine.trainer, {k: v.double() for k, v in random_batch(SPEC, 0).items()}
+    taught = {"width": 4, "embedding": 1024, "teacher": "vgg19", "teacher_weights": "random", "teach": 2.0}
+    ours = engine("xgan", taught, SPEC)
+    model, images = ours.trainer, batch(ours)
     with torch.no_grad():
-        expected = 2.0 * nn.functional.l1_loss(trainer.encode({"x": batch["x"]})["x"], trainer.taught(batch["x"]))
-    assert torch.allclose(engine.step(batch).terms["G"]["teach"], expected)
-    assert not any("teacher" in name for name in trainer.state_dict())
+        codes = model.encode(images)
+        expected = 2.0 * nn.functional.l1_loss(codes["x"], model.taught(images["x"]))
+    assert torch.allclose(ours.step(images).terms["G"]["teach"], expected)
+    assert not any("teacher" in name for name in model.state_dict())
     with pytest.raises(GanzooError, match=r"There is no file nowhere\.pth"):
-        make(embedding=1024, teacher="vgg19", teacher_weights="nowhere.pth")
+        engine("xgan", taught | {"teacher_weights": "nowhere.pth"}, SPEC)
 
 
-def test_pictures_of_another_size():
-    trainer = make().trainer
-    with trainer.inference():
-        made = trainer.translate(torch.zeros(1, 3, 48, 80, dtype=torch.float64), "x", "y")
-    assert made.shape == (1, 3, 48, 80)
+def test_images_of_another_size():
+    model = trainer("xgan", SMALL, SPEC)
+    with model.inference():
+        assert model.translate(torch.zeros(1, 3, 48, 80), "x", "y").shape == (1, 3, 48, 80)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +128,5 @@ def test_pictures_of_another_size():
     ],
 )
 def test_what_does_not_fit_is_refused(size, options, message):
-    made = parsed(size, **(SMALL | options))
     with pytest.raises(GanzooError, match=message):
-        made.trainer(made.options, DataSpec(("x", "y"), {"x": 3, "y": 3}, size))
+        trainer("xgan", SMALL | options, size=size)

@@ -54,12 +54,15 @@ class Rosetta(Trainer):
         terms = {}
         for here, there in (tuple(batch), tuple(batch)[::-1]):
             fake = carry[there] = self.translate(batch[here], here, there)
-            terms[f"fool_{there}"] = self.gan.generator(self.D[there](fake))
+            terms[f"G_adv_{there}"] = self.gan.adversarial(self.D[there](fake))
             terms[f"cycle_{here}"] = self.config.cycle * l1_loss(self.translate(fake, there, here), batch[here])
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        return {f"judge_{d}": self.gan.discriminator(self.D[d](batch[d]), self.D[d](carry[d])) for d in batch}
+        terms = {}
+        for d in batch:
+            terms |= self.gan.discriminator_terms(self.D[d], batch[d], carry[d], self.clock, d)
+        return terms
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         planes = torch.zeros_like(images[:, :1]).repeat(1, len(self.domains), 1, 1)

@@ -55,10 +55,10 @@ class VAEGAN(Trainer):
     def decoder_loss(self, batch: Batch, carry: Carry) -> Terms:
         drawn = self.G(carry["code"])
         likeness = self.config.likeness * l1_loss(drawn, batch["image"])
-        return {"like": likeness, "fool": self.gan.generator(self.D(drawn))}
+        return {"like": likeness, "G_adv": self.gan.adversarial(self.D(drawn))}
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
-        return {"judge": self.gan.discriminator(self.D(batch["image"]), self.D(self.G(carry["code"])))}
+        return self.gan.discriminator_terms(self.D, batch["image"], self.G(carry["code"]), self.clock)
 
     def generate(self, count: int, label: str | None = None) -> Tensor:
         weight = next(self.G.parameters())
