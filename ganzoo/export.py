@@ -58,9 +58,9 @@ class Direction(nn.Module):
         """Styles to translate to the target with: of seeds from 0 on, or else of random images."""
         trainer, size = self.trainer, self.trainer.spec.size
         if trainer.samples_styles:
-            return torch.cat([cast(Tensor, trainer.style(self.target, seed)) for seed in range(count)])
+            return torch.cat([cast(Tensor, trainer.choose_style(self.target, seed)) for seed in range(count)])
         references = _noise(count, _channels(trainer, self.target), size, size)
-        return cast(Tensor, trainer.style(self.target, 0, references.to(next(trainer.parameters()))))
+        return cast(Tensor, trainer.choose_style(self.target, 0, references.to(next(trainer.parameters()))))
 
 
 class StyleEncoder(Direction):

@@ -343,7 +343,7 @@ class Trainer(nn.Module, ABC):
         raise GanzooError(TRANSLATES_NOTHING)
 
     def sample_style(self, count: int, domain: str) -> Tensor:
-        """Styles at random, (count, ...), for translations to `domain`; from torch's global random stream."""
+        """Styles at random, (count, ...), for translations to `domain`, or to labels; from torch's global generator."""
         raise GanzooError(NEEDS_REFERENCE)
 
     def encode_style(self, images: Tensor, domain: str) -> Tensor:
@@ -388,7 +388,7 @@ class Trainer(nn.Module, ABC):
         drops = self.inference_mode == "train-stats" and any(isinstance(m, _DropoutNd) and m.p for m in self.modules())
         return self.samples_styles or drops
 
-    def style(self, target: str, seed: int = 0, reference: Tensor | None = None) -> Tensor | None:
+    def choose_style(self, target: str, seed: int = 0, reference: Tensor | None = None) -> Tensor | None:
         """Styles for translations to `target`: one from the seed, (1, ...), or those of reference images, (batch, ...).
 
         None for a model without styles. Raises GanzooError where the model takes no reference, or takes nothing else.
@@ -408,7 +408,7 @@ class Trainer(nn.Module, ABC):
         Everything at random depends on the seed alone; torch's global generators are left as they are. One style serves
         all images, unless there is a reference, (batch, channels, height, width) in [-1, 1], for each.
         """
-        style = self.style(target, seed, reference)
+        style = self.choose_style(target, seed, reference)
         styles = () if style is None else (style.expand(images.shape[0], *style.shape[1:]),)
         with seeded(derive_seed(seed), images.device):
             return self.translate(images, source, target, *styles)
