@@ -109,11 +109,11 @@ def _translations(runs: dict[str, Translator], dataset: Dataset, source: str, ta
     references = {name: reference_of(run.trainer, dataset, target) for name, run in runs.items()}
     lines = []
     for row in islice(dataset.for_model(widest).test_rows(*domains, count=grid.SHOWN), grid.SHOWN):
-        image, *truth = (tensor[None] for _, tensor in row)
+        image, *ground_truth = (tensor[None] for _, tensor in row)
         line = {source: image}
         for name, run in runs.items():
             line[name] = run.translate_tensor(image, source, target, reference=references[name])
-        lines.append([line | ({"ground truth": truth[0]} if truth else {})])
+        lines.append([line | ({"ground truth": ground_truth[0]} if ground_truth else {})])
     return grid.compose(lines, f"{source} to {target}")
 
 

@@ -37,12 +37,12 @@ def test_the_seed_decides(monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", 10)
     dataset = open_dataset(DIGITS, "labelled")
     images = torch.rand(3, 1, 16, 16)
-    made = []
+    found = []
     for seed in (0, 0, 1):
         before = torch.get_rng_state()
-        made.append(classifier.train(dataset, seed).probabilities(images))
+        found.append(classifier.train(dataset, seed).probabilities(images))
         assert torch.equal(torch.get_rng_state(), before)  # the run around it goes on as if nothing had happened
-    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
 def test_unknown_labels_count_for_nothing():
@@ -59,7 +59,7 @@ def test_unknown_labels_count_for_nothing():
 
 
 def test_attributes_of_faces(monkeypatch):
-    monkeypatch.setattr(classifier, "PICTURES", 600)
+    monkeypatch.setattr(classifier, "IMAGES", 600)
     monkeypatch.setattr(classifier, "STEPS", 100)
     data = DataOptions(source="faces", size=32, load=34, attributes=("black", "blond", "brown", "glasses"))
     dataset = open_dataset(data, "labelled")

@@ -6,6 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ganzoo.evaluation.scores import Scores
+from ganzoo.metrics import L1, PSNR, SSIM
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
@@ -60,3 +63,14 @@ def test_bench_measures_it(tmp_path, ganzoo, recipe):
     done = ganzoo("bench", "tiny.toml", "--device", "cuda", "--steps", "4", "--json", cwd=tmp_path)
     assert done.returncode == 0, done
     assert json.loads(done.stdout)
+
+
+def test_metrics_are_those_of_the_cpu():
+    fakes, sources, targets = torch.rand(3, 4, 3, 32, 40) * 2 - 1
+    found = []
+    for device in ("cpu", "cuda"):
+        scores = Scores({"l1": L1(), "psnr": PSNR(), "ssim": SSIM()}, torch.device(device))
+        scores.add(fakes.to(device), sources.to(device), targets)
+        found.append(scores.compute())
+    assert found[0].keys() == {f"{name}{suffix}" for name in ("l1", "psnr", "ssim") for suffix in ("", "_identity")}
+    assert found[1] == pytest.approx(found[0], rel=1e-4)

@@ -16,9 +16,10 @@ from ganzoo import checkpoint
 from ganzoo.runfolder import RunFolder
 
 TRAINER = '''
+import torch
 from torch.optim import SGD
 
-from ganzoo import Phase
+from ganzoo import Metric, Phase
 from ganzoo_cyclegan.model import CycleGAN
 
 
@@ -31,6 +32,23 @@ class Plain(CycleGAN):
             Phase("G", SGD(self.G.parameters(), lr), self.generator_loss),
             Phase("D", SGD(self.D.parameters(), lr), self.discriminator_loss),
         ]
+
+
+class Counted(Metric):
+    """How many images were compared."""
+
+    against = "real"
+    higher_is_better = True
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("images", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, images, real):
+        self.images += len(images)
+
+    def compute(self):
+        return self.images
 '''
 REGISTER = """
 from ganzoo import hookimpl
@@ -39,6 +57,11 @@ from ganzoo import hookimpl
 @hookimpl
 def register_models(register):
     register("plain", "ganzoo_plain.model:Plain", data_kind="unpaired")
+
+
+@hookimpl
+def register_metrics(register):
+    register("counted", "ganzoo_plain.model:Counted", better="higher")
 """
 RECIPE = {
     # 20 steps of 4 images, so that the pool of 3 is full after the first. Without norms, and from strong initial
@@ -50,6 +73,7 @@ RECIPE = {
     "options.init": "kaiming",
     "options.lr": 0.001,
     "train.images": 80,
+    "train.metrics": ["counted"],
     "train.checkpoint_every": 40,
     "train.sample_every": 40,
     "train.log_every": 20,
@@ -129,6 +153,13 @@ def test_two_processes_speak_with_one_voice(one, two):
     assert json.loads((run / "env.json").read_text())["processes"] == 2
     assert said.stdout.count("report.html") == 1
     assert said.stderr == ""
+
+
+def test_one_process_evaluates(one, two):
+    """And waits for no other."""
+    for run in (one, two[0]):
+        metrics = json.loads((run / "metrics.json").read_text())
+        assert metrics["A->B"]["counted"] == metrics["B->A"]["counted_identity"] == 3 + 3
 
 
 def test_torchrun_goes_on_with_what_one_process_began(place, env, one):

@@ -117,8 +117,9 @@ def _accuracy(classifier: Classifier, target: str, batches: Iterable[Tensor]) ->
 
 def _confidence(classifier: Classifier, batches: Iterable[Tensor]) -> tuple[float, float]:
     """The share of images in which the classifier is sure of all labels, and the share of labels found in these."""
-    sure, covered = [], set()
+    confident, covered = [], set()
     for images in batches:
-        sure += (flags := classifier.sure(images)).tolist()
+        flags = classifier.confident(images)
+        confident += flags.tolist()
         covered |= set(classifier.labels(images)[flags].any(dim=0).nonzero().flatten().tolist())
-    return sum(sure) / max(1, len(sure)), len(covered) / len(classifier.spec.labels)
+    return sum(confident) / max(1, len(confident)), len(covered) / len(classifier.spec.labels)

@@ -58,8 +58,9 @@ class Labels:
                 row, baseline = (_verdicts(x, own, changes, classifier, counterparts) for x in (fake, image))
                 rows[target].append(row | {f"{name}_identity": value for name, value in baseline.items()})
                 expected = own | changes
-                truth = counterparts[tuple(expected[name] for name in spec.labels)][None] if counterparts else None
-                scores[target].add(fake, image, truth)
+                labels = tuple(expected[name] for name in spec.labels)
+                ground_truth = counterparts[labels][None] if counterparts else None
+                scores[target].add(fake, image, ground_truth)
             if progress:
                 progress(index + 1, total)
         found = {f"image->{target}": means(rows[target]) | scores[target].compute() for target in rows if rows[target]}

@@ -39,12 +39,12 @@ class Translation:
             reference = reference_of(trainer, dataset, target)
             together = (source, target) if dataset.ground_truth else (source,)
             for index, row in enumerate(dataset.test_rows(*together)):
-                image, *truth = (tensor[None] for _, tensor in row)
+                image, *ground_truth = (tensor[None] for _, tensor in row)
                 fake = translated(trainer, image, source, target, index, reference)
                 if (target, source) in directions:
                     back = translated(trainer, fake, target, source, index, None if reference is None else image)
                     rows.append({"cycle_l1": l1(back, image.to(back))})
-                scores.add(fake, image, *truth)
+                scores.add(fake, image, *ground_truth)
                 done += 1
                 if progress:
                     progress(done, total)
