@@ -13,10 +13,12 @@ from torch import nn
 
 import ganzoo as package
 from ganzoo import GanzooError, Options, checkpoint
+from ganzoo.export import Direction, exported
 from ganzoo.registry import registry
 from ganzoo.trainer import DataSpec, Trainer
 
 STARLET = Path(__file__).with_name("outside") / "ganzoo-starlet" / "ganzoo_starlet"
+WORDS = (("reference", ""), ("to", ", its style"))  # titles around the name of a target
 SPEC = DataSpec(("x", "y"), {"x": 3, "y": 3}, 8)
 
 
@@ -147,6 +149,46 @@ def test_sample_columns_show_what_a_model_can():
     assert list(columns(Sampling())[2]["x"]) == ["x", "to y, seed 0", "to y, seed 1", "to y, seed 2"]
     assert list(columns(Encoding())[2]["x"]) == ["x", "reference y", "to y, its style"]
     assert list(columns(Plain())[2]["x"]) == ["x", "to y", "back to x"]
+
+
+class Labelled(Encoding):
+    """Its targets are labels, which are no domains."""
+
+    def __init__(self):
+        super().__init__()
+        self.spec, self.domains = DataSpec(("image",), {"image": 3}, 8, ("blond", "smiling")), ("image",)
+
+    def directions(self):
+        return [("image", "blond"), ("image", "smiling")]
+
+    def encode_style(self, images, domain):
+        return images.mean((2, 3)) + ("blond", "smiling").index(domain)
+
+
+class LabelledBoth(Labelled):
+    def sample_style(self, count, domain):
+        return torch.randn(count, 3)
+
+
+def test_references_of_labels():
+    """No image is known to be of a label: one is taken where there is nothing else."""
+    image, other = noise(1, 3, 8, 8), -noise(1, 3, 8, 8)
+    for trainer, titles in (
+        (Labelled(), ["image", *(f"{a} {t}{b}" for t in ("blond", "smiling") for a, b in WORDS)]),
+        (LabelledBoth(), ["image", "to blond, seed 0", "to smiling, seed 0"]),
+    ):
+        with trainer.inference():
+            (group,) = trainer.sample_columns({"image": image}, {"image": other}).values()
+        assert list(group) == titles
+
+
+@pytest.mark.parametrize("trainer", [Encoding, Labelled])
+def test_a_direction_that_needs_references_can_be_exported(trainer):
+    trainer = trainer()
+    direction = Direction(trainer, *trainer.directions()[0])
+    program, inputs = exported(direction, noise(2, 3, 8, 8)).module(), direction.inputs(noise(5, 3, 8, 8))
+    assert inputs["style"].shape == (5, 3)
+    assert torch.allclose(program(*inputs.values()), direction(*inputs.values()))
 
 
 # The same with the program itself, and a package that is not ours.
