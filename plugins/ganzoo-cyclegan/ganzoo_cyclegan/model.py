@@ -47,9 +47,10 @@ class CycleGAN(Trainer):
             for w in (config.cycle, config.identity)
         )
         if any(self.identity.values()) and len(set(spec.channels.values())) > 1:
+            numbers = " and ".join(f"{domain} has {spec.channels[domain]}" for domain in self.domains)
             raise GanzooError(
-                f"The domains differ in channels ({spec.channels}), so the identity loss has no meaning: set "
-                "options.identity = 0, or give both the same data.channels."
+                f"{numbers} channels, so there is no identity loss between them: set options.identity = 0, or give both "
+                "the same data.channels."
             )
         channels, size = spec.channels, spec.size
         self.G = nn.ModuleDict({b: config.generator.build(channels[a], channels[b], size) for a, b in self.ways})
