@@ -49,7 +49,7 @@ class CycleGAN(Trainer):
         if any(self.identity.values()) and len(set(spec.channels.values())) > 1:
             numbers = " and ".join(f"{domain} has {spec.channels[domain]}" for domain in self.domains)
             raise GanzooError(
-                f"{numbers} channels, so there is no identity loss between them: set options.identity = 0, or give both "
+                f"{numbers} channels, so they have no identity loss: set options.identity = 0, or give both "
                 "the same data.channels."
             )
         channels, size = spec.channels, spec.size
