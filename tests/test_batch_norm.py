@@ -1,13 +1,11 @@
 """Batch norm in two processes is that of the whole batch: values, gradients and running statistics."""
 
-import subprocess
-import sys
-
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from ganzoo.nets.layers import BatchNorm
+from ganzoo.testing import in_processes
 
 
 def parts() -> tuple[torch.Tensor, torch.Tensor]:
@@ -21,25 +19,23 @@ def step(layer: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return made.detach()
 
 
-def worker(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    layer = BatchNorm(3).double()
+def half() -> list[torch.Tensor]:
+    """What one of two processes has of its half of the batch."""
+    layer, rank = BatchNorm(3).double(), dist.get_rank()
     x, y = (part.chunk(2)[rank].clone().requires_grad_() for part in parts())
     made = step(layer, x, y)
     gradients = [layer.weight.grad, layer.bias.grad]
     for gradient in gradients:
         dist.all_reduce(gradient)
-    torch.save([made, x.grad / 2, *(g / 2 for g in gradients), *layer.buffers()], f"{folder}/{rank}.pt")
+    buffers = [buffer.clone() for buffer in layer.buffers()]
     layer.track_running_stats = False  # as when translating, which the first process may do alone
     if rank == 0:
         layer(x)
-    dist.destroy_process_group()
+    return [made, x.grad / 2, *(g / 2 for g in gradients), *buffers]
 
 
-def test_two_processes_equal_one(tmp_path):
-    processes = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path]) for rank in range(2)]
-    assert [process.wait() for process in processes] == [0, 0]
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+def test_two_processes_equal_one():
+    first, second = in_processes(half)
     layer = nn.BatchNorm2d(3).double()
     x, y = parts()
     x.requires_grad_()
@@ -48,7 +44,3 @@ def test_two_processes_equal_one(tmp_path):
     torch.testing.assert_close(torch.cat([first[1], second[1]]), x.grad, rtol=0, atol=1e-12)
     for ours, theirs in zip(first[2:], [layer.weight.grad, layer.bias.grad, *layer.buffers()], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-
-
-if __name__ == "__main__":
-    worker(int(sys.argv[1]), sys.argv[2])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ganzoo import GanzooError
+from ganzoo.clock import Clock
 from ganzoo.losses import Wasserstein
 from ganzoo.nets.layers import init_weights
 from ganzoo.nets.patch import PatchDiscriminator
@@ -86,7 +87,6 @@ def test_initial_weights(init, spread):
 
 def test_gradient_penalty_of_a_known_critic():
     """A linear critic of slope 3 everywhere: (3 - 1)^2 x 10."""
-    penalty = Wasserstein().penalty(
-        lambda x: 3 * x[:, 0, 0, 0], torch.zeros(4, 3, 2, 2), torch.ones(4, 3, 2, 2), torch.rand(4, 1, 1, 1)
-    )
+    real, fake = torch.ones(4, 3, 2, 2), torch.zeros(4, 3, 2, 2)
+    penalty = Wasserstein().penalty(lambda x: 3 * x[:, 0, 0, 0], real, fake, Clock())
     assert penalty.item() == pytest.approx(40.0)

@@ -1,4 +1,4 @@
-"""Models of another shape than ours, as outside packages: many domains, no discriminator, three phases at three rates."""
+"""Outside packages of another shape than ours: many domains, three phases at three rates, growing networks, own data."""
 
 import json
 import os
@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo import checkpoint, load
 from ganzoo.clock import Clock
 from ganzoo.registry import registry
-from ganzoo.testing import ConformanceError, check_model, check_source
+from ganzoo.runfolder import RunFolder
+from ganzoo.testing import ConformanceError, check_discriminator, check_model, check_source, difference
 from ganzoo.trainer import DataSpec
 
 OUTSIDE = Path(__file__).with_name("outside")
@@ -28,6 +30,7 @@ SMALL = {
     "vaegan": {"width": 4, "latent": 8, "discriminator": {"name": "patch", "width": 4, "layers": 1}},
     "starlet": {"width": 4, "latent": 4, "style": 6},
     "triplets": {"generator": {"name": "unet", "width": 4, "depth": 3}, "width": 4},
+    "progressive": {"width": 4, "latent": 8, "discriminator": {"name": "patch", "width": 4, "layers": 1}, "fade": 20},
 }
 
 PARTS = """
@@ -123,7 +126,7 @@ def site(tmp_path_factory):
 
 
 def test_these_are_all():
-    assert {folder.name for folder in OUTSIDE.iterdir()} == {f"ganzoo-{name}" for name in SMALL}
+    assert {folder.name for folder in OUTSIDE.iterdir()} == {f"ganzoo-{name}" for name in (*SMALL, "multiscale")}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -191,6 +194,47 @@ def test_the_kit_notices_that_a_generator_is_not_told_where_to_go():
     deaf = SMALL["rosetta"] | {"generator": {"name": "resnet", "width": 4, "blocks": 1}}
     with pytest.raises(ConformanceError, match=r"other images than translate\(left to right\) gives.*instance norm"):
         check_model("rosetta", deaf, processes=False)
+
+
+def test_what_grows_with_the_images_seen_is_right_after_loading(tmp_path, site, ganzoo, recipe):
+    """A buffer that follows the clock, and rates that grow: after resume, and in a model that is only used."""
+    options = {f"options.{key}": value for key, value in SMALL["progressive"].items()} | {"options.warmup": 20}
+    changes = options | {
+        "options.generator": None,
+        "options.pool": None,
+        "data.source": "landscapes",
+        "data.root": None,
+    }
+    recipe(tmp_path, changes | {"model": "progressive", "train.images": 24, "train.constant": 1.0})
+    env = {"PYTHONPATH": os.fspath(site)}
+    assert ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env).returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    growing = [min(1.0, (line["images"] + 2) / 20) * 2e-4 for line in lines]
+    assert [line["lr"]["G"] for line in lines] == pytest.approx(growing) and len(set(growing)) > 3
+    weights, _ = checkpoint.load_networks(RunFolder(tmp_path / "out").checkpoint(24))
+    for images, alpha in ((10, 8 / 20), (20, 18 / 20), (24, 1.0)):  # as it was in the last step before
+        assert load(RunFolder(tmp_path / "out").checkpoint(images)).trainer.alpha.item() == pytest.approx(alpha)
+    shutil.rmtree(RunFolder(tmp_path / "out").checkpoint(24))
+    assert ganzoo("run", "out", "--resume", cwd=tmp_path, env=env).returncode == 0
+    assert difference(checkpoint.load_networks(RunFolder(tmp_path / "out").checkpoint(24))[0], weights) == 0
+    assert ganzoo("generate", "out", "made", "--count", 2, cwd=tmp_path, env=env).returncode == 0
+
+
+def test_a_discriminator_of_several_scales_serves_a_model_of_ours(tmp_path, site, ganzoo, recipe):
+    check_discriminator("multi-scale", {"scales": 3, "layers": 1})
+    loss = {"name": "lsgan", "penalty": {"name": "r1", "weight": 1.0, "every": 2}}
+    landscapes = {"data.source": "landscapes", "data.root": None, "data.domains": ["photo", "painting"]}
+    recipe(tmp_path, landscapes | {"options.discriminator": "multi-scale", "options.loss": loss, "train.images": 12})
+    done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env={"PYTHONPATH": os.fspath(site)})
+    assert done.returncode == 0, done
+    terms = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[-1])["terms"]["D"]
+    assert set(terms) == {"D_photo", "D_painting", "r1_photo", "r1_painting"}
+    scales = {
+        name.split(".")[3]
+        for name in checkpoint.load_networks(tmp_path / "out" / "checkpoints" / "000000012")[0]
+        if name.startswith("D.photo")
+    }
+    assert scales == {"0", "1"}
 
 
 def test_parts_are_published_without_a_model(tmp_path, ganzoo, recipe, plugin):

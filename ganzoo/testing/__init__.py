@@ -1,12 +1,12 @@
 """The conformance tests: what models, parts, data sources and metrics must do to get the rest from the engine.
 
-In a plugin's tests, one line: `check_model("sketchgan", {"width": 8})`, for a data source `check_source("scans")`, for
-a metric `check_metric("ms-ssim")`.
+In a plugin's tests, one line: `check_model("sketchgan", {"width": 8})`, and so for whatever else a package registers.
 """
 
 from ganzoo.testing.helpers import batch, build, difference, engine, trainer
 from ganzoo.testing.metric import check_metric
 from ganzoo.testing.model import check_model
+from ganzoo.testing.parts import check_discriminator, check_generator, check_loss, check_penalty
 from ganzoo.testing.processes import in_processes
 from ganzoo.testing.report import ConformanceError
 from ganzoo.testing.source import check_source
@@ -15,8 +15,12 @@ __all__ = [
     "ConformanceError",
     "batch",
     "build",
+    "check_discriminator",
+    "check_generator",
+    "check_loss",
     "check_metric",
     "check_model",
+    "check_penalty",
     "check_source",
     "difference",
     "engine",
