@@ -3,7 +3,8 @@
 In a plugin's tests, one line: `check_model("sketchgan", {"width": 8})`, and so for whatever else a package registers.
 """
 
-from ganzoo.testing.helpers import batch, build, difference, engine, trainer
+from ganzoo.testing.helpers import batch, difference, engine, trainer
+from ganzoo.testing.helpers import build as build
 from ganzoo.testing.metric import check_metric
 from ganzoo.testing.model import check_model
 from ganzoo.testing.parts import check_discriminator, check_generator, check_loss, check_penalty
@@ -14,7 +15,6 @@ from ganzoo.testing.source import check_source
 __all__ = [
     "ConformanceError",
     "batch",
-    "build",
     "check_discriminator",
     "check_generator",
     "check_loss",
