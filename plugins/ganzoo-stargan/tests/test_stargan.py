@@ -94,20 +94,20 @@ def plain_steps(model, batches, clock, classification, *, lr=1e-4, total=80, rec
         for group in (*opt_G.param_groups, *opt_D.param_groups):
             group["lr"] = lr * min(1.0, (total - seen) / (total / 2))
         new = c[torch.randperm(len(x), generator=clock.shared)]
-        real_score, real_class = D(x)
+        real_score, real_class = D.classify(x)
         fake = translated(x, new).detach()
         alpha = torch.rand(len(x), 1, 1, 1, generator=clock.shared).to(x)
         between = (alpha * x + (1 - alpha) * fake).requires_grad_(True)
-        score = D(between)[0]
+        score = D(between)
         (slope,) = torch.autograd.grad(score, between, torch.ones_like(score), create_graph=True)
         steep = ((slope.view(len(x), -1).pow(2).sum(1).sqrt() - 1) ** 2).mean()
-        loss = -real_score.mean() + D(fake)[0].mean() + classification(real_class, c) + gp * steep
+        loss = -real_score.mean() + D(fake).mean() + classification(real_class, c) + gp * steep
         opt_D.zero_grad()
         loss.backward()
         opt_D.step()
         if (step + 1) % n_critic == 0:
             fake = translated(x, new)
-            score, fake_class = D(fake)
+            score, fake_class = D.classify(fake)
             back = translated(fake, c)
             loss = -score.mean() + classification(fake_class, new) + rec * (x - back).abs().mean()
             opt_G.zero_grad()
@@ -164,7 +164,7 @@ def test_two_label_sets_are_two_models_in_one():
         mine = target[rows][:, columns]
         assert sorted(mine.tolist()) == sorted(c[rows][:, columns].tolist())  # only images of the same set swap
         assert target[rows][:, [i for i in range(4) if i not in columns]].isnan().all()
-    torch.testing.assert_close(terms["cls_real"], joint_loss(D(x)[1], c))
+    torch.testing.assert_close(terms["cls_real"], joint_loss(D.classify(x)[1], c))
     known = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0]], dtype=torch.float64)
 
     def translated(images, labels):
@@ -173,13 +173,13 @@ def test_two_label_sets_are_two_models_in_one():
 
     fake = translated(x, target)
     torch.testing.assert_close(g_terms["rec"], 10 * (translated(fake, c) - x).abs().mean())
-    torch.testing.assert_close(g_terms["G_adv"], -D(fake)[0].mean())
+    torch.testing.assert_close(g_terms["G_adv"], -D(fake).mean())
 
 
 def test_the_old_labels_of_fakes():
     model, carry, (x, c) = make(JOINT, old_labels=0.5), {}, joint_batch()
     terms = model.discriminator_loss({"image": x, "label": c}, carry)
-    classes = model.D(model.with_labels(x, carry["target"], carry["mask"]))[1]
+    classes = model.D.classify(model.with_labels(x, carry["target"], carry["mask"]))[1]
     torch.testing.assert_close(terms["cls_fake"], 0.5 * joint_loss(classes, c))
 
 
