@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
     from ganzoo.data.published import Archive as Archive
     from ganzoo.data.sources import Source as Source
     from ganzoo.errors import GanzooError as GanzooError
+    from ganzoo.errors import Offline as Offline
     from ganzoo.hooks import hookimpl as hookimpl
     from ganzoo.metrics import Metric as Metric
     from ganzoo.options import AdamOptions as AdamOptions

@@ -109,7 +109,7 @@ def test_published_parameters():
 
 
 def test_identity_needs_equal_channels():
-    with pytest.raises(GanzooError, match=r"'x': 1, 'y': 3.*options.identity = 0"):
+    with pytest.raises(GanzooError, match=r"x has 1 and y has 3 channels.*options.identity = 0"):
         trainer("cyclegan", SMALL, UNEVEN)
 
 
