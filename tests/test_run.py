@@ -258,7 +258,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(place, start, ga
 
 
 def test_ctrl_c_while_measuring_ends_at_once_and_nothing_is_lost(tmp_path, start, ganzoo, recipe):
-    recipe(tmp_path, {"data.source": "landscapes", "data.root": None, "data.size": 256, "train.images": 2})
+    recipe(tmp_path, {"data.source": "landscapes", "data.root": None, "data.size": 128, "train.images": 2})
     process = start("run", "tiny.toml", "--out", "out", cwd=tmp_path)
     process.until(lambda: "Measuring" in process.so_far.stdout)
     process.send(signal.SIGINT)
