@@ -20,7 +20,7 @@ import tomlkit
 from ganzoo_worlds import landscapes
 from PIL import Image
 
-from ganzoo.registry import TYPES
+from ganzoo.registry import TYPES, registry
 
 PROGRAM = Path(sys.executable).with_name("ganzoo")
 FORKED = Path(__file__).with_name("forked.py")
@@ -213,6 +213,19 @@ def plugin():
         return {"PYTHONPATH": os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))}
 
     return install
+
+
+@pytest.fixture(scope="module")
+def known():
+    """After `known(site)` this process, too, knows the plugins in that folder, until the module's tests have ended."""
+
+    def know(site: Path) -> None:
+        patch.syspath_prepend(str(site))
+        registry.cache_clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield know
+    registry.cache_clear()
 
 
 def registering(type_: str, name: str, target: str) -> str:

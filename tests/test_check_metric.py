@@ -2,7 +2,6 @@
 
 import pytest
 
-from ganzoo.registry import registry
 from ganzoo.testing import ConformanceError, check_metric
 
 METRICS = '''
@@ -133,7 +132,7 @@ SPOILED = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed(tmp_path_factory, plugin):
+def _installed(tmp_path_factory, plugin, known):
     """The sound metric and all the spoiled ones as a stranger's package."""
     site = tmp_path_factory.mktemp("site")
     lines = [
@@ -143,11 +142,7 @@ def _installed(tmp_path_factory, plugin):
     lines[3] = '    register("unsaid", "ganzoo_spoiled_metrics.metrics:Sound")\n'
     hook = "from ganzoo import hookimpl\n\n\n@hookimpl\ndef register_metrics(register):\n"
     plugin(site, "spoiled_metrics", {"__init__": hook + "".join(lines), "metrics": METRICS})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(site))
-        registry.cache_clear()
-        yield
-    registry.cache_clear()
+    known(site)
 
 
 @pytest.mark.parametrize("name", ["l1", "psnr", "ssim", "sound", "distance"])

@@ -210,7 +210,7 @@ SPOILED = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed(tmp_path_factory, plugin):
+def _installed(tmp_path_factory, plugin, known):
     """The sound parts and all the spoiled ones as a stranger's package."""
     site, lines = tmp_path_factory.mktemp("site"), ["from ganzoo import hookimpl\n"]
     everything = SOUND | {name: type_ for name, (type_, *_) in SPOILED.items()}
@@ -219,11 +219,7 @@ def _installed(tmp_path_factory, plugin):
         names = [name for name, other in everything.items() if other == type_]
         lines += [f'    register("{name}", "ganzoo_spoiled_parts.parts:{name.title()}")\n' for name in names]
     plugin(site, "spoiled_parts", {"__init__": "".join(lines), "parts": PARTS})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(site))
-        registry.cache_clear()
-        yield
-    registry.cache_clear()
+    known(site)
 
 
 @pytest.mark.parametrize("type_", CHECKS)

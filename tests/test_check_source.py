@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.registry import registry
 from ganzoo.testing import ConformanceError, check_source
 
 SOURCES = '''
@@ -195,7 +194,7 @@ SPOILED = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed(tmp_path_factory, plugin):
+def _installed(tmp_path_factory, plugin, known):
     site = tmp_path_factory.mktemp("site")
     kinds = {"Clips": "clips", "Uneven": "paired"}
     kinds |= dict.fromkeys(("Labels", "Nameless", "Short", "Percent", "Grouped", "Inventive"), "labelled")
@@ -206,11 +205,7 @@ def _installed(tmp_path_factory, plugin):
     lines.append('    register("boaster", "ganzoo_spoiled_sources.source:Sound", data_kinds="unpaired paired")\n')
     hook = "from ganzoo import hookimpl\n\n\n@hookimpl\ndef register_sources(register):\n"
     plugin(site, "spoiled_sources", {"__init__": hook + "".join(lines), "source": SOURCES})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(site))
-        registry.cache_clear()
-        yield
-    registry.cache_clear()
+    known(site)
 
 
 @pytest.mark.parametrize("name", ["sound", "labels", "landscapes", "faces", "digits"])

@@ -2,7 +2,6 @@
 
 import pytest
 
-from ganzoo.registry import registry
 from ganzoo.testing import ConformanceError, check_model
 
 MODEL = '''
@@ -563,7 +562,7 @@ SPOILED = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed(tmp_path_factory, plugin):
+def _installed(tmp_path_factory, plugin, known):
     """The sound model and all the spoiled ones as a stranger's package; and one whose package imports torch."""
     site = tmp_path_factory.mktemp("site")
     lines = [
@@ -574,11 +573,7 @@ def _installed(tmp_path_factory, plugin):
     plugin(site, "spoiled_models", {"__init__": hook + "".join(lines), "model": MODEL})
     heavy = '    register("heavy", "ganzoo_heavy.model:Sound")\n'
     plugin(site, "heavy", {"__init__": "import torch\n" + hook + heavy, "model": MODEL})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(site))
-        registry.cache_clear()
-        yield
-    registry.cache_clear()
+    known(site)
 
 
 @pytest.mark.parametrize(("name", "options"), [("sound", {}), ("rich", {"domains": 1, "size": 5}), ("styled", {})])

@@ -112,17 +112,14 @@ def register_sources(register):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def site(tmp_path_factory):
+def site(tmp_path_factory, known):
     """A folder that all of them are installed into, by pip."""
     root = tmp_path_factory.mktemp("outside")
     shutil.copytree(OUTSIDE, root / "source")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
     subprocess.run([*pip, root / "site", *(root / "source").iterdir()], check=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(root / "site"))
-        registry.cache_clear()
-        yield root / "site"
-    registry.cache_clear()
+    known(root / "site")
+    return root / "site"
 
 
 def test_these_are_all():

@@ -8,7 +8,6 @@ import pytest
 from ganzoo import GanzooError, Offline, recipe
 from ganzoo.data.dataset import open_dataset
 from ganzoo.options import DataOptions
-from ganzoo.registry import registry
 
 REGISTER = """
 from ganzoo import hookimpl
@@ -67,14 +66,10 @@ RECIPE = {"model": "cyclegan", "train": {"images": 4}}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed(tmp_path_factory, plugin):
+def _installed(tmp_path_factory, plugin, known):
     site = tmp_path_factory.mktemp("site")
     plugin(site, "colours", {"__init__": REGISTER, "source": SOURCE, "nowhere": "import no_such_library\n"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(site))
-        registry.cache_clear()
-        yield
-    registry.cache_clear()
+    known(site)
 
 
 def read(source, *changes, **data):

@@ -38,6 +38,7 @@ class Progressive(Trainer):
         self.details = nn.ConvTranspose2d(width, channels, 4, 4)
         self.D = config.discriminator.build(channels, spec.size)
         self.gan = config.loss.build()
+        self.alpha: Tensor
         self.register_buffer("alpha", torch.zeros(()))
 
     def phases(self) -> list[Phase]:
