@@ -77,7 +77,7 @@ def test_processes_form_a_group():
 
 
 def test_what_fails_in_a_process_is_told():
-    with pytest.raises(RuntimeError, match="^ValueError: the second fails$"):
+    with pytest.raises(RuntimeError, match=r"^ValueError: the second fails$"):
         in_processes(fails)
     with pytest.raises(RuntimeError, match=r"exit codes \[3, 3, 3\]"):
         in_processes(vanishes, count=3)

@@ -18,7 +18,7 @@ from ganzoo.testing.case import Case
 from ganzoo.testing.processes import in_processes
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms
 
-STEPS = 4  # before a checkpoint, and again after it; and those of phases that are rarer
+STEPS = 3  # before a checkpoint, and again after it; and those of phases that are rarer
 
 
 def check_optimizers(case: Case) -> Engine:
