@@ -52,6 +52,10 @@ class Entry:
     def qualified(self) -> str:
         return f"{self.distribution}/{self.name}"
 
+    @property
+    def package(self) -> str:
+        return f"{self.distribution} {self.version}"
+
 
 @dataclass(frozen=True)
 class Broken:
@@ -61,6 +65,9 @@ class Broken:
     distribution: str
     version: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.plugin} ({self.distribution} {self.version}) does not load: {self.reason}"
 
 
 class Registry:

@@ -1,36 +1,33 @@
-"""The command line: `ganzoo VERB`. One small file a verb; each imports what it needs when it runs."""
+"""The command line: `ganzoo VERB`. One small file a verb, imported when it is used, with all that it needs."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from ganzoo import registry
-from ganzoo.cli.bench import bench_command
-from ganzoo.cli.compare import compare_command
-from ganzoo.cli.data import data_command
-from ganzoo.cli.doctor import doctor_command
-from ganzoo.cli.evaluate import evaluate_command
-from ganzoo.cli.export import export_command
-from ganzoo.cli.generate import generate_command
-from ganzoo.cli.list import list_command
-from ganzoo.cli.new import new_command
-from ganzoo.cli.report import report_command
-from ganzoo.cli.run import run_command
-from ganzoo.cli.schema import schema_command
-from ganzoo.cli.show import show_command
-from ganzoo.cli.translate import translate_command
 from ganzoo.errors import GanzooError
+
+VERBS = (
+    *("run", "translate", "generate", "export", "evaluate", "compare", "report"),
+    *("list", "show", "data", "bench", "new", "schema", "doctor"),
+)
+"""ganzoo's own commands: each is `command` in the module of its name."""
 
 
 class Program(click.Group):
-    """ganzoo's own commands, and those of plugins, which are imported when they are used."""
+    """ganzoo's own commands, and those of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        own, found = super().get_command(ctx, name), registry.registry
-        if own or not found().matches("command", name):
-            return own
-        command = found().load("command", name)
+        if name in VERBS:
+            return import_module(f"ganzoo.cli.{name}").command
+        if not registry.registry().matches("command", name):
+            return None
+        command = registry.registry().load("command", name)
         if not isinstance(command, click.Command):
             raise GanzooError(f'The command "{name}" is {command!r}: its author should make it with @click.command().')
         return command
@@ -65,26 +62,6 @@ def cli() -> None:
     ganzoo run recipes/cyclegan_monet.toml    train
     ganzoo translate runs/x photos/ out/      use
     """
-
-
-commands = (
-    run_command,
-    translate_command,
-    generate_command,
-    export_command,
-    evaluate_command,
-    compare_command,
-    report_command,
-    list_command,
-    show_command,
-    data_command,
-    bench_command,
-    new_command,
-    schema_command,
-    doctor_command,
-)
-for command in commands:
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -13,12 +13,10 @@ import click
 @click.option("--steps", default=20, show_default=True, type=click.IntRange(min=2), help="Steps to measure.")
 @click.option("--device", metavar="D", help="auto, cpu, cuda or mps.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def bench_command(
-    path: Path, quick: bool, changes: tuple[str, ...], steps: int, device: str | None, as_json: bool
-) -> None:
+def command(path: Path, quick: bool, changes: tuple[str, ...], steps: int, device: str | None, as_json: bool) -> None:
     """Measure how fast RECIPE trains here, beside a bare loop over the same networks."""
     from ganzoo import bench, recipe
-    from ganzoo.cli.progress import bar
+    from ganzoo.cli.output import bar
     from ganzoo.data.dataset import open_dataset
 
     changes += (f"train.device={device}",) if device else ()

@@ -13,9 +13,10 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print metrics for programs, write no page.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def compare_command(runs: tuple[Path, ...], out: Path, as_json: bool, device: str) -> None:
+def command(runs: tuple[Path, ...], out: Path, as_json: bool, device: str) -> None:
     """Set runs side by side on the same test images: a table here, and one HTML page with the images."""
     from ganzoo import comparison
+    from ganzoo.cli.output import print_table
 
     found = comparison.compare(runs, device)
     if found.lost_metrics:
@@ -24,13 +25,9 @@ def compare_command(runs: tuple[Path, ...], out: Path, as_json: bool, device: st
         click.echo(json.dumps(found.metrics, indent=1))
         return
     comparison.write(found, out)
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="dim")
-    for column in ("direction", "metric", *found.metrics):
-        table.add_column(column, justify="left" if column in ("direction", "metric") else "right")
-    for direction, name, values in comparison.rows(found.metrics):
-        table.add_row(direction, name, *("" if v is None else f"{v:.4f}" for v in values))
-    Console().print(table)
+    rows = [
+        (direction, name, *("" if value is None else f"{value:.4f}" for value in values))
+        for direction, name, values in comparison.rows(found.metrics)
+    ]
+    print_table(("direction", "metric", *found.metrics), rows, right=found.metrics)
     click.echo(f"Images: {out}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def evaluate_command(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> None:
+def command(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> None:
     """Evaluate a trained RUN on its test images.
 
     Metrics against the ground truth where the data has it, beside those of the identity baseline; else the L1 of cycle
@@ -34,7 +34,7 @@ def evaluate_command(run: Path, metrics: tuple[str, ...], as_json: bool, device:
     shows the metrics; fid and kid compare with the real images of the target and need no ground truth.
     """
     from ganzoo import evaluation
-    from ganzoo.cli.progress import bar
+    from ganzoo.cli.output import bar, print_table
     from ganzoo.data.dataset import open_dataset
     from ganzoo.translate import load
 
@@ -49,18 +49,14 @@ def evaluate_command(run: Path, metrics: tuple[str, ...], as_json: bool, device:
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{run} at {translator.images:,} images", title_justify="left", box=None, header_style="dim")
-    for column in ("direction", "metric", "value", "identity baseline"):
-        table.add_column(column, justify="left" if column in ("direction", "metric") else "right")
-    for direction, values in found.items():
-        for name, value in values.items():
-            if not name.endswith("_identity"):
-                baseline = values.get(f"{name}_identity")
-                table.add_row(direction, name, f"{value:.4f}", "" if baseline is None else f"{baseline:.4f}")
-    Console().print(table)
+    rows = [
+        (direction, name, f"{value:.4f}", f"{values[other]:.4f}" if (other := f"{name}_identity") in values else "")
+        for direction, values in found.items()
+        for name, value in values.items()
+        if not name.endswith("_identity")
+    ]
+    columns = ("direction", "metric", "value", "identity baseline")
+    print_table(columns, rows, f"{run} at {translator.images:,} images", right=columns[2:])
 
 
 def _metric(text: str) -> tuple[str, Metric]:

@@ -11,7 +11,7 @@ import click
 @click.option("--to", metavar="TARGET", help="Domain, or labels: blond,no-glasses.  [default: the run's first target]")
 @click.option("--from", "source", metavar="DOMAIN", help="Domain of the images.  [default: the first that fits]")
 @click.option("--encoder", is_flag=True, help="Instead, what gives styles of reference images of that target.")
-def export_command(run: Path, output: Path, to: str | None, source: str | None, encoder: bool) -> None:
+def command(run: Path, output: Path, to: str | None, source: str | None, encoder: bool) -> None:
     """Write one translation of a trained RUN as an ONNX file, and check it with onnxruntime.
 
     Its input "image" and its output "translation" are (batch, channels, height, width) with values from -1 to 1. The

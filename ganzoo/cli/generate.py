@@ -12,10 +12,10 @@ import click
 @click.option("--label", metavar="LABEL", help='What they show: "7", or "blond,no-glasses".  [default: anything]')
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another, other images.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def generate_command(run: Path, output: Path, count: int | None, label: str | None, seed: int, device: str) -> None:
+def command(run: Path, output: Path, count: int | None, label: str | None, seed: int, device: str) -> None:
     """Make new images with a trained RUN: 000.png, 001.png, ... in the folder OUTPUT."""
     from ganzoo import translate
-    from ganzoo.cli.progress import bar
+    from ganzoo.cli.output import bar
 
     translator = translate.load(run, device)
     with bar("generating") as update:

@@ -9,44 +9,31 @@ import click
 
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_command(as_json: bool) -> None:
+def command(as_json: bool) -> None:
     """Show what is installed: models and parts, and the package each comes from."""
+    from ganzoo.cli.output import print_table
     from ganzoo.registry import TYPES, registry
 
     found = registry()
+    by_type = {t: sorted((e for e in found.entries if e.type == t), key=lambda e: e.name) for t in TYPES}
     if as_json:
-        listing: dict[str, list[dict[str, Any]]] = {plural: [] for plural in TYPES.values()}
-        for entry in sorted(found.entries, key=lambda e: e.name):
-            facts = {k: v for k, v in asdict(entry).items() if k not in ("type", "facts", "target")}
-            listing[TYPES[entry.type]].append(facts | entry.facts)
-        click.echo(
-            json.dumps(listing | {"broken": [asdict(b) for b in found.broken], "warnings": found.warnings}, indent=1)
-        )
+        listing: dict[str, Any] = {"broken": list(map(asdict, found.broken)), "warnings": found.warnings}
+        for type_, entries in by_type.items():
+            rows = [asdict(entry) | entry.facts for entry in entries]
+            hidden = ("type", "facts", "target")
+            listing[TYPES[type_]] = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
+        click.echo(json.dumps(listing, indent=1))
         return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
-    for type_, plural in TYPES.items():
-        table = Table(title=plural, title_justify="left", title_style="bold", box=None)
-        shown = ("data", "what it does", "paper") if type_ == "model" else ("what it does",)
-        for column in ("name", *shown, "package"):
-            table.add_column(
-                column, style="cyan" if column == "name" else "", header_style="dim", no_wrap=column == "name"
-            )
-        for e in sorted((e for e in found.entries if e.type == type_), key=lambda e: e.name):
-            told = {"data": e.facts.get("data_kind", ""), "what it does": e.summary, "paper": e.facts.get("paper", "")}
-            table.add_row(e.name, *(escape(told[column]) for column in shown), f"{e.distribution} {e.version}")
-        if type_ == "model" and not table.row_count:
-            console.print("[bold]models[/]\n none yet: they come as packages of their own, installed with pip")
-        elif table.row_count:
-            console.print(table)
-        else:
-            continue
-        console.print()
+    if not by_type["model"]:
+        click.echo("No models yet: they come as packages of their own, installed with pip.\n")
+    for type_, entries in by_type.items():
+        if entries:
+            facts = dict.fromkeys(fact for entry in entries for fact in entry.facts)
+            columns = ("name", "what it does", *(fact.replace("_", " ") for fact in facts), "package")
+            table = [(e.name, e.summary, *(e.facts.get(f, "") for f in facts), e.package) for e in entries]
+            print_table(columns, table, TYPES[type_])
+            click.echo()
     for broken in found.broken:
-        line = f"{broken.plugin} ({broken.distribution} {broken.version}) does not load: {broken.reason}"
-        console.print(f"[red]broken[/] {escape(line)}", highlight=False)
+        click.echo(f"{click.style('broken', fg='red')} {broken}")
     for warning in found.warnings:
-        console.print(f"[yellow]note[/] {escape(warning)}", highlight=False)
+        click.echo(f"{click.style('note', fg='yellow')} {warning}")

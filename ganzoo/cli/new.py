@@ -9,11 +9,11 @@ KINDS = ("unpaired", "paired", "labelled", "images", "domains")
 
 
 @click.group("new")
-def new_command() -> None:
+def command() -> None:
     """Write a new plugin or a new recipe."""
 
 
-@new_command.command()
+@command.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), default="unpaired", show_default=True, help="Kind of data.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: ganzoo-NAME]")
@@ -29,7 +29,7 @@ def plugin(name: str, kind: str, out: Path | None, licence: str) -> None:
     click.echo(f"       ganzoo run {folder / 'recipes' / name}.toml --quick")
 
 
-@new_command.command()
+@command.command()
 @click.argument("model")
 @click.option("--out", type=click.Path(path_type=Path), help="File.  [default: printed]")
 def recipe(model: str, out: Path | None) -> None:

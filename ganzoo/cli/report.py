@@ -7,7 +7,7 @@ import click
 
 @click.command("report")
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
-def report_command(path: Path) -> None:
+def command(path: Path) -> None:
     """Write RUN/report.html again: samples over time, losses, metrics and settings in one file."""
     from ganzoo import report
     from ganzoo.errors import GanzooError

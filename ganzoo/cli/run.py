@@ -16,7 +16,7 @@ RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, with every default, and stop.")
 @click.option("--device", metavar="D", help="auto, cpu, cuda or mps.")
 @click.option("--devices", type=click.IntRange(min=1), metavar="N", help="Processes on this machine, one a device.")
-def run_command(
+def command(
     path: Path,
     quick: bool,
     changes: tuple[str, ...],

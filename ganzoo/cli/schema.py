@@ -6,7 +6,7 @@ import click
 
 
 @click.command("schema")
-def schema_command() -> None:
+def command() -> None:
     """Print the JSON Schema of recipes, with the options of every installed model, for editors."""
     from ganzoo.scaffold import schema
 

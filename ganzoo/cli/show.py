@@ -1,6 +1,7 @@
 """ganzoo show"""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,33 +13,26 @@ from ganzoo.registry import TYPES
 @click.argument("name", metavar="MODEL")
 @click.option("--type", "type_", type=click.Choice(list(TYPES)), help="Of several things of that name.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def show_command(name: str, type_: str | None, as_json: bool) -> None:
+def command(name: str, type_: str | None, as_json: bool) -> None:
     """Show a model or a part: what it is, where it comes from, and every option with type, default and meaning."""
+    from ganzoo.cli.output import print_table
+
     facts = describe(name, type_)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
-    console.print(f"[bold cyan]{facts['name']}[/]  {escape(facts['summary'])}")
+    click.echo(f"{click.style(facts['name'], fg='cyan', bold=True)}  {facts['summary']}")
     for key in ("type", "data_kind", "data_kinds", "paper", "licence", "package"):
         if facts.get(key):
-            console.print(f"  [dim]{key:10}[/] {escape(facts[key])}", highlight=False)
+            click.echo(f"  {key:10} {facts[key]}")
     for name, changes in facts.get("presets", {}).items():
         text = ", ".join(f"{k} = {json.dumps(v)}" for k, v in changes.items()) or "the defaults"
-        console.print(f"  [dim]preset    [/] {name}: {escape(text)}", highlight=False)
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 2))
-    for column in ("option", "type", "default", "meaning"):
-        table.add_column(column, style="cyan" if column == "option" else "")
-    for option in facts["options"]:
-        default = json.dumps(option["default"]) if option["default"] is not None else ""
-        table.add_row(option["name"], escape(option["type"]), escape(default), escape(option["meaning"]))
-    if table.row_count:
-        console.print()
-        console.print(table)
+        click.echo(f"  preset     {name}: {text}")
+    if facts["options"]:
+        click.echo()
+        columns = ("name", "type", "default", "meaning")
+        rows = [o | {"default": "" if o["default"] is None else json.dumps(o["default"])} for o in facts["options"]]
+        print_table(columns, [[row[column] for column in columns] for row in rows])
     for other in facts["types"]:
         if other != facts["type"]:
             click.echo(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --type {other}")
@@ -57,25 +51,19 @@ def describe(name: str, type_: str | None = None) -> dict[str, Any]:
     except GanzooError as error:
         raise GanzooError(f"{error} `ganzoo list` shows all that there is.") from None
     target = found.load(entry.type, name)
-    facts: dict[str, Any] = {
-        "name": entry.name,
-        "type": entry.type,
-        "summary": entry.summary,
-        **entry.facts,
-        "package": f"{entry.distribution} {entry.version}",
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "types": types,
-    }
+    facts = asdict(entry) | entry.facts | {"package": entry.package, "types": types, "options": []}
+    del facts["facts"], facts["target"]
     if entry.type == "model":
-        facts["presets"] = target.presets
-        facts["options"] = table_options(target.Config)
-    elif entry.type == "command":
-        facts["options"] = _command_options(target)
+        facts |= {"presets": target.presets, "options": table_options(target.Config)}
     elif entry.type == "archive":
-        facts |= {"licence": target.licence, "options": []}
-    else:
-        facts["options"] = table_options(options_of(target)) if isinstance(target, type) else []
+        facts["licence"] = target.licence
+    elif isinstance(target, click.Command):
+        facts["options"] = [
+            {"name": p.opts[0], "type": p.type.name, "default": None, "meaning": getattr(p, "help", None) or ""}
+            for p in target.params
+        ]
+    elif isinstance(target, type):
+        facts["options"] = table_options(options_of(target))
     return facts
 
 
@@ -83,19 +71,10 @@ def table_options(config: Any) -> list[dict[str, Any]]:
     """The options of a table of a recipe, a class of `Options`."""
     properties = config.model_json_schema().get("properties", {})
     own_first = [name for cls in config.__mro__ for name in vars(cls).get("__annotations__", ()) if name in properties]
-    options = []
-    for name in dict.fromkeys([*own_first, *properties]):
-        schema = properties[name]
-        default = schema.get("default")
-        meaning = schema.get("description", "")
-        options.append({"name": name, "type": type_name(schema), "default": default, "meaning": meaning})
-    return options
-
-
-def _command_options(command: click.Command) -> list[dict[str, Any]]:
+    schemas = {name: properties[name] for name in dict.fromkeys([*own_first, *properties])}
     return [
-        {"name": p.opts[0], "type": p.type.name, "default": None, "meaning": getattr(p, "help", None) or ""}
-        for p in command.params
+        {"name": n, "type": type_name(s), "default": s.get("default"), "meaning": s.get("description", "")}
+        for n, s in schemas.items()
     ]
 
 

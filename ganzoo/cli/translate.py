@@ -17,7 +17,7 @@ import click
 @click.option("--variants", type=click.IntRange(1), metavar="N", help="N of each, of N seeds: NAME-1.png and so on.")
 @click.option("--grid", is_flag=True, help="One image that shows all targets, instead of a translation.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def translate_command(
+def command(
     run: Path,
     input: Path,
     output: Path,
@@ -35,7 +35,7 @@ def translate_command(
     one. The same seed gives the same style to all images.
     """
     from ganzoo import translate
-    from ganzoo.cli.progress import bar
+    from ganzoo.cli.output import bar
     from ganzoo.errors import GanzooError
 
     if grid and to:
