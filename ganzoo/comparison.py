@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader
 from PIL import Image
 
 from ganzoo import grid
@@ -15,7 +14,7 @@ from ganzoo.errors import GanzooError
 from ganzoo.evaluation import Metrics, evaluate
 from ganzoo.evaluation.scores import reference_of
 from ganzoo.files import refuse_existing, write_text
-from ganzoo.report import data_uri
+from ganzoo.report import data_uri, render
 from ganzoo.translate import Translator, load
 
 
@@ -61,28 +60,26 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
 def write(comparison: Comparison, path: Path) -> None:
     """One HTML file with everything in it."""
     refuse_existing(path)
-    template = Environment(loader=PackageLoader("ganzoo", "."), autoescape=True).get_template("comparison.html.j2")
-    page = template.render(
-        runs=comparison.summaries,
-        rows=rows(comparison.metrics),
-        grids={title: data_uri(image) for title, image in comparison.grids.items()},
-        lost_metrics=comparison.lost_metrics,
-    )
-    write_text(path, page)
+    context = {
+        "runs": comparison.summaries,
+        "rows": rows(comparison.metrics),
+        "grids": {title: data_uri(image) for title, image in comparison.grids.items()},
+        "lost_metrics": comparison.lost_metrics,
+    }
+    write_text(path, render("comparison.html.j2", context))
 
 
 def rows(metrics: dict[str, Metrics]) -> list[tuple[str, str, list[float | None]]]:
     """(direction, metric, value of each run); the identity baseline has rows of its own."""
     keys = dict.fromkeys((d, name) for run in metrics.values() for d, values in run.items() for name in values)
     return [
-        (direction, _label(name), [run.get(direction, {}).get(name) for run in metrics.values()])
-        for direction, name in keys
+        (
+            d,
+            name.replace("_identity", " of the identity baseline"),
+            [run.get(d, {}).get(name) for run in metrics.values()],
+        )
+        for d, name in keys
     ]
-
-
-def _label(name: str) -> str:
-    metric = name.removesuffix("_identity")
-    return name if metric == name else f"{metric} of the identity baseline"
 
 
 def _check_alike(runs: dict[str, Translator], translating: bool, generating: bool) -> None:

@@ -93,35 +93,39 @@ class LPIPS(Metric, LearnedPerceptualImagePatchSimilarity):
             Literal["alex", "vgg", "squeeze"], Field(description="network whose features are compared")
         ] = "alex",
     ) -> None:
-        with _built(f"the {net} network, which LPIPS needs"):
+        with _pretrained(f"the {net} network, which LPIPS needs"):
             super().__init__(net_type=net, normalize=True)
 
     def update(self, fake: Tensor, target: Tensor) -> None:
         super().update(_rgb(fake), _rgb(target))
 
 
-class FID(Metric, FrechetInceptionDistance):
-    """Frechet distance of Inception features (Heusel et al. 2017, arXiv:1706.08500); biased upwards for few images."""
+class _InceptionMetric(Metric):
+    """Compares features of the Inception network."""
 
     against = "real"
     higher_is_better = False
 
-    def __init__(self) -> None:
-        with _inception():
-            super().__init__(normalize=True)
+    def __init__(self, **options: Any) -> None:
+        try:
+            with _pretrained("the Inception network, which FID and KID need"):
+                super().__init__(normalize=True, **options)
+        except ModuleNotFoundError:
+            raise GanzooError('FID and KID need the Inception network: pip install "ganzoo[eval]"') from None
 
     def update(self, images: Tensor, real: bool) -> None:
-        super().update(_rgb(images), real)
+        super().update(_rgb(images), real)  # type: ignore[safe-super]  # that of the other base
 
 
-class KID(Metric, KernelInceptionDistance):
+class FID(_InceptionMetric, FrechetInceptionDistance):
+    """Frechet distance of Inception features (Heusel et al. 2017, arXiv:1706.08500); biased upwards for few images."""
+
+
+class KID(_InceptionMetric, KernelInceptionDistance):
     """Squared kernel distance of Inception features (Binkowski et al. 2018, arXiv:1801.01401); unbiased for few images.
 
     The mean over random subsets, the same at every call.
     """
-
-    against = "real"
-    higher_is_better = False
 
     def __init__(
         self,
@@ -129,12 +133,8 @@ class KID(Metric, KernelInceptionDistance):
         subsets: Annotated[int, Field(ge=1, description="subsets that are averaged over")] = 100,
         subset_size: Annotated[int, Field(ge=2, description="images in a subset, at most all that there are")] = 1000,
     ) -> None:
-        with _inception():
-            super().__init__(normalize=True, subsets=subsets, subset_size=subset_size)
+        super().__init__(subsets=subsets, subset_size=subset_size)
         self.largest_subset = subset_size
-
-    def update(self, images: Tensor, real: bool) -> None:
-        super().update(_rgb(images), real)
 
     def compute(self) -> Tensor:  # type: ignore[override]  # torchmetrics adds the deviation
         counts = (sum(len(part) for part in parts) for parts in (self.real_features, self.fake_features))
@@ -144,20 +144,10 @@ class KID(Metric, KernelInceptionDistance):
 
 
 @contextmanager
-def _inception() -> Iterator[None]:
-    """Inside, a metric is built with the Inception network."""
-    try:
-        with warnings.catch_warnings(action="ignore"), _built("the Inception network, which FID and KID need"):
-            yield  # KID warns of the memory that its features take
-    except ModuleNotFoundError:
-        raise GanzooError('FID and KID need the Inception network: pip install "ganzoo[eval]"') from None
-
-
-@contextmanager
-def _built(network: str) -> Iterator[None]:
+def _pretrained(network: str) -> Iterator[None]:
     """Inside, a network is built: its first weights, which others replace, are not from the caller's random stream."""
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):  # KID's, of its memory
             yield
     except URLError as error:
         raise GanzooError(

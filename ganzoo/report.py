@@ -5,7 +5,7 @@ import io
 import json
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,31 +15,36 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from ganzoo import evaluation
 from ganzoo.files import write_bytes
-from ganzoo.runfolder import RunFolder, by_direction, flat, number, read_lines, read_table, table
+from ganzoo.runfolder import RunFolder, better, by_direction, flat, number, read_lines, read_table, table
 
+WHICH = ("", "higher is better", "lower is better")  # by 0, 1 and -1
 GRIDS, GRID_SIZE, POINTS = 24, (1600, 2400), 400
 
 
 def write(run: Path) -> Path:
     """Write RUN/report.html from what the run folder holds by now, in one step, and return its path."""
+    folder = RunFolder(run)
+    write_bytes(folder.report, render("report.html.j2", _context(folder)).encode(errors="replace"))
+    return folder.report
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A page from one of ganzoo's templates."""
     env = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
                       trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     env.filters.update(text=_text, duration=_duration, flat=flat, quote=lambda path: shlex.quote(str(path)))
-    page = env.get_template("report.html.j2").render(_context(folder := RunFolder(run)))
-    write_bytes(folder.report, page.encode(errors="replace"))
-    return folder.report
+    return env.get_template(template).render(context)
 
 
 def _context(run: RunFolder) -> dict[str, Any]:
     """Everything that the template shows; `problems` tells which files are there but cannot be read."""
     problems: list[str] = []
     files = {name: read_table(getattr(run, name), problems) for name in ("env", "status", "metrics", "recipe")}
-    log, grids, measured = read_lines(run.log), run.sample_grids(), read_lines(run.metrics_log)
-    better = evaluation.better()
+    log, grids, measured, signs = read_lines(run.log), run.sample_grids(), read_lines(run.metrics_log), better()
     train = table(files["recipe"].get("train"))
-    phases = {phase: None for row in log for phase in table(row.get("terms"))}
+    terms = [table(row.get("terms")) for row in log]
+    chart, chart_metric = partial(_chart, log), partial(_chart, measured)
     return files | {
         "run": run,
         "problems": problems,
@@ -48,22 +53,20 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "best": run.best(str(train.get("best", ""))),
         "grids_total": len(grids),
         "grids": [grid for path in _spread(grids) if (grid := _grid(path))],
-        "losses": [_chart(f"Losses of {p}", "loss", log, partial(_terms, p)) for p in phases],
+        "losses": [
+            chart(f"Losses of {phase}", "loss", [row.get(phase) for row in terms])
+            for phase in dict.fromkeys(phase for row in terms for phase in row)
+        ],
         "metrics_log": [
-            _chart(
-                name,
-                {1: "higher is better", -1: "lower is better"}.get(better.get(name, 0), ""),
-                measured,
-                partial(_by_direction, name),
-            )
+            chart_metric(name, WHICH[signs.get(name, 0)], [by_direction(row, name) for row in measured])
             for name in _columns(table(measured[-1].get("metrics")) if measured else {})
         ],
         "rates": [
-            _chart("Learning rate", "step size", log, lambda r: r.get("lr")),
-            _chart("Speed", "images/s", log, lambda r: {"images/s": r.get("images_per_s")}),
+            chart("Learning rate", "step size", [row.get("lr") for row in log]),
+            chart("Speed", "images/s", [{"images/s": row.get("images_per_s")} for row in log]),
         ],
         "columns": _columns(files["metrics"]),
-        "better": better,
+        "better": signs,
         "written": datetime.now().astimezone(),
     }
 
@@ -79,8 +82,8 @@ def _now(train: Mapping[str, Any], status: Mapping[str, Any], last: Mapping[str,
 
 def _spread(paths: list[Path]) -> list[Path]:
     """At most GRIDS of the paths, evenly spread, the first and the last among them."""
-    steps = min(GRIDS, len(paths)) - 1
-    return [paths[round(i * (len(paths) - 1) / steps)] for i in range(steps + 1)] if steps > 0 else paths
+    places = np.linspace(0, len(paths) - 1, min(GRIDS, len(paths)))
+    return [paths[round(place)] for place in places]
 
 
 def _grid(path: Path) -> dict[str, Any] | None:
@@ -99,17 +102,12 @@ def data_uri(image: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _terms(phase: str, row: dict[str, Any]) -> dict[str, Any]:
-    return table(table(row.get("terms")).get(phase))
+def _chart(log: list[dict[str, Any]], title: str, unit: str, values: list[Any]) -> dict[str, Any]:
+    """Values of each line of a log over images seen, in at most POINTS bins.
 
-
-def _by_direction(metric: str, row: dict[str, Any]) -> dict[str, Any]:
-    return by_direction(row, metric)
-
-
-def _chart(title: str, unit: str, log: list[dict[str, Any]], pick: Callable[[dict], Any]) -> dict[str, Any]:
-    """Lines over images seen in at most POINTS bins: each bin's range (`lo`, `hi`) and a smoothed mean (`mid`)."""
-    rows = [table(pick(row)) for row in log]
+    Each bin as its range (`lo`, `hi`) and a smoothed mean (`mid`).
+    """
+    rows = [table(row) for row in values]
     starts = np.arange(0, len(rows), max(1, math.ceil(len(rows) / POINTS)))
     window = np.ones(2 * (len(starts) // 80) + 1)
     chart: dict[str, Any] = {"title": title, "unit": unit, "series": [], "strange": 0}

@@ -18,6 +18,11 @@ from typing import Any
 from ganzoo.errors import GanzooError
 from ganzoo.registry import registry
 
+HIGHER_IS_BETTER = (  # of evaluation's own metrics; "cycle_l1" alone is better where it is lower
+    *("target_accuracy", "target_accuracy_gt", "preservation", "preservation_gt"),
+    *("confidence", "mode_coverage", "diversity"),
+)
+
 
 class RunFolder:
     """Where everything of a run lies. It is read as it is found: perhaps half written, or damaged."""
@@ -66,14 +71,21 @@ class RunFolder:
 
         None where none is asked for, nothing was measured, or no plugin says which way is better.
         """
-        entries = registry().matches("metric", metric)
-        sign = {"higher": 1, "lower": -1}.get(entries[0].facts.get("better", ""), 0) if entries else 0
-        found = []
+        sign, found = better().get(metric, 0), []
         for row in read_lines(self.metrics_log):
             values = [v for v in map(number, by_direction(row, metric).values()) if not math.isnan(v)]
             if sign and values and row["images"]:  # before the first step there is nothing to keep
                 found.append((row["images"], sum(values) / len(values)))
         return max(found, key=lambda one: sign * one[1], default=None)
+
+
+def better() -> dict[str, int]:
+    """Name of a metric, registered or evaluation's own -> 1 where higher is better, -1 where lower is."""
+    known = {"cycle_l1": "lower"} | dict.fromkeys(HIGHER_IS_BETTER, "higher")
+    for entry in registry().entries:
+        if entry.type == "metric":
+            known |= dict.fromkeys((entry.qualified, entry.name), entry.facts.get("better", ""))
+    return {name: 1 if which == "higher" else -1 for name, which in known.items() if which in ("higher", "lower")}
 
 
 def read_table(file: Path, problems: list[str] | None = None) -> dict[str, Any]:

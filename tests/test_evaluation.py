@@ -8,9 +8,10 @@ from torch import nn
 
 from ganzoo import Metric, Options, Trainer
 from ganzoo.data.dataset import Dataset, open_dataset
-from ganzoo.evaluation import better, evaluate, summary
+from ganzoo.evaluation import evaluate, summary
 from ganzoo.metrics import L1, PSNR, SSIM
 from ganzoo.options import DataOptions
+from ganzoo.runfolder import better
 
 DATA = DataOptions(source="landscapes", size=16)
 
