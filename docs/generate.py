@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from ganzoo_testing import package, training, use
 
 from ganzoo import hooks
 from ganzoo.cli import cli
@@ -23,7 +24,6 @@ from ganzoo.data.published import find
 from ganzoo.options import DataOptions, TrainOptions
 from ganzoo.registry import TYPES, registry
 from ganzoo.scaffold import write_plugin
-from ganzoo.testing import package, training, use
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent

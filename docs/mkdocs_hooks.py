@@ -48,7 +48,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> None:
 
 def on_page_content(html: str, page: Page, **_: Any) -> None:
     if page.file.src_uri.startswith("reference/"):
-        shown.update(re.findall(r'id="(ganzoo\.[^"]+)"', html))
+        shown.update(re.findall(r'id="(ganzoo(?:_testing)?\.[^"]+)"', html))
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -61,21 +61,24 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def public_api(root: Path) -> Iterator[tuple[str, griffe.Object]]:
-    """The names of `ganzoo.__all__`, hooks, testing kit and helpers, and what the classes among them have, by name."""
+    """The names of `ganzoo.__all__`, hooks, helpers and testing kit, and what the classes among them have, by name."""
     package = griffe.load("ganzoo", search_paths=[root])
+    kit = griffe.load("ganzoo_testing", search_paths=[root / "plugins" / "ganzoo-testing"])
     homes = lazy_names(package)
     things = {name: package[f"{home.removeprefix('ganzoo.')}.{name}"] for name, home in homes.items()}
     things |= {name: package[name] for name in re.findall(r"['\"](\w+)['\"]", str(package["__all__"].value))}
-    for module in ("hooks", "testing", "attributes", "nets.layers"):
+    things = {f"ganzoo.{name}": thing for name, thing in things.items()}
+    things |= {f"ganzoo_testing.{name}": kit[name] for name in kit.exports}
+    for module in ("hooks", "attributes", "nets.layers"):
         for name, thing in package[module].members.items():
             exported = name in (package[module].exports or ())
             if exported or (_is_public(thing) and not name.isupper() and name not in ("hookspec", "hookimpl")):
-                things[f"{module}.{name}"] = thing
+                things[f"ganzoo.{module}.{name}"] = thing
     for name, thing in things.items():
-        yield f"ganzoo.{name}", thing
+        yield name, thing
         for part in thing.members.values() if thing.is_class else ():
             if _is_public(part):
-                yield f"ganzoo.{name}.{part.name}", part
+                yield f"{name}.{part.name}", part
 
 
 def lazy_names(package: griffe.Module) -> dict[str, str]:
@@ -100,7 +103,9 @@ def _is_public(thing: griffe.Object | griffe.Alias) -> bool:
 
 
 def _plugins(root: Path) -> dict[str, Path]:
-    return {folder.name.removeprefix("ganzoo-"): folder for folder in sorted((root / "plugins").glob("ganzoo-*"))}
+    """All but the testing kit, which the reference presents."""
+    found = {folder.name.removeprefix("ganzoo-"): folder for folder in sorted((root / "plugins").glob("ganzoo-*"))}
+    return {name: folder for name, folder in found.items() if name != "testing"}
 
 
 def _root(config: MkDocsConfig) -> Path:

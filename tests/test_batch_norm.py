@@ -2,10 +2,10 @@
 
 import torch
 import torch.distributed as dist
+from ganzoo_testing import in_processes
 from torch import nn
 
 from ganzoo.nets.layers import BatchNorm
-from ganzoo.testing import in_processes
 
 
 def parts() -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,8 +1,7 @@
 """The kit passes the metrics that come with ganzoo, and refuses those that are spoiled, each in one way."""
 
 import pytest
-
-from ganzoo.testing import ConformanceError, check_metric
+from ganzoo_testing import ConformanceError, check_metric
 
 METRICS = '''
 import torch

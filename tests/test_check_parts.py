@@ -1,9 +1,9 @@
 """The kit passes all parts that are installed, and refuses those that are spoiled, each in one way."""
 
 import pytest
+from ganzoo_testing import ConformanceError, check_discriminator, check_generator, check_loss, check_penalty
 
 from ganzoo.registry import TYPES, registry
-from ganzoo.testing import ConformanceError, check_discriminator, check_generator, check_loss, check_penalty
 
 CHECKS = {
     "generator": check_generator,

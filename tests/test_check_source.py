@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
+from ganzoo_testing import ConformanceError, check_source
 from PIL import Image
-
-from ganzoo.testing import ConformanceError, check_source
 
 SOURCES = '''
 import random

@@ -1,8 +1,7 @@
 """The kit refuses models that are spoiled, each in one way, with a message that names the cause."""
 
 import pytest
-
-from ganzoo.testing import ConformanceError, check_model
+from ganzoo_testing import ConformanceError, check_model
 
 MODEL = '''
 import random

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from ganzoo_testing import ConformanceError, check_model
 from PIL import Image
 
 from ganzoo import GanzooError
@@ -12,7 +13,6 @@ from ganzoo.data.dataset import open_dataset
 from ganzoo.data.kinds import DataKind, Domains, load_kind
 from ganzoo.options import DataOptions
 from ganzoo.registry import registry
-from ganzoo.testing import ConformanceError, check_model
 
 BUILT_IN = ("unpaired", "paired", "domains", "labelled", "images", "single-pair")
 RENDERINGS = ("photo", "painting", "edges")

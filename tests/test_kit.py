@@ -5,10 +5,10 @@ import os
 import pytest
 import torch
 import torch.distributed as dist
+from ganzoo_testing import batch, difference, engine, in_processes, trainer
 from torch import nn
 
 from ganzoo.data.kinds import random_batch
-from ganzoo.testing import batch, difference, engine, in_processes, trainer
 
 SMALL = {
     "generator": {"name": "resnet", "width": 4, "blocks": 1},

@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 import pytest
 import torch
+from ganzoo_testing import check_metric
 from torch_fidelity import feature_extractor_inceptionv3 as inception
 from torchvision.models import AlexNet_Weights, alexnet
 
@@ -15,7 +16,6 @@ from ganzoo import GanzooError, checkpoint
 from ganzoo.evaluation.scores import Scores
 from ganzoo.metrics import FID, KID, L1, LPIPS, PSNR, SSIM
 from ganzoo.runfolder import RunFolder
-from ganzoo.testing import check_metric
 
 STRANGER = """
 from ganzoo import hookimpl

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ganzoo_testing import ConformanceError, check_discriminator, check_model, check_source, difference
 from PIL import Image
 
 from ganzoo import checkpoint, load
 from ganzoo.clock import Clock
 from ganzoo.registry import registry
 from ganzoo.runfolder import RunFolder
-from ganzoo.testing import ConformanceError, check_discriminator, check_model, check_source, difference
 from ganzoo.trainer import DataSpec
 
 OUTSIDE = Path(__file__).with_name("outside")

@@ -265,14 +265,14 @@ def literals(path):
 def test_the_core_names_no_plugin():
     """No import of one, no text equal to a model's name, no package named in a message."""
     projects = [tomllib.loads(p.read_text())["project"] for p in sorted((ROOT / "plugins").glob("*/pyproject.toml"))]
-    packages = {package for project in projects for package in project["entry-points"]["ganzoo"].values()}
+    distributions = {project["name"] for project in projects}
+    packages = {name.replace("-", "_") for name in distributions}
     models = {entry.name for entry in Registry().entries if entry.type == "model"} - {
         "style",
         "unit",
     }  # plain words, too
     assert "ganzoo_cyclegan" in packages
     assert "cyclegan" in models
-    distributions = {project["name"] for project in projects}
     named = re.compile(rf"\b({'|'.join(sorted(packages | distributions))})\b")
     assert named.search("Models come as packages: `pip install ganzoo-cyclegan`.")
     files = sorted((ROOT / "ganzoo").rglob("*.py"))

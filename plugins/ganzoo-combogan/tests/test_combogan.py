@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from ganzoo_testing import batch, check_model, difference, engine, trainer
 from PIL import Image
 from torch import nn
 
@@ -13,7 +14,6 @@ from ganzoo.clock import Clock
 from ganzoo.data.dataset import open_dataset
 from ganzoo.data.kinds import random_batch
 from ganzoo.options import DataOptions
-from ganzoo.testing import batch, check_model, difference, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {

@@ -5,11 +5,11 @@ import itertools
 
 import pytest
 import torch
+from ganzoo_testing import batch, check_model, difference, engine, trainer
 from torch import nn
 
 from ganzoo import GanzooError
 from ganzoo.clock import Clock
-from ganzoo.testing import batch, check_model, difference, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 from ganzoo_discogan.model import DISTANCES, DiscoGAN
+from ganzoo_testing import batch, check_model, difference, engine, trainer
 from torch import nn
 
 from ganzoo import GanzooError
-from ganzoo.testing import batch, check_model, difference, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {"generator": {"name": "disco", "width": 4}, "discriminator": {"name": "disco", "width": 4}}

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from ganzoo_gan.nets import DenseDiscriminator, DenseGenerator
+from ganzoo_testing import batch, check_model, difference, engine, in_processes, trainer
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,7 +14,6 @@ from ganzoo.clock import Clock
 from ganzoo.data.dataset import open_dataset
 from ganzoo.evaluation import evaluate
 from ganzoo.options import DataOptions
-from ganzoo.testing import batch, check_model, difference, engine, in_processes, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {"generator_width": 4, "discriminator_width": 4, "latent": 8}

@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
+from ganzoo_testing import batch, check_model, difference, engine, trainer
 from torch import nn
 
 from ganzoo.clock import Clock
-from ganzoo.testing import batch, check_model, difference, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {

@@ -7,6 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from ganzoo_stargan.nets import StarGANDiscriminator, StarGANGenerator
+from ganzoo_testing import batch, check_model, difference, engine, in_processes, trainer
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
@@ -16,7 +17,6 @@ from ganzoo import translate as translation
 from ganzoo.cli import cli
 from ganzoo.clock import Clock
 from ganzoo.data.kinds import random_batch
-from ganzoo.testing import batch, check_model, difference, engine, in_processes, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {

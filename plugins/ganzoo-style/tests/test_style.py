@@ -3,6 +3,7 @@
 import pytest
 import torch
 from ganzoo_style.model import gram, total_variation
+from ganzoo_testing import batch, check_model, engine, trainer
 from PIL import Image
 from torch import nn
 
@@ -13,7 +14,6 @@ from ganzoo.data.dataset import open_dataset
 from ganzoo.evaluation import evaluate
 from ganzoo.nets.vgg import LAYERS, VGG19, vgg19
 from ganzoo.options import DataOptions
-from ganzoo.testing import batch, check_model, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {"features": "random", "feature_width": 4}

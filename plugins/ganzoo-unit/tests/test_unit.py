@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
+from ganzoo_testing import batch, check_model, difference, engine, trainer
 from torch import nn
 
 from ganzoo import GanzooError, checkpoint
 from ganzoo.clock import Clock
-from ganzoo.testing import batch, check_model, difference, engine, trainer
 from ganzoo.trainer import DataSpec
 
 SMALL = {"width": 4, "blocks": 2, "discriminator": {"name": "patch", "width": 4, "layers": 2}}

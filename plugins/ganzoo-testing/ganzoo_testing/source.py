@@ -15,7 +15,7 @@ from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions, sentence
 from ganzoo.registry import registry
-from ganzoo.testing.report import expecting, wrong
+from ganzoo_testing.report import expecting, wrong
 
 SIZE, OPENED = 16, 4  # pixels; images of each domain and split that are opened
 

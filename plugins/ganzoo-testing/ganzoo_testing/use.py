@@ -11,8 +11,8 @@ from ganzoo.attributes import all_targets, parse_target
 from ganzoo.data.kinds import random_batch
 from ganzoo.export import Direction, exported, steady
 from ganzoo.loop import Engine
-from ganzoo.testing.case import Case
 from ganzoo.trainer import DataSpec, Trainer
+from ganzoo_testing.case import Case
 
 SAME = 1e-7  # in float64: far above rounding that norms amplify, far below what an image shows
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from ganzoo.loop import Engine
 from ganzoo.recipe import Recipe
-from ganzoo.testing.helpers import batch, build
-from ganzoo.testing.report import ConformanceError, expecting, wrong
 from ganzoo.trainer import Batch, DataSpec
+from ganzoo_testing.helpers import batch, build
+from ganzoo_testing.report import ConformanceError, expecting, wrong
 
 FURTHEST = 1_000_000  # the last step that may be the first one of a phase
 LOGITS = (

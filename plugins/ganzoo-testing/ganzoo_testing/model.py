@@ -10,12 +10,12 @@ from typing import Any
 from ganzoo import recipe as recipes
 from ganzoo.data.kinds import load_kind
 from ganzoo.registry import registry
-from ganzoo.testing.case import Case
-from ganzoo.testing.helpers import BATCH, SIZE, parsed
-from ganzoo.testing.package import check_options, check_package
-from ganzoo.testing.report import wrong
-from ganzoo.testing.training import check_bf16, check_optimizers, check_processes, check_resume, check_updates
-from ganzoo.testing.use import check_export, check_generate, check_styles, check_translate, check_use, loaded
+from ganzoo_testing.case import Case
+from ganzoo_testing.helpers import BATCH, SIZE, parsed
+from ganzoo_testing.package import check_options, check_package
+from ganzoo_testing.report import wrong
+from ganzoo_testing.training import check_bf16, check_optimizers, check_processes, check_resume, check_updates
+from ganzoo_testing.use import check_export, check_generate, check_styles, check_translate, check_use, loaded
 
 LENGTH = 10_000_000  # images; rates stay what they are in all that is tried
 

@@ -14,9 +14,9 @@ from torch.utils._pytree import tree_leaves
 from ganzoo import checkpoint
 from ganzoo import recipe as recipes
 from ganzoo.loop import Engine
-from ganzoo.testing.case import Case
-from ganzoo.testing.processes import in_processes
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms
+from ganzoo_testing.case import Case
+from ganzoo_testing.processes import in_processes
 
 STEPS = 3  # before a checkpoint, and again after it; and those of phases that are rarer
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ganzoo.metrics import Metric
 from ganzoo.options import MetricPart
 from ganzoo.registry import registry
-from ganzoo.testing.report import expecting, wrong
+from ganzoo_testing.report import expecting, wrong
 
 SHAPES = ((1, 32, 32), (2, 40, 32), (3, 48, 64), (4, 36, 36))
 Pairs = list[tuple[Tensor, Tensor]]

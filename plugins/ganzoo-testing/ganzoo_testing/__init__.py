@@ -3,14 +3,14 @@
 In a plugin's tests, one line: `check_model("sketchgan", {"width": 8})`, and so for whatever else a package registers.
 """
 
-from ganzoo.testing.helpers import batch, difference, engine, trainer
-from ganzoo.testing.helpers import build as build
-from ganzoo.testing.metric import check_metric
-from ganzoo.testing.model import check_model
-from ganzoo.testing.parts import check_discriminator, check_generator, check_loss, check_penalty
-from ganzoo.testing.processes import in_processes
-from ganzoo.testing.report import ConformanceError
-from ganzoo.testing.source import check_source
+from ganzoo_testing.helpers import batch, difference, engine, trainer
+from ganzoo_testing.helpers import build as build
+from ganzoo_testing.metric import check_metric
+from ganzoo_testing.model import check_model
+from ganzoo_testing.parts import check_discriminator, check_generator, check_loss, check_penalty
+from ganzoo_testing.processes import in_processes
+from ganzoo_testing.report import ConformanceError
+from ganzoo_testing.source import check_source
 
 __all__ = [
     "ConformanceError",

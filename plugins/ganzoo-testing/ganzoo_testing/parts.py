@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ganzoo.clock import Clock
 from ganzoo.options import DiscriminatorPart, GeneratorPart, LossPart, PenaltyPart, options_of
 from ganzoo.registry import registry
-from ganzoo.testing.helpers import SIZE
-from ganzoo.testing.package import check_options, check_package
-from ganzoo.testing.report import expecting, wrong
 from ganzoo.trainer import Discriminator, Generator, Loss, Penalty, scales
+from ganzoo_testing.helpers import SIZE
+from ganzoo_testing.package import check_options, check_package
+from ganzoo_testing.report import expecting, wrong
 
 TYPES = {
     "generator": (GeneratorPart, Generator),

@@ -7,7 +7,7 @@ from functools import cache
 
 from ganzoo.options import Options
 from ganzoo.registry import registry
-from ganzoo.testing.report import wrong
+from ganzoo_testing.report import wrong
 
 
 def check_package(type_: str, name: str) -> None:
