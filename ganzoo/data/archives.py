@@ -1,6 +1,5 @@
 """Gets published archives: downloaded from a mirror, checked, and unpacked once into the cache."""
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -9,11 +8,10 @@ import tarfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path, PureWindowsPath
-from stat import S_IFMT, S_IFREG
-from typing import IO
+from stat import S_IFDIR, S_IFMT, S_IFREG
 
 import requests
 from filelock import FileLock
@@ -21,7 +19,7 @@ from platformdirs import user_cache_dir
 
 from ganzoo.data.published import Archive
 from ganzoo.errors import GanzooError, Offline
-from ganzoo.files import FULL, write_text
+from ganzoo.files import write_text
 
 CONNECT, STALL = 5.0, 15.0  # seconds: to connect, without a byte
 DEADLINE = 15.0  # seconds until all mirrors must have answered
@@ -54,34 +52,41 @@ def get(
     checksum or the archive is wrong, or the disk is full.
     """
     cache, local = cache_folder(), Path(local).expanduser() if local else None
-    target, work = cache / archive.name, cache / f".{archive.name}.partial"
-    with _disk(cache):
+    try:
         if local and not local.is_file():
             raise GanzooError(f'There is no file "{local}": correct `data.archive`, or remove it to download the file.')
-        if _is_complete(target, _expected(archive)):
-            return target
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f".{archive.name}.lock"):
-            expected = _expected(archive)
-            if _is_complete(target, expected):  # by another process meanwhile
-                return target
-            shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
-            work.mkdir()
-            try:
-                file = local or _download(archive, work / "archive", expected, progress, say)
-                found = _sha256(file)
-                if expected not in (None, found):
-                    raise GanzooError(f"{file} is not the expected {archive.name}: its sha256 is {found}, not "
-                                      f"{expected}. {_way_out(archive)}")  # fmt: skip
-                if not _is_complete(target, found):
-                    _unpack(file, archive, work / "files", target, found, say)
-                if not expected and not local:
-                    write_text(_record(archive), found)
-                    say(f"{archive.name} has no published checksum, so this file is trusted, and later ones are "
-                        f"compared with it: sha256 {found}, recorded in {_record(archive)}.")  # fmt: skip
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-    return target
+        if not _is_complete(cache / archive.name, _expected(archive)):
+            cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(cache / f".{archive.name}.lock"):
+                if not _is_complete(cache / archive.name, _expected(archive)):  # by another process meanwhile
+                    _fill(cache, archive, local, progress, say)
+    except OSError as error:
+        raise GanzooError(
+            f"Cannot use {error.filename or cache} ({error.strerror or error}): free some space, check who may read "
+            "and write there, or set GANZOO_CACHE to another folder, and run again."
+        ) from error
+    return cache / archive.name
+
+
+def _fill(cache: Path, archive: Archive, local: Path | None, progress: Progress | None, say: Say) -> None:
+    """Puts the files of the archive into the cache."""
+    target, work, expected = cache / archive.name, cache / f".{archive.name}.partial", _expected(archive)
+    shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
+    work.mkdir()
+    try:
+        file = local or _download(archive, work / "archive", expected, progress, say)
+        found = _sha256(file)
+        if expected not in (None, found):
+            raise GanzooError(f"{file} is not the expected {archive.name}: its sha256 is {found}, not {expected}. "
+                              f"{_way_out(archive)}")  # fmt: skip
+        if not _is_complete(target, found):
+            _unpack(file, archive, work / "files", target, found, say)
+        if not expected and not local:
+            write_text(_record(archive), found)
+            say(f"{archive.name} has no published checksum, so this file is trusted, and later ones are compared with "
+                f"it: sha256 {found}, recorded in {_record(archive)}.")  # fmt: skip
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _record(archive: Archive) -> Path:
@@ -104,20 +109,6 @@ def _is_complete(target: Path, digest: str | None) -> bool:
     marker = target / MARKER
     links = target.is_symlink() or marker.is_symlink()
     return not links and marker.is_file() and marker.read_text() == digest
-
-
-@contextlib.contextmanager
-def _disk(cache: Path) -> Iterator[None]:
-    """Turns what the file system refuses into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            way_out = "free some space, or set GANZOO_CACHE to a folder on a larger disk, and run again"
-            raise GanzooError(f"The disk that holds {cache} is full: {way_out}.") from error
-        where = f"{error.filename or cache} ({error.strerror or error})"
-        way_out = "check who may read and write there, or set GANZOO_CACHE to another folder"
-        raise GanzooError(f"Cannot use {where}: {way_out}.") from error
 
 
 def _way_out(archive: Archive) -> str:
@@ -206,16 +197,16 @@ def _unpack(file: Path, archive: Archive, beside: Path, target: Path, digest: st
 def _extract(file: Path, into: Path) -> None:
     """Writes the files of a zip or tar below the new folder `into`; GanzooError if it holds links or is damaged."""
     try:
-        for name, plain, content in _members(file):
-            path = PureWindowsPath(name)  # parts at both kinds of slashes
-            if not plain or path.anchor or ".." in path.parts:
-                raise GanzooError(f"{file} was refused: {name} in it is a link, a device or outside its own folder. "
-                                  "Get it from a source you trust.")  # fmt: skip
-            if content:
-                destination = into.joinpath(*path.parts)
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                with content, destination.open("wb") as out:
-                    shutil.copyfileobj(content, out)
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as zipped:
+                for info in zipped.infolist():
+                    _check(file, info.filename, S_IFMT(info.external_attr >> 16) in (0, S_IFREG, S_IFDIR))
+                    zipped.extract(info, into)
+        else:
+            with tarfile.open(file) as tarred:
+                for member in tarred:
+                    _check(file, member.name, member.isreg() or member.isdir())
+                    tarred.extract(member, into, filter="data")
     except GanzooError:
         raise
     except Exception as error:  # which ones the libraries raise for damaged files is not documented
@@ -225,16 +216,9 @@ def _extract(file: Path, into: Path) -> None:
         raise GanzooError(f"{file} is damaged or is no zip or tar archive ({why}): get it again.") from error
 
 
-def _members(file: Path) -> Iterator[tuple[str, bool, IO[bytes] | None]]:
-    """(name, whether a plain file or folder, content of a file) of each member."""
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as opened:
-            for info in opened.infolist():
-                kind = S_IFMT(info.external_attr >> 16)  # 0 if not packed on Unix
-                plain = info.is_dir() or kind in (0, S_IFREG)
-                yield info.filename, plain, None if info.is_dir() or not plain else opened.open(info)
-    else:
-        with tarfile.open(file) as opened:
-            for member in opened:
-                content = opened.extractfile(member) if member.isreg() else None
-                yield member.name, member.isreg() or member.isdir(), content
+def _check(file: Path, name: str, plain: bool) -> None:
+    """Refuses what could be written outside. Without links in an archive, names alone say where a member goes."""
+    path = PureWindowsPath(name)  # parts at both kinds of slashes
+    if not plain or path.anchor or ".." in path.parts:
+        raise GanzooError(f"{file} was refused: {name} in it is a link, a device or outside its own folder. "
+                          "Get it from a source you trust.")  # fmt: skip
