@@ -86,8 +86,8 @@ def test_names_of_domains(tmp_path, folders, names, expected):
 @pytest.mark.parametrize(
     ("folders", "names", "words"),
     [
-        ("cat:1 dog:1 emu:1", (), ["3 found: cat, dog, emu", "Name the two with data.domains"]),
-        ("cat:1 dog:1", ("cat", "wolf"), ['data.domains names "wolf"', "has: cat, dog", "Found:"]),
+        ("cat:1 dog:1 emu:1", (), ["needs 2 domains", "has 3: cat, dog, emu", "Name those to use with data.domains"]),
+        ("cat:1 dog:1", ("cat", "wolf"), ['has no folder "wolf"', "It has: cat, dog"]),
         ("trainA:1 trainB:1", ("a", "b", "c"), ["names 3 domains", "trainA, trainB"]),
         ("trainA:1 trainB:0", (), ['"B" is empty']),
     ],

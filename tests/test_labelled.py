@@ -105,8 +105,8 @@ def test_options_that_do_not_fit_folders(root, options, words):
     ("options", "words"),
     [
         ({"attributes": ("Blonde",)}, r'no attribute "Blonde".*Did you mean "Blond"\?.*It has: Black, Blond, Young'),
-        ({"groups": (("Black", "Grey"),)}, 'no attribute "Grey"'),
-        ({"groups": (HAIR,), "attributes": ("Young",)}, r'"Black".*not in data\.attributes'),
+        ({"groups": (("Black", "Grey"),)}, r'data\.groups: data\.attributes have no "Grey"'),
+        ({"groups": (HAIR,), "attributes": ("Young",)}, r'data\.attributes have no "Black"\. It has: Young'),
     ],
 )
 def test_options_that_do_not_fit_the_file(root, options, words):
@@ -122,8 +122,8 @@ def test_options_that_do_not_fit_the_file(root, options, words):
         ("file,smiling\n", "describes no images"),
         ("file,smiling\n1.png,yes\n", r"line of 1\.png should have 1 values, each 1, -1 or 0.*yes"),
         ("file,smiling,male\n1.png,1\n", r"line of 1\.png should have 2 values.*has 1"),
-        ("file,smiling\n1.png,1\n1.png,0\n", r"several lines for 1\.png"),
-        ("file,smiling,smiling\n1.png,1,1\n", 'two attributes called "smiling"'),
+        ("file,smiling\n1.png,1\n1.png,0\n", r'2 lines called "1\.png"'),
+        ("file,smiling,smiling\n1.png,1,1\n", '2 attributes called "smiling"'),
     ],
 )
 def test_a_table_that_is_not_one(root, text, words):
@@ -145,9 +145,9 @@ def test_a_file_that_is_not_text(root):
 
 def test_a_file_that_does_not_fit_the_folder(root):
     folder = root("1.png", "2.png", "3.png")
-    with pytest.raises(GanzooError, match=r"describes 2 images, but one of them is not in .*, such as 7\.png"):
+    with pytest.raises(GanzooError, match=r"labels.csv has 2 images, of which 1 are not in .*, such as 7\.png"):
         table(folder, "file,smiling\n1.png,1\n7.png,0\n")
-    with pytest.raises(GanzooError, match=r"holds 3 images, but 2 of them are not in .*, such as 2\.png.*skip"):
+    with pytest.raises(GanzooError, match=r"has 3 images, of which 2 are not in .*labels.csv, such as 2\.png.*skip"):
         table(folder, "file,smiling\n1.png,1\n")
     with pytest.raises(GanzooError, match=r"does not fit .*such as 7\.png, none is among the 3.*data\.root"):
         table(folder, "file,smiling\n7.png,1\n", broken="skip")

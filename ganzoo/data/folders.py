@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -10,16 +10,23 @@ from PIL import Image
 from ganzoo.data import labelled
 from ganzoo.data.images import ImageRef, find_images, natural
 from ganzoo.data.sources import Source
-from ganzoo.data.splits import TEST_NAMES, explain, folders, split
+from ganzoo.data.spec import check_known
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.runfolder import RunFolder
 
+TEST_NAMES = ("test", "val", "valid", "validation")
+HELD_OUT = 20  # one image in N is held out for testing where there is no test folder
+MOST_HELD_OUT, MOST_LABELLED = 50, 2000  # at most; with attributes about as many as StarGAN tests on
 EXPECTED = """Expected one of:
   {root}/trainA  trainB  testA  testB        (testA, testB may be missing)
   {root}/train/NAME  train/OTHER  test/NAME  test/OTHER
   {root}/NAME/train  NAME/test  OTHER/train  OTHER/test
-  {root}/NAME  OTHER                         (one folder of images for each domain)"""
+  {root}/NAME  OTHER                         (one folder of images for each domain, or for each class)
+Found:
+{found}"""
+Layout = dict[str, tuple[Path, Path | None]]  # domain, or class -> folders of training and test images
+Split = dict[str, list[ImageRef]]  # "train" and "test" -> images
 
 
 class Folders(Source):
@@ -44,53 +51,71 @@ class Folders(Source):
             raise GanzooError(f"data.root: there is no folder {self.root}. Create it or correct the path.")
         if RunFolder.is_run(self.root):
             raise GanzooError(f"data.root: {self.root} is the folder of a run. Give the one that your images are in.")
-        if kind == "labelled":
-            self.labels, self.groups, images = labelled.read(self.root, options)
-            self.domains, self._images = ("image",), {"image": images}
+        self._images: dict[str, Split] = {}
+        train, test = _splits(self.root)
+        if kind == "labelled" and options.labels:
+            self.labels, images = labelled.read(self.root, options)
+            self.groups, self._images["image"] = options.groups, _hold_out(images, MOST_LABELLED)
+        elif kind == "labelled":
+            self._images["image"] = self._classes(options)
         elif kind == "images":
-            train, test = _first([self.root / "train"]) or self.root, _first(self.root / name for name in TEST_NAMES)
-            self.domains, self._images = ("image",), {"image": split("image", train, test)}
-        elif kind in ("paired", "unpaired") and (files := _side_by_side(self.root)):
-            self.domains, self.ground_truth = options.domains or ("A", "B"), True
-            if len(self.domains) != 2:
-                raise GanzooError(
-                    f"{self.root} holds pairs side by side, so data.domains should name two domains, left and right; "
-                    f"it names {len(self.domains)}{_listed(self.domains)}."
-                )
-            self._images = {
-                domain: {part: [Half(p, side) for p in paths] for part, paths in files.items()}
-                for side, domain in enumerate(self.domains)
-            }
-            if kind == "unpaired":
-                left, right = (self._images[domain] for domain in self.domains)
-                middle = (len(left["train"]) + 1) // 2
-                left["train"], right["train"] = left["train"][:middle], right["train"][middle:] or right["train"]
+            self._images["image"] = _split("image", train if train.is_dir() else self.root, test)
+        elif kind in ("paired", "unpaired") and (pairs := find_images(train, recursive=False)):
+            self._side_by_side(kind, options.domains or ("A", "B"), pairs, test)
         else:
-            found = find_layout(self.root, options.domains)
-            needed = "two" if kind in ("unpaired", "paired") else "at least two"
-            if len(found) < 2 or (needed == "two" and len(found) > 2):
+            layout = find_layout(self.root, options.domains)
+            if len(layout) < 2:
+                found = ", ".join(layout)
                 raise GanzooError(
-                    f"{self.root} should hold {needed} domains, {len(found)} found{_listed(found)}. "
-                    f"{'Name the two with data.domains. ' if len(found) > 2 else ''}{explain(self.root, EXPECTED)}"
+                    f"{self.root} should hold two domains or more, {len(layout)} found: {found}. {_explain(self.root)}"
                 )
-            self.domains = tuple(found)
-            self._images = {domain: split(domain, *folders) for domain, folders in found.items()}
+            self._images = {domain: _split(domain, *folders) for domain, folders in layout.items()}
             if kind == "paired":
                 self._check_pairs()
+        self.domains = self.domains or tuple(self._images)
 
     def images(self, split: str, domain: str) -> Sequence[ImageRef]:
         return self._images[domain][split]
 
+    def _classes(self, options: DataOptions) -> Split:
+        """Of the classes in folders, exactly one holds for an image."""
+        layout = find_layout(self.root, options.attributes)
+        if len(layout) < 2:
+            raise GanzooError(
+                f"The images in {self.root} have no labels: sort them into folders, or name an attribute file with "
+                f"data.labels. {_explain(self.root)}"
+            )
+        if options.groups:
+            raise GanzooError("data.groups is for attribute files. Leave it out: of classes one always holds.")
+        self.labels = tuple(layout)
+        self.groups = (self.labels,)
+        images: Split = {"train": [], "test": []}
+        for name, folders in layout.items():
+            labels = tuple(float(name == other) for other in layout)
+            for part, refs in _split(name, *folders).items():
+                images[part] += [replace(ref, labels=labels) for ref in refs]
+        return images
+
+    def _side_by_side(self, kind: str, domains: tuple[str, ...], pairs: list[Path], test: Path | None) -> None:
+        """Images that lie in train and test themselves, not in folders of their own, each a pair."""
+        self.domains, self.ground_truth = domains, True
+        middle = (len(pairs) + 1) // 2
+        trained = (pairs[:middle], pairs[middle:] or pairs) if kind == "unpaired" else (pairs, pairs)
+        tested = find_images(test, recursive=False) if test else []
+        for side, domain in enumerate(domains[:2]):
+            parts = {"train": trained[side], "test": tested or pairs}
+            self._images[domain] = {part: [Half(path, side) for path in paths] for part, paths in parts.items()}
+
     def _check_pairs(self) -> None:
         self.ground_truth = True
         for part in ("train", "test"):
-            first, second = ({p.path.stem: p.path for p in self._images[d][part]} for d in self.domains)
-            for name in sorted(first.keys() ^ second.keys())[:1]:
-                lonely = first.get(name) or second[name]
-                raise GanzooError(
-                    f"{lonely} has no partner: pairs are files of the same name in {' and '.join(self.domains)} "
-                    f"({len(first)} and {len(second)} in {part}). Add the missing one or remove it."
-                )
+            names = {domain: {ref.path.stem for ref in self._images[domain][part]} for domain in self._images}
+            for domain, there in names.items():
+                for lonely in sorted(set().union(*names.values()) - there):
+                    raise GanzooError(
+                        f'"{lonely}" has no partner in {domain} ({part}): pairs are files of the same name in '
+                        f"{' and '.join(names)}. Add the missing one or remove the other."
+                    )
 
 
 @dataclass(frozen=True)
@@ -107,62 +132,59 @@ class Half(ImageRef):
         return both.crop((self.side * half, 0, (self.side + 1) * half, both.height))
 
 
-def _side_by_side(root: Path) -> dict[str, list[Path]]:
-    """Images that lie in train and test themselves, not in folders of their own."""
-    train = find_images(root / "train", recursive=False) if (root / "train").is_dir() else []
-    test = next((find_images(root / t, recursive=False) for t in TEST_NAMES if (root / t).is_dir()), [])
-    return {"train": train, "test": test or train} if train else {}
-
-
-Layout = dict[str, tuple[Path, Path | None]]  # domain -> folders of training and test images
-
-
 def find_layout(root: Path, names: Sequence[str] = ()) -> Layout:
-    """The domains under a folder. `names` choose among named folders, or name trainA, trainB ... in their order."""
-    return _lettered(root, names) or _chosen(_split_first(root) or _domain_first(root) or _flat(root), root, names)
+    """The domains, or classes, under a folder.
+
+    `names` choose among named folders, or name trainA, trainB ... (or train0 ... trainN) in their order.
+    """
+    inside = _folders(root)
+    letters = sorted((m[1] for p in inside if (m := re.fullmatch(r"train([A-Z]|\d+)", p.name))), key=natural)
+    if letters:
+        if names and len(names) != len(letters):
+            found = ", ".join(f"train{letter}" for letter in letters)
+            raise GanzooError(f"data.domains names {len(names)} domains, but {root} holds {len(letters)}: {found}.")
+        return {name: _splits(root, letter) for name, letter in zip(names or letters, letters, strict=True)}
+    layout: Layout = {p.name: _splits(root, f"/{p.name}") for p in _folders(root / "train")}
+    layout = layout or {p.name: _splits(p) for p in inside if (p / "train").is_dir()}
+    layout = layout or {p.name: (p, None) for p in inside if p.name not in TEST_NAMES and find_images(p)}
+    check_known(f"{root} has no folder", names, layout)
+    return {name: layout[name] for name in names or layout}
 
 
-def _lettered(root: Path, names: Sequence[str]) -> Layout:
-    """trainA, trainB, testA, testB; also train0 ... trainN."""
-    letters = sorted((m[1] for p in folders(root) if (m := re.fullmatch(r"train([A-Z]|\d+)", p.name))), key=natural)
-    if not letters:
-        return {}
-    if names and len(names) != len(letters):
-        found = ", ".join(f"train{letter}" for letter in letters)
-        raise GanzooError(f"data.domains names {len(names)} domains, but {root} holds {len(letters)}: {found}.")
-    tests = {letter: _first(root / f"{test}{letter}" for test in TEST_NAMES) for letter in letters}
-    return {name: (root / f"train{x}", tests[x]) for name, x in zip(names or letters, letters, strict=True)}
+def _splits(root: Path, rest: str = "") -> tuple[Path, Path | None]:
+    """The folders of training and of test images, if there is one; `rest` is what follows "train" and "test"."""
+    train, *tests = (root / f"{name}{rest}" for name in ("train", *TEST_NAMES))
+    return train, next((test for test in tests if test.is_dir()), None)
 
 
-def _split_first(root: Path) -> Layout:
-    """train/NAME, test/NAME."""
-    if not (root / "train").is_dir():
-        return {}
-    return {p.name: (p, _first(root / test / p.name for test in TEST_NAMES)) for p in folders(root / "train")}
+def _split(domain: str, train: Path, test: Path | None) -> Split:
+    images = [ImageRef(path) for path in find_images(train)]
+    if not images:
+        raise GanzooError(f'The domain "{domain}" is empty: put images (jpg, png, webp, bmp, tiff, ppm) into {train}.')
+    if test:
+        return {"train": images, "test": [ImageRef(path) for path in find_images(test)] or images}
+    return _hold_out(images, MOST_HELD_OUT)
 
 
-def _domain_first(root: Path) -> Layout:
-    """NAME/train, NAME/test."""
-    with_train = [p for p in folders(root) if (p / "train").is_dir()]
-    return {p.name: (p / "train", _first(p / test for test in TEST_NAMES)) for p in with_train}
+def _hold_out(images: list[ImageRef], most: int) -> Split:
+    """Every 20th image for testing, `most` at most; of fewer than 40 images, none is spared."""
+    if len(images) < 2 * HELD_OUT:
+        return {"train": images, "test": images}
+    held = images[::HELD_OUT][:most]
+    spared = set(held)
+    return {"train": [p for p in images if p not in spared], "test": held}
 
 
-def _flat(root: Path) -> Layout:
-    """NAME: one folder a domain."""
-    return {p.name: (p, None) for p in folders(root) if find_images(p)}
+def _explain(root: Path) -> str:
+    """The tree that was expected beside the tree that was found."""
+    lines = []
+    for folder in [root, *_folders(root), *(sub for f in _folders(root) for sub in _folders(f))][:20]:
+        count = len(find_images(folder, recursive=False))
+        lines.append(f"  {folder}  ({count} image{'s' if count != 1 else ''})")
+    return EXPECTED.format(root=root, found="\n".join(lines))
 
 
-def _chosen(layout: Layout, root: Path, names: Sequence[str]) -> Layout:
-    for name in names:
-        if name not in layout:
-            there = _listed(layout) or " no domains"
-            raise GanzooError(f'data.domains names "{name}", but {root} has{there}. {explain(root, EXPECTED)}')
-    return {name: layout[name] for name in names} if names else layout
-
-
-def _first(candidates) -> Path | None:
-    return next((path for path in candidates if path.is_dir()), None)
-
-
-def _listed(names) -> str:
-    return f": {', '.join(names)}" if names else ""
+def _folders(root: Path) -> list[Path]:
+    """The folders in a folder in natural order, hidden ones left out."""
+    found = (p for p in root.glob("*") if p.is_dir() and p.name[0] not in "._")
+    return sorted(found, key=lambda p: natural(p.name))
