@@ -60,4 +60,6 @@ def command(
     except Stopped as stopped:
         click.echo(str(stopped), err=True)
         raise click.exceptions.Exit(stopped.exit_code) from None
+    finally:
+        screen.stop()
     screen.done(folder)

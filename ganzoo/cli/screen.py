@@ -3,13 +3,13 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console, RenderableType
 from rich.panel import Panel
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,33 +20,25 @@ from ganzoo.runtime import rank
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
 
-def make_screen() -> "RichScreen | PlainScreen | NullScreen":
-    if rank() > 0:
-        return NullScreen()
-    return RichScreen() if sys.stdout and sys.stdout.isatty() else PlainScreen()
-
-
-class NullScreen:
-    """Says nothing: the screen of every process but the first."""
-
-    def say(self, text: str) -> None: ...
-    def download(self, done: int, total: int) -> None: ...
-    def start(self, seen: int, total: int) -> None: ...
-    def advance(self, seen: int) -> None: ...
-    def log(self, line: dict[str, Any]) -> None: ...
-    def stop(self) -> None: ...
-    def done(self, folder: Path) -> None: ...
+def make_screen() -> "RichScreen | PlainScreen":
+    """Only the first process says anything."""
+    if rank() == 0 and sys.stdout and sys.stdout.isatty():
+        return RichScreen()
+    return PlainScreen(silent=rank() > 0)
 
 
 class PlainScreen:
     """Lines for a file or a pipe. One that is closed meanwhile ends the lines, not the training."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent: bool = False) -> None:
+        self._silent = silent
         self._total = self._first = 0
         self._line: dict[str, Any] = {}
         self._began = self._last = 0.0
 
     def say(self, text: str) -> None:
+        if self._silent:
+            return
         try:
             print(text, flush=True)
         except OSError:
@@ -84,60 +76,57 @@ class RichScreen:
 
     def __init__(self) -> None:
         self._console = Console()
-        self._bar = Progress(
+        self._bars = _Bars(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
             TextColumn("[cyan]{task.fields[rate]}"),
             TimeRemainingColumn(),
             TextColumn("left"),
             expand=True,
+            console=self._console,
         )
-        self._task = self._bar.add_task("training", rate="", total=None)
-        self._terms: Any = Text("")
-        self._live: Live | None = None
-        self._loader: Progress | None = None
+        self._download, self._training = (
+            self._bars.add_task(what, visible=False, rate="", unit=unit)
+            for what, unit in (("downloading", "MB"), ("training", "images"))
+        )
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False)
 
     def download(self, done: int, total: int) -> None:
-        if self._loader is None:
-            columns = (TextColumn("downloading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-            self._loader = Progress(*columns, console=self._console, transient=True)
-            self._loader.add_task("", total=total)
-            self._loader.start()
-        self._loader.update(self._loader.task_ids[0], completed=done, total=total)
-        if done >= total:
-            self._loader.stop()
-            self._loader = None
+        self._bars.start()
+        self._bars.update(self._download, completed=done / 1e6, total=total / 1e6, visible=done < total)
 
     def start(self, seen: int, total: int) -> None:
-        if self._loader:
-            self._loader.stop()
-        self._bar.update(self._task, completed=seen, total=total)
-        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4)
-        self._live.start()
-
-    def _render(self) -> Group:
-        return Group(self._terms, self._bar)
+        self._bars.update(self._download, visible=False)
+        self._bars.update(self._training, completed=seen, total=total, visible=True)
+        self._bars.start()
 
     def advance(self, seen: int) -> None:
-        self._bar.update(self._task, completed=seen)
+        self._bars.update(self._training, completed=seen)
 
     def log(self, line: dict[str, Any]) -> None:
-        self._bar.update(self._task, rate=_rate(line))
-        grid = Table.grid(padding=(0, 2))
+        self._bars.update(self._training, rate=_rate(line))
+        self._bars.terms = Table.grid(padding=(0, 2))
         for phase, values in line["terms"].items():
-            grid.add_row(f"[bold]{phase}", *(f"[dim]{name}[/] {value:.3f}" for name, value in values.items()))
-        self._terms = grid
+            self._bars.terms.add_row(f"[bold]{phase}", *(f"[dim]{name}[/] {v:.3f}" for name, v in values.items()))
 
     def stop(self) -> None:
-        if self._live:
-            self._live.stop()
+        self._bars.stop()
 
     def done(self, folder: Path) -> None:
         self._console.print(Panel(Text(_closing(folder)), title="done", expand=False))
+
+
+class _Bars(Progress):
+    """Bars under a table of terms."""
+
+    terms = Table.grid()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.terms
+        yield self.make_tasks_table(self.tasks)
 
 
 def _rate(line: dict[str, Any]) -> str:

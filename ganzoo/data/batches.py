@@ -22,7 +22,7 @@ def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False
     starts = range(clock.images + clock.rank * share, stop, clock.batch)
     loader = DataLoader(
         samples,
-        batch_sampler=_Shares(starts, share),
+        batch_sampler=(list(range(start, start + share)) for start in starts),
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin,
@@ -38,19 +38,6 @@ def _ignore_signals(worker: int) -> None:
     """Ctrl-C reaches the workers too, but it is the training that finishes its step and then ends them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-class _Shares:
-    """The samples of each step, computed when asked for."""
-
-    def __init__(self, starts: range, share: int) -> None:
-        self.starts, self.share = starts, share
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return (list(range(start, start + self.share)) for start in self.starts)
-
-    def __len__(self) -> int:
-        return len(self.starts)
 
 
 def _collate(items: list[Any]) -> Batch | GanzooError:

@@ -31,12 +31,14 @@ class Dataset:
 
     `options` is the `[data]` table that the source was opened with, `kind` the kind of data, `fallback` why the source
     is not the one asked for (None where it is), `spec` what a model must know to be built. Sides of images are
-    multiples of `multiple`. Small, and pickled whole: it travels to other processes.
+    multiples of `multiple`. Small, and pickled whole: it travels to other processes. Raises GanzooError where the kind
+    cannot use the source's domains, or `options` do not fit them.
     """
 
     def __init__(
         self, source: Source, options: DataOptions, kind: DataKind, fallback: dict[str, str] | None = None
     ) -> None:
+        kind.check(source.domains)
         self.source, self.options, self.kind, self.fallback = source, options, kind, fallback
         self.spec, self.multiple = data_spec(source, options), 1
         self._classifiers: list[Classifier] = []
@@ -216,20 +218,11 @@ def open_dataset(
     """
     wanted = load_kind(kind)
     try:
-        return Dataset(_open(options, wanted, say, progress), options, wanted)
+        return Dataset(open_source(options, wanted.source_kind, say, progress), options, wanted)
     except Offline as error:
         if not options.fallback:
             raise
-        names = {"wanted": options.source.name, "used": options.fallback.name}
-        say('NOT the data you asked for: "{used}" instead of "{wanted}". {because}'.format(**names, because=error))
+        fallback = {"wanted": options.source.name, "used": options.fallback.name, "because": str(error)}
+        say('NOT the data you asked for: "{used}" instead of "{wanted}". {because}'.format(**fallback))
         used = DataOptions(**options.model_dump(exclude={"source", "fallback", "domains"}), source=options.fallback)
-        because = names | {"because": str(error)}
-        return Dataset(_open(used, wanted, say, progress), used, wanted, because)
-
-
-def _open(
-    options: DataOptions, kind: DataKind, say: Callable[[str], None], progress: Callable[[int, int], None] | None
-) -> Source:
-    source = open_source(options, kind.source_kind, say, progress)
-    kind.check(source.domains)
-    return source
+        return Dataset(open_source(used, wanted.source_kind, say, progress), used, wanted, fallback)

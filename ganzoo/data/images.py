@@ -1,6 +1,6 @@
 """One image: opened, turned the right way up, with the channels asked for; as a tensor and back."""
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,17 +52,7 @@ def find_images(folder: Path, recursive: bool = True) -> list[Path]:
 
 def natural(text: str) -> list[tuple[int, int | str]]:
     """A key that sorts numbers inside text by value."""
-    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in _pieces(text)]
-
-
-def _pieces(text: str) -> Iterator[str]:
-    piece = ""
-    for character in text:
-        if piece and piece.isdecimal() != character.isdecimal():
-            yield piece
-            piece = ""
-        piece += character
-    yield piece
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", text) if part]
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:

@@ -1,6 +1,5 @@
 """Kinds of data: what a model's batches hold, and how they are drawn from a source."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,10 +17,11 @@ if TYPE_CHECKING:
     from ganzoo.data.dataset import TrainingSamples
 
 
-class DataKind(ABC):
-    """What the batches of a model hold. A model's `data_kind` names one; packages register theirs.
+class DataKind:
+    """What the batches of a model hold: here, images of each domain, drawn independently. Subclasses hold more.
 
-    Built without arguments. It has no state: it travels to the processes that prepare images, and two models share it.
+    A model's `data_kind` names one; packages register theirs. Built without arguments. It has no state: it travels to
+    the processes that prepare images, and two models share it.
     """
 
     source_kind: ClassVar[str] = "domains"
@@ -32,10 +32,12 @@ class DataKind(ABC):
     """how many domains it can use; None: any number"""
     labelled: ClassVar[bool] = False
     """whether its batches hold labels, so that the model can be asked for them"""
+    example_domains: ClassVar[tuple[str, ...]] = ("left", "right")
+    """domains of the data for the conformance test of a model"""
 
-    @abstractmethod
     def draw(self, samples: "TrainingSamples", i: int) -> dict[str, Tensor]:
         """Item `i` of a run, without the dimension of the batch. It depends on the samples' seed and `i` alone."""
+        return {domain: samples.draw(i, domain)[0].image for domain in samples.domains}
 
     def test_images(self, source: Source, domain: str) -> Sequence[ImageRef]:
         """What is tested on."""
@@ -47,17 +49,16 @@ class DataKind(ABC):
 
     def check(self, domains: Sequence[str]) -> None:
         """Raises GanzooError for a number of domains that it cannot use."""
-        if len(domains) < self.least or (self.most is not None and len(domains) > self.most):
-            needed = f"{self.least}" if self.most == self.least else f"{self.least} to {self.most}"
-            needed = f"at least {self.least}" if self.most is None else needed
+        if not self.least <= len(domains) <= (self.most or len(domains)):
+            needed = f"{self.least} to {self.most}" if self.most else f"at least {self.least}"
             raise GanzooError(
-                f"This model needs {needed} domains, and the data has {len(domains)}: {', '.join(domains)}. "
-                "Name those to use with data.domains."
+                f"This model needs {self.least if self.most == self.least else needed} domains, and the data has "
+                f"{len(domains)}: {', '.join(domains)}. Name those to use with data.domains."
             )
 
     def example_spec(self, size: int) -> DataSpec:
         """Data for the conformance test of a model, with images of `size` x `size` pixels."""
-        return _spec(size, "left", "right")
+        return DataSpec(self.example_domains, dict.fromkeys(self.example_domains, 3), size)
 
     def example(self, spec: DataSpec, step: int, count: int) -> Batch:
         """A batch of `count` random items of such data, the same for the same step."""
@@ -69,9 +70,6 @@ class Unpaired(DataKind):
 
     source_kind = "unpaired"
     most = 2
-
-    def draw(self, samples: "TrainingSamples", i: int) -> dict[str, Tensor]:
-        return {domain: samples.draw(i, domain)[0].image for domain in samples.domains}
 
 
 class Paired(DataKind):
@@ -88,12 +86,11 @@ class Paired(DataKind):
 class Domains(DataKind):
     """Images of two out of any number of domains; which two is drawn for each step."""
 
+    example_domains = ("left", "right", "middle")
+
     def draw(self, samples: "TrainingSamples", i: int) -> dict[str, Tensor]:
         places = samples.step_rng(i).permutation(len(samples.domains))[:2]
         return {domain: samples.draw(i, domain)[0].image for domain in (samples.domains[place] for place in places)}
-
-    def example_spec(self, size: int) -> DataSpec:
-        return _spec(size, "left", "right", "middle")
 
     def example(self, spec: DataSpec, step: int, count: int) -> Batch:
         places = torch.randperm(len(spec.domains), generator=torch.Generator().manual_seed(step))[:2].tolist()
@@ -106,12 +103,7 @@ class Images(DataKind):
 
     source_kind = "images"
     least = most = 1
-
-    def draw(self, samples: "TrainingSamples", i: int) -> dict[str, Tensor]:
-        return {"image": samples.draw(i, "image")[0].image}
-
-    def example_spec(self, size: int) -> DataSpec:
-        return _spec(size, "image")
+    example_domains = ("image",)
 
 
 class Labelled(DataKind):
@@ -169,7 +161,3 @@ def random_batch(spec: DataSpec, step: int, count: int = 2) -> Batch:
             one = torch.randint(len(group), (count,), generator=generator)
             labels[:, columns] = F.one_hot(one, len(group)).float()
     return batch
-
-
-def _spec(size: int, *domains: str) -> DataSpec:
-    return DataSpec(domains, dict.fromkeys(domains, 3), size)

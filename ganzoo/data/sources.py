@@ -67,27 +67,17 @@ def open_source(
         choices = " or ".join(f'"{entry.qualified}" ({entry.type})' for entry in claims)
         raise GanzooError(f'Packages offer "{name}" as an archive and as a source. Write {choices}.')
     if claims[0].type == "archive":
-        return _unpacked(options, kind, say, progress)
+        if options.source.model_extra:
+            raise GanzooError(f'The published archive "{name}" has no options of its own: write source = "{name}".')
+        archive = find(name)
+        folder = archives.get(archive, local=options.archive or None, say=say, progress=progress)
+        places = {"root": str(folder), "domains": options.domains or archive.domains}
+        return registry().load("source", "folders")(options.model_copy(update=places), kind)
     if kind not in registry().load("source", name).kinds:
-        fitting = ", ".join(
-            e.name for e in registry().entries if e.type == "source" and kind in e.facts.get("data_kinds", "").split()
-        )
+        sources = (entry for entry in registry().entries if entry.type == "source")
+        fitting = [entry.name for entry in sources if kind in entry.facts.get("data_kinds", "").split()]
         raise GanzooError(
             f'The data source "{name}" gives no data of kind "{kind}", which this model needs. Sources that do: '
-            f"{fitting or 'none that is installed'}."
+            f"{', '.join(fitting) or 'none that is installed'}."
         )
     return options.source.build(options, kind)
-
-
-def _unpacked(
-    options: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
-) -> Source:
-    """The folders of a published archive."""
-    name = options.source.name
-    if options.source.model_extra:
-        raise GanzooError(f'The published archive "{name}" has no options of its own: write source = "{name}".')
-    archive = find(name)
-    folder = archives.get(archive, local=options.archive or None, say=say, progress=progress)
-    names = options.domains or archive.domains
-    options = DataOptions(**(options.model_dump() | {"root": str(folder), "domains": names}))
-    return registry().load("source", "folders")(options, kind)
