@@ -83,7 +83,8 @@ def public_api(root: Path) -> Iterator[tuple[str, griffe.Object]]:
 
 def lazy_names(package: griffe.Module) -> dict[str, str]:
     """What `ganzoo.__getattr__` serves: name -> its home module."""
-    return ast.literal_eval(str(package["_HOME"].value))
+    modules = ast.literal_eval(str(package["_NAMES"].value))
+    return {name: module for module, names in modules.items() for name in names.split()}
 
 
 class LazyNames(griffe.Extension):

@@ -6,7 +6,7 @@ The names below are the public API. They are loaded on first use, so that `impor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
+if TYPE_CHECKING:  # the same names as in _NAMES, for type checkers
     from ganzoo.data.dataset import TrainingSamples as TrainingSamples
     from ganzoo.data.images import ImageRef as ImageRef
     from ganzoo.data.kinds import DataKind as DataKind
@@ -52,45 +52,22 @@ API = 1
 """The version of the plugin contract, of all that the reference lists. A plugin may say `GANZOO_API = 1` in its
 `__init__.py`; made for another version, it is not loaded, and `ganzoo list` says so."""
 
-_HOME = {
-    "GanzooError": "ganzoo.errors",
-    "Offline": "ganzoo.errors",
-    "hookimpl": "ganzoo.hooks",
-    "AdamOptions": "ganzoo.options",
-    "AdversarialOptions": "ganzoo.options",
-    "Count": "ganzoo.options",
-    "DiscriminatorPart": "ganzoo.options",
-    "GeneratorPart": "ganzoo.options",
-    "LossPart": "ganzoo.options",
-    "Natural": "ganzoo.options",
-    "NonNegative": "ganzoo.options",
-    "Options": "ganzoo.options",
-    "PenaltyPart": "ganzoo.options",
-    "Probability": "ganzoo.options",
-    "Weight": "ganzoo.options",
-    "needs": "ganzoo.options",
-    "Batch": "ganzoo.trainer",
-    "Carry": "ganzoo.trainer",
-    "DataSpec": "ganzoo.trainer",
-    "Discriminator": "ganzoo.trainer",
-    "Frozen": "ganzoo.trainer",
-    "Generator": "ganzoo.trainer",
-    "Logits": "ganzoo.trainer",
-    "Loss": "ganzoo.trainer",
-    "Penalty": "ganzoo.trainer",
-    "Phase": "ganzoo.trainer",
-    "Terms": "ganzoo.trainer",
-    "Trainer": "ganzoo.trainer",
-    "ImagePool": "ganzoo.pool",
-    "Metric": "ganzoo.metrics",
-    "DataKind": "ganzoo.data.kinds",
-    "TrainingSamples": "ganzoo.data.dataset",
-    "ImageRef": "ganzoo.data.images",
-    "Archive": "ganzoo.data.published",
-    "Source": "ganzoo.data.sources",
-    "Translator": "ganzoo.translate",
-    "load": "ganzoo.translate",
+_NAMES = {
+    "ganzoo.errors": "GanzooError Offline",
+    "ganzoo.hooks": "hookimpl",
+    "ganzoo.options": "AdamOptions AdversarialOptions Count DiscriminatorPart GeneratorPart LossPart Natural "
+    "NonNegative Options PenaltyPart Probability Weight needs",
+    "ganzoo.trainer": "Batch Carry DataSpec Discriminator Frozen Generator Logits Loss Penalty Phase Terms Trainer",
+    "ganzoo.pool": "ImagePool",
+    "ganzoo.metrics": "Metric",
+    "ganzoo.data.dataset": "TrainingSamples",
+    "ganzoo.data.images": "ImageRef",
+    "ganzoo.data.kinds": "DataKind",
+    "ganzoo.data.published": "Archive",
+    "ganzoo.data.sources": "Source",
+    "ganzoo.translate": "Translator load",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = [*_HOME, "API", "__version__"]
 
 

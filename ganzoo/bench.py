@@ -3,12 +3,11 @@
 import copy
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from itertools import chain, count
 from statistics import median
 from typing import Any
 
 import torch
-from torch.optim import LBFGS
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,7 +33,7 @@ def bench(
     runtime = Runtime(recipe.train, recipe.data.batch)
     torch.manual_seed(recipe.train.seed)
     trainer = recipe.trainer(recipe.options, dataset.spec)
-    bare = _Bare(copy.deepcopy(trainer), recipe, runtime)
+    bare = _bare_loop(copy.deepcopy(trainer), recipe, runtime)
     engine = Engine(trainer, recipe.train, runtime, Clock(recipe.train.seed, recipe.data.batch))
     phases = _time_phases(engine, runtime)
     samples = dataset.for_model(trainer).training_samples(recipe.train.seed)
@@ -47,14 +46,14 @@ def bench(
     pairs = []
     for done in range(total):
         first_bare = done % 2 == 1  # whoever goes first finds another cache
-        b = _clock(lambda: bare.step(kept), runtime) if first_bare else 0.0
+        b = _clock(lambda: bare(kept), runtime) if first_bare else 0.0
         e = _clock(lambda: means.add(next(ticks)), runtime)
-        pairs.append((e, b or _clock(lambda: bare.step(kept), runtime)))
+        pairs.append((e, b or _clock(lambda: bare(kept), runtime)))
         if progress:
             progress(done + 1, total)
     pairs = pairs[WARM_UP:]
     with FlopCounterMode(display=False) as flops:
-        bare.step(kept)
+        bare(kept)
     seconds = median(e for e, _ in pairs)
     return {
         "images_per_s": recipe.data.batch / seconds,
@@ -70,70 +69,58 @@ def bench(
     }
 
 
-class _Bare:
-    """The loop that a careful person writes by hand for one model on one device; nothing of the engine in it."""
+def _bare_loop(trainer: Trainer, recipe: Recipe, runtime: Runtime) -> Callable[[Batch], None]:
+    """The loop that a careful person writes by hand for one model on one device, as a function of a batch."""
+    trainer = trainer.to(runtime.device, runtime.dtype)
+    phases = trainer.phases()
+    parameters = {phase.name: phase.parameters() for phase in phases}
+    numbers = count()
+    half = recipe.train.precision == "bf16-mixed"
 
-    def __init__(self, trainer: Trainer, recipe: Recipe, runtime: Runtime) -> None:
-        self.trainer = trainer.to(runtime.device, runtime.dtype)
-        self.phases: list[Phase] = trainer.phases()
-        self.steps = 0
-        self.parameters = {phase.name: phase.parameters() for phase in self.phases}
-        self.trained = [parameter for trained in self.parameters.values() for parameter in trained]
-        half = recipe.train.precision == "bf16-mixed"
-        self.autocast = (lambda: torch.autocast(runtime.device.type, torch.bfloat16)) if half else nullcontext
-
-    def step(self, batch: Batch) -> None:
-        for parameter in self.trained:
+    def step(batch: Batch) -> None:
+        number = next(numbers)
+        for parameter in chain(*parameters.values()):
             parameter.requires_grad_(True)
-        with self.autocast():
-            carry = shared = self.trainer(batch)
-        for phase in self.phases:
-            if not phase.when(self.steps):
-                continue
-            self.trainer.requires_grad_(False)
-            for parameter in self.parameters[phase.name]:
+        with torch.autocast(runtime.device.type, torch.bfloat16, enabled=half):
+            carry = shared = trainer(batch)
+        for phase in (phase for phase in phases if phase.when(number)):
+            trainer.requires_grad_(False)
+            for parameter in parameters[phase.name]:
                 parameter.requires_grad_(True)
 
-            def gradients(phase: Phase = phase, carry: Carry = carry) -> torch.Tensor:
+            def gradients(phase: Phase = phase, carry: Carry = carry) -> Any:
                 for optimizer in phase.stepped:
                     optimizer.zero_grad()
-                with self.autocast():
+                with torch.autocast(runtime.device.type, torch.bfloat16, enabled=half):
                     loss = torch.stack(list(phase.loss(batch, carry).values())).sum()
                 loss.backward()
                 return loss
 
-            if isinstance(phase.optimizers, LBFGS):
-                phase.optimizers.step(gradients)
-            else:
-                gradients()
-                for optimizer in phase.stepped:
-                    optimizer.step()
+            first, *others = phase.stepped
+            first.step(gradients)  # L-BFGS asks for them several times
+            for optimizer in others:
+                optimizer.step()
             carry = tree_map_only(torch.Tensor, torch.Tensor.detach, carry) | shared
-        self.steps += 1
+
+    return step
 
 
 def _clock(work: Callable[[], Any], runtime: Runtime) -> float:
     """Seconds that the work takes, the device's part included."""
-    _synchronize(runtime)
+    synchronize = torch.cuda.synchronize if runtime.device.type == "cuda" else lambda: None
+    synchronize()
     began = time.perf_counter()
     work()
-    _synchronize(runtime)
+    synchronize()
     return time.perf_counter() - began
 
 
-def _synchronize(runtime: Runtime) -> None:
-    if runtime.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 def _timed(stream: Any, waits: list[float]) -> Any:
-    while True:
-        began = time.perf_counter()
-        batch = next(stream, None)
+    began = time.perf_counter()
+    for batch in stream:
         waits.append(time.perf_counter() - began)
-        if batch is None:
-            return
         yield batch
+        began = time.perf_counter()
 
 
 def _time_phases(engine: Engine, runtime: Runtime) -> dict[str, list[float]]:
@@ -142,10 +129,10 @@ def _time_phases(engine: Engine, runtime: Runtime) -> dict[str, list[float]]:
     plain = engine.run_phase
 
     def timed(phase: Phase, batch: Batch, carry: Carry) -> Terms:
-        result: list[Terms] = []
-        seconds = _clock(lambda: result.append(plain(phase, batch, carry)), runtime)
+        terms: Terms = {}
+        seconds = _clock(lambda: terms.update(plain(phase, batch, carry)), runtime)
         spent.setdefault(phase.name, []).append(seconds)
-        return result[0]
+        return terms
 
     engine.run_phase = timed  # type: ignore[method-assign]
     return spent

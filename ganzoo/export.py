@@ -5,8 +5,9 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from ganzoo import checkpoint
 from ganzoo.errors import GanzooError
 from ganzoo.files import atomic, refuse_existing
-from ganzoo.trainer import TAKES_NO_REFERENCE, Trainer
-from ganzoo.translate import Translator
+from ganzoo.trainer import TAKES_NO_REFERENCE, TRANSLATES_NOTHING, Trainer
+from ganzoo.translate import Translator, least_multiples
 
 TOLERANCE = 1e-3  # between torch and the file, of values in [-1, 1]: an eighth of one of 255 levels
 LARGEST = 2**31 - 2**24  # bytes of weights that one ONNX file has room for
@@ -51,16 +52,16 @@ class Direction(nn.Module):
 
     def inputs(self, images: Tensor) -> dict[str, Tensor]:
         """All that it takes by name: the images, and a style for each where the model has styles."""
-        with steady(self.trainer):
-            return {"image": images} | ({"style": self.styles(len(images))} if self.trainer.has_styles else {})
+        return {"image": images} | ({"style": self.styles(len(images))} if self.trainer.has_styles else {})
 
     def styles(self, count: int) -> Tensor:
         """Styles to translate to the target with: of seeds from 0 on, or else of random images."""
-        trainer, size = self.trainer, self.trainer.spec.size
-        if trainer.samples_styles:
-            return torch.cat([cast(Tensor, trainer.choose_style(self.target, seed)) for seed in range(count)])
-        references = _noise(count, _channels(trainer, self.target), size, size)
-        return cast(Tensor, trainer.choose_style(self.target, 0, references.to(next(trainer.parameters()))))
+        trainer, spec = self.trainer, self.trainer.spec
+        with steady(trainer):
+            if trainer.samples_styles:
+                return torch.cat([trainer.choose_style(self.target, seed) for seed in range(count)])
+            references = _noise(count, spec.channels_of(self.target), spec.size, spec.size)
+            return trainer.choose_style(self.target, 0, references.to(next(trainer.parameters())))
 
 
 class StyleEncoder(Direction):
@@ -70,7 +71,7 @@ class StyleEncoder(Direction):
 
     @property
     def channels(self) -> int:
-        return _channels(self.trainer, self.target)
+        return self.trainer.spec.channels_of(self.target)
 
     def forward(self, image: Tensor, style: Tensor | None = None) -> Tensor:
         return self.trainer.encode_style(image, self.target)
@@ -96,7 +97,7 @@ def exported(part: Direction, images: Tensor, free: tuple[int, ...] = (0,)) -> E
     `trainer.multiple`; the example must have two (multiples) or more there, and height and width of different lengths.
     """
     trainer = part.trainer
-    height, width = (trainer.multiple * Dim(name, min=_least(trainer)) for name in ("height", "width"))
+    height, width = (trainer.multiple * Dim(name, min=least_multiples(trainer)) for name in ("height", "width"))
     lengths = {0: Dim("batch", min=1), 2: height, 3: width}
     inputs = part.inputs(images)
     with steady(trainer), _quiet():
@@ -121,10 +122,7 @@ def write(
         raise GanzooError(f"{output}: give the file a name that ends in .onnx.")
     refuse_existing(output)
     if not translator.trainer.translates:
-        raise GanzooError(
-            "This model translates no images, and an exported file does only that: it has no input for noise. "
-            "`ganzoo generate RUN` makes this model's images."
-        )
+        raise GanzooError(f"{TRANSLATES_NOTHING} An exported file only translates: it has no input for noise.")
     part = (StyleEncoder if encoder else Direction)(translator.trainer, *translator.direction(to, source))
     if encoder and not translator.trainer.encodes_styles:
         raise GanzooError(f"{TAKES_NO_REFERENCE.split(':')[0]}, so it has no style encoder: leave out --encoder.")
@@ -174,16 +172,16 @@ def _attempt(translator: Translator, part: Direction, free: tuple[int, ...], fil
 
 def _facts(translator: Translator, part: Direction, free: tuple[int, ...]) -> dict[str, str]:
     """The file's metadata. Of a model that draws styles at random these are some of them, as JSON."""
-    facts = checkpoint.about(translator.recipe, translator.spec, translator.images) | {"use": _use(part, free)}
+    facts = checkpoint.about(translator.recipe, translator.spec, translator.images)
     facts |= {"target": part.target, "multiple": str(part.trainer.multiple), "format": "ganzoo onnx 1"}
     if part.gives == "translation":
         facts["source"] = part.source
-    if shape := _style_shape(part):
-        facts["style"] = json.dumps(["batch" if free else 1, *shape])
-    if part.trainer.samples_styles and part.gives == "translation":
-        with steady(part.trainer):
-            facts["styles"] = json.dumps(part.styles(STYLES).tolist())
-    return facts
+    if part.trainer.has_styles:
+        styles = part.styles(STYLES)
+        facts["style"] = json.dumps(["batch" if free else 1, *styles.shape[1:]])
+        if part.trainer.samples_styles and part.gives == "translation":
+            facts["styles"] = json.dumps(styles.tolist())
+    return facts | {"use": _use(part, free)}
 
 
 def _difference(part: Direction, images: Tensor, file: Path) -> float:
@@ -208,38 +206,18 @@ def _noise(*shape: int) -> Tensor:
     return 2 * torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 1
 
 
-def _channels(trainer: Trainer, target: str) -> int:
-    """Those of images of a target; of labels, those of the images."""
-    return trainer.spec.channels.get(target, trainer.spec.channels[trainer.domains[0]])
-
-
-def _least(trainer: Trainer) -> int:
-    """How many multiples a side must have: two where the networks were trained on that, as `translate_tensor` pads."""
-    return 2 if 2 * trainer.multiple <= trainer.spec.size else 1
-
-
-def _style_shape(part: Direction) -> tuple[int, ...]:
-    """That of one style, which the file takes or gives; () without styles."""
-    with steady(part.trainer):
-        return tuple(part.styles(1).shape[1:]) if part.trainer.has_styles else ()
-
-
 def _use(part: Direction, free: tuple[int, ...]) -> str:
     """How to feed the file."""
     trainer = part.trainer
     text = f'It takes {FREE[free]} as "image", (batch, channels, height, width), values -1 to 1'
     if 2 in free and trainer.multiple > 1:
-        text += f", sides multiples of {trainer.multiple} from {_least(trainer) * trainer.multiple} on"
-    style = f'"style", (batch, {", ".join(map(str, _style_shape(part)))})' if trainer.has_styles else ""
+        text += f", sides multiples of {trainer.multiple} from {least_multiples(trainer) * trainer.multiple} on"
+    shape = ", ".join(map(str, part.styles(1).shape[1:])) if trainer.has_styles else ""
     if part.gives == "style":
-        return f"{text}, and gives {style}, for the files of translations to {part.target}."
-    if style:
-        text += f", with a style for each as {style},"
-    text += (
-        ' and gives "translation", the same of the target.'
-        if style
-        else ', and gives "translation", the same of the target.'
-    )
+        return f'{text}, and gives "style", (batch, {shape}), for the files of translations to {part.target}.'
+    if shape:
+        text += f', with a style for each as "style", (batch, {shape}),'
+    text += ' and gives "translation", the same of the target.'
     if trainer.samples_styles:
         text += f' Its metadata "styles" holds those of the seeds 0 to {STYLES - 1}, as JSON.'
     if trainer.encodes_styles:
@@ -252,21 +230,18 @@ def _use(part: Direction, free: tuple[int, ...]) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch says of itself."""
-    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        logging.disable(logging.NOTSET)
 
 
 def _require_onnx() -> None:
     try:
-        import onnx
-        import onnxruntime
-        import onnxscript
+        for name in ("onnx", "onnxruntime", "onnxscript"):
+            import_module(name)
     except ImportError as error:
         raise GanzooError(f'Exporting needs more than is installed ({error}): pip install "ganzoo[export]"') from error
-    assert onnx and onnxruntime and onnxscript

@@ -32,7 +32,7 @@ class Engine:
     def __init__(self, trainer: Trainer, train: TrainOptions, runtime: Runtime, clock: Clock) -> None:
         self.trainer, self.train_options, self.runtime, self.clock = trainer, train, runtime, clock
         trainer.clock = clock
-        runtime.place(trainer)
+        trainer.to(runtime.device, runtime.dtype)
         for module in trainer.modules():
             if isinstance(module, Frozen):
                 module.load()
@@ -83,7 +83,7 @@ class Engine:
             return {}
         for parameter in self._trained:
             parameter.requires_grad_(True)
-        with self.runtime.autocast():
+        with self.runtime.fabric.autocast():
             return self.trainer(batch)
 
     def _set_lr(self, phase: Phase) -> None:
@@ -100,10 +100,10 @@ class Engine:
         def gradients() -> Tensor:
             for optimizer in phase.stepped:
                 optimizer.zero_grad()
-            with self.runtime.autocast():
+            with self.runtime.fabric.autocast():
                 terms.update(phase.loss(batch, carry))
             total = torch.stack(list(terms.values())).sum()
-            self.runtime.backward(total)
+            self.runtime.fabric.backward(total)
             self.runtime.average_gradients(parameters)
             if self.train_options.clip:
                 self.runtime.clip(parameters, phase.stepped, self.train_options.clip)
@@ -124,7 +124,7 @@ class Engine:
         return {
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "stateful": {name: item.state_dict() for name, item in self.trainer.stateful().items()},
-            "precision": self.runtime.state_dict(),
+            "precision": self.runtime.scaler.state_dict(),
             "ema": self.ema.state_dict(),
         }
 
@@ -133,12 +133,9 @@ class Engine:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         for name, item in self.trainer.stateful().items():
-            item.load_state_dict(tree_map_only(Tensor, self._placed, state["stateful"][name]))
-        self.runtime.load_state_dict(state["precision"])
+            item.load_state_dict(to_device(state["stateful"][name], self.runtime.device))
+        self.runtime.scaler.load_state_dict(state["precision"])
         self.ema.load_state_dict(state["ema"])
-
-    def _placed(self, value: Tensor) -> Tensor:
-        return value.to(self.runtime.device)
 
 
 def _networks(module: nn.Module) -> Iterator[nn.Module]:
@@ -162,48 +159,39 @@ class Means:
     def __init__(self) -> None:
         self.clear()
 
+    def clear(self) -> None:
+        self.sums: dict[str, dict[str, Tensor]] = {}  # phase -> term -> sum, count, images when it was last finite
+
     def add(self, step: Step) -> None:
-        for phase, values in step.terms.items():
-            sums, counts = self.sums.setdefault(phase, {}), self.counts.setdefault(phase, {})
-            sound = self.sound.setdefault(phase, {})
-            for name, value in values.items():  # a term may be missing in some steps
-                before = sums.get(name, torch.zeros_like(value, dtype=torch.float64))
-                sums[name] = before + value.double()
-                counts[name] = counts.get(name, 0) + 1
-                fine = sums[name].isfinite().double() * step.images
-                sound[name] = torch.maximum(sound[name], fine) if name in sound else fine
+        for phase, terms in step.terms.items():
+            sums = self.sums.setdefault(phase, {})
+            for name, value in terms.items():  # a term may be missing in some steps
+                total, count, finite_at = sums.get(name, value.new_zeros(3, dtype=torch.float64))
+                total = total + value
+                finite_at = torch.where(total.isfinite(), step.images, finite_at)
+                sums[name] = torch.stack([total, count + 1, finite_at])
 
     def read(self, runtime: Runtime, images: int) -> dict[str, dict[str, float]]:
         """phase -> term -> mean over the steps and processes. GanzooError names the first that was not finite."""
         names = [(phase, name) for phase, sums in self.sums.items() for name in sums]
         if not names:
             return {}
-        means = torch.stack([self.sums[phase][name] / self.counts[phase][name] for phase, name in names])
-        values = runtime.mean(means).tolist()
-        if not all(map(math.isfinite, values)):
-            sound = runtime.mean(torch.stack([self.sound[phase][name] for phase, name in names])).tolist()
-            ill = [i for i, value in enumerate(values) if not math.isfinite(value)]
-            first = min(ill, key=lambda i: sound[i])
+        totals, counts, finite_at = runtime.mean(torch.stack([self.sums[phase][name] for phase, name in names])).T
+        means = (totals / counts).tolist()
+        if broken := [i for i, mean in enumerate(means) if not math.isfinite(mean)]:
+            first = min(broken, key=finite_at.tolist().__getitem__)
             phase, name = names[first]
             raise GanzooError(
-                f'The term "{name}" of phase "{phase}" is no longer a finite number ({values[first]}), since a step '
-                f"between image {sound[first]:,.0f} and image {images:,}. Lower options.lr, set train.clip, or use "
+                f'The term "{name}" of phase "{phase}" is no longer a finite number ({means[first]}), since a step '
+                f"between image {finite_at[first]:,.0f} and image {images:,}. Lower options.lr, set train.clip, or use "
                 'train.precision = "32".'
             )
-        found: dict[str, dict[str, float]] = {}
-        for (phase, name), value in zip(names, values, strict=True):
-            found.setdefault(phase, {})[name] = value
+        found: dict[str, dict[str, float]] = {phase: {} for phase in self.sums}
+        for (phase, name), mean in zip(names, means, strict=True):
+            found[phase][name] = mean
         return found
 
-    def clear(self) -> None:
-        self.sums: dict[str, dict[str, Tensor]] = {}
-        self.counts: dict[str, dict[str, int]] = {}
-        self.sound: dict[str, dict[str, Tensor]] = {}  # images seen when the sum was last finite
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"sums": self.sums, "counts": self.counts, "sound": self.sound}
-
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        self.sums, self.counts, self.sound = (
-            tree_map_only(Tensor, lambda value: value.to(device), state[name]) for name in ("sums", "counts", "sound")
-        )
+def to_device(state: Any, device: torch.device) -> Any:
+    """Tensors in any nesting, on the device."""
+    return tree_map_only(Tensor, lambda value: value.to(device), state)

@@ -1,8 +1,8 @@
 """What a recipe may set: the base of every table of options, and parts chosen by name."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -15,10 +15,10 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     create_model,
     field_validator,
 )
-from pydantic_core import core_schema
 
 from ganzoo.errors import GanzooError
 from ganzoo.registry import did_you_mean, registry
@@ -75,16 +75,18 @@ def options_of(part: type) -> type[Options]:
     return create_model(f"{part.__name__}Options", __base__=Options, **fields)
 
 
-def sentence(mistake: Any, table: type[BaseModel]) -> str:
-    """A pydantic error of a table in the user's words."""
-    if mistake["type"] == "extra_forbidden":
-        return f"there is no such key.{did_you_mean(str(mistake['loc'][-1]), list(table.model_fields))}"
-    if mistake["type"] == "missing":
-        return "is missing; the recipe must say it"
-    message = mistake["msg"].removeprefix("Value error, ")
-    if mistake["type"] == "value_error":
-        return message
-    return f"{message[0].lower()}{message[1:]}, it is {mistake['input']!r}"
+def sentences(error: ValidationError, table: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """The mistakes in a table as pairs: the key, "" of the table itself, and what is wrong in the user's words."""
+    for mistake in error.errors():
+        message = mistake["msg"].removeprefix("Value error, ")
+        key = str(next(iter(mistake["loc"]), ""))
+        if mistake["type"] == "extra_forbidden":
+            message = f"there is no such key.{did_you_mean(str(mistake['loc'][-1]), list(table.model_fields))}"
+        elif mistake["type"] == "missing":
+            message = "is missing; the recipe must say it"
+        elif mistake["type"] != "value_error":
+            message = f"{message[0].lower()}{message[1:]}, it is {mistake['input']!r}"
+        yield key, message
 
 
 def _known(type_: str, part: Part) -> Part:
@@ -92,6 +94,8 @@ def _known(type_: str, part: Part) -> Part:
     try:
         found = registry().load(type_, part.name)
     except GanzooError as error:
+        if type_ == "source":  # told when the data is opened: a trained model is used without it
+            return part
         raise ValueError(str(error)) from error
     table, given = options_of(found), part.model_extra or {}
     for key in given:
@@ -103,43 +107,27 @@ def _known(type_: str, part: Part) -> Part:
     try:
         values = table(**given)
     except ValidationError as error:
-        mistakes = (f"{'.'.join(map(str, m['loc'][:1]))}: {sentence(m, table)}" for m in error.errors())
-        raise ValueError(f'the {type_} "{part.name}": {"; ".join(mistakes)}') from error
+        mistakes = "; ".join(f"{key}: {mistake}" for key, mistake in sentences(error, table))
+        raise ValueError(f'the {type_} "{part.name}": {mistakes}') from error
     checked = Part(name=part.name, **{key: getattr(values, key) for key in given})
     checked._type, checked._class = type_, found
     return checked
 
 
-def _source(part: Part) -> Part:
-    """As `_known`, but what is not here is told when the data is opened: a trained model is used without it."""
-    try:
-        registry().load("source", part.name)
-    except GanzooError:
-        return part
-    return _known("source", part)
-
-
-@dataclass(frozen=True)
-class _Registered:
+def _registered(type_: str) -> BeforeValidator:
     """How pydantic reads an option that names a registered part; to a type checker the option is Any."""
 
-    type: str
-    check: Callable[[Part], Part] | None = None
-
-    def read(self, value: Any) -> Part:
+    def read(value: Any) -> Part:
         if isinstance(value, str):
-            value = Part(name=value)
-        elif isinstance(value, dict) and isinstance(value.get("name"), str):
+            value = {"name": value}
+        if isinstance(value, dict) and isinstance(value.get("name"), str):
             value = Part(**value)
-        elif not isinstance(value, Part):
-            raise ValueError(f'write the name of a {self.type}, or a table with its options: {{ name = "NAME", ... }}')
-        return self.check(value) if self.check else _known(self.type, value)
+        if not isinstance(value, Part):
+            raise ValueError(f'write the name of a {type_}, or a table with its options: {{ name = "NAME", ... }}')
+        return _known(type_, value)
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        return core_schema.no_info_after_validator_function(self.read, core_schema.any_schema())
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, {"type": "object", "required": ["name"]}], "part": self.type}
+    schema = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["name"]}], "part": type_}
+    return BeforeValidator(read, json_schema_input_type=Annotated[Any, WithJsonSchema(schema)])
 
 
 def needs(*capabilities: str) -> AfterValidator:
@@ -164,31 +152,28 @@ def _having(type_: str, capability: str) -> list[str]:
     """The installed parts of a type with this method."""
     found = []
     for name in registry().names(type_):
-        try:
-            part = registry().load(type_, name)
-        except GanzooError:
-            continue
-        if callable(getattr(part, capability, None)):
-            found.append(name)
+        with suppress(GanzooError):  # of one that does not load
+            if callable(getattr(registry().load(type_, name), capability, None)):
+                found.append(name)
     return found
 
 
-GeneratorPart = Annotated[Any, _Registered("generator")]
+GeneratorPart = Annotated[Any, _registered("generator")]
 """The type of an option that chooses a generator: `"unet"`, or `{ name = "unet", width = 32 }` with options of its own.
 
 The value has `.build(in_channels, out_channels, size)`, which gives a new `ganzoo.Generator`; `size` is in pixels.
 """
-DiscriminatorPart = Annotated[Any, _Registered("discriminator")]
+DiscriminatorPart = Annotated[Any, _registered("discriminator")]
 """The type of an option that chooses a discriminator, by name or with options of its own.
 
 The value has `.build(in_channels, size)`, which gives a new `ganzoo.Discriminator`; `size` is in pixels.
 """
-LossPart = Annotated[Any, _Registered("loss")]
+LossPart = Annotated[Any, _registered("loss")]
 """The type of an option that chooses an adversarial loss. The value has `.build()`, which gives a `ganzoo.Loss`."""
-PenaltyPart = Annotated[Any, _Registered("penalty")]
+PenaltyPart = Annotated[Any, _registered("penalty")]
 """The type of an option that chooses a gradient penalty. The value has `.build()`, which gives a `ganzoo.Penalty`."""
-MetricPart = Annotated[Any, _Registered("metric")]
-SourcePart = Annotated[Any, _Registered("source", _source)]
+MetricPart = Annotated[Any, _registered("metric")]
+SourcePart = Annotated[Any, _registered("source")]
 
 Count = Annotated[int, Field(ge=1)]
 """The type of an option that counts something: a whole number, 1 or more."""

@@ -11,7 +11,7 @@ import tomlkit
 from pydantic import ValidationError
 
 from ganzoo.errors import GanzooError
-from ganzoo.options import DataOptions, Options, TrainOptions, sentence
+from ganzoo.options import DataOptions, Options, TrainOptions, sentences
 from ganzoo.registry import did_you_mean, registry
 
 TABLES = ("data", "options", "train")
@@ -74,11 +74,7 @@ def read(path: Path, quick: bool = False, changes: Iterable[str] = ()) -> Recipe
 
 
 def parse(
-    document: dict[str, Any],
-    text: str = "",
-    path: Path | None = None,
-    quick: bool = False,
-    changes: Iterable[str] = (),
+    document: dict[str, Any], text: str = "", path: Path | None = None, quick: bool = False, changes: Iterable[str] = ()
 ) -> Recipe:
     """The same from a recipe already read, e.g. a dict written in Python."""
     document = {k: dict(v) if isinstance(v, dict) else v for k, v in document.items()}
@@ -86,9 +82,8 @@ def parse(
     quick_table = document.pop("quick", {})
     if quick and not quick_table:
         raise GanzooError(f"{path or 'The recipe'} has no [quick] table, so it cannot be run with --quick.")
-    if quick:
-        for keys, value in _leaves(quick_table):
-            _put(document, keys, value, "[quick]", report)
+    for keys, value in _leaves(quick_table) if quick else ():
+        _put(document, keys, value, "[quick]", report)
     for change in changes:
         keys, value = _parse_change(change)
         _put(document, keys, value, "--set", report)
@@ -96,22 +91,13 @@ def parse(
     for key in document:
         if key not in KEYS:
             report.add((key,), f"there is no such key.{did_you_mean(key, list(KEYS))}")
-    values: dict[str, Any] = {}
     trainer = _trainer(document, report)
     if trainer:
         _fill_in(document, trainer, report)
-    for table, kind in (("data", DataOptions), ("options", trainer and trainer.Config), ("train", TrainOptions)):
-        if kind:
-            values[table] = report.validate(table, kind, document.get(table, {}))
+    classes = {"data": DataOptions, "options": trainer and trainer.Config, "train": TrainOptions}
+    tables: Any = {table: report.validate(table, cls, document.get(table, {})) for table, cls in classes.items() if cls}
     report.raise_if_any()
-    return Recipe(
-        model=document["model"],
-        trainer=trainer,
-        preset=document.get("preset", ""),
-        path=path,
-        quick=quick,
-        **values,
-    )
+    return Recipe(document["model"], trainer, preset=document.get("preset", ""), path=path, quick=quick, **tables)
 
 
 class _Mistakes:
@@ -135,9 +121,8 @@ class _Mistakes:
         try:
             return kind(**given)
         except ValidationError as error:
-            for mistake in error.errors():
-                keys = (table, *(str(part) for part in mistake["loc"][:1]))
-                self.add(keys, sentence(mistake, kind))
+            for key, mistake in sentences(error, kind):
+                self.add((table, key) if key else (table,), mistake)
             return None
 
     def raise_if_any(self) -> None:

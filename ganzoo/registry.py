@@ -5,6 +5,7 @@ import importlib.util
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -77,8 +78,6 @@ class Registry:
         self.entries: list[Entry] = []
         self.broken: list[Broken] = []
         self.warnings: list[str] = []
-        self._manager = pluggy.PluginManager("ganzoo")
-        self._manager.add_hookspecs(hooks)
         self._add("ganzoo", lambda: builtin, "ganzoo", version("ganzoo"))
         for point in sorted(entry_points(group=GROUP), key=_origin):
             distribution, number = _origin(point)
@@ -86,14 +85,12 @@ class Registry:
                 self._add(point.name, point.load, distribution, number)
         for file in FILES:
             self._add(file.stem, partial(_load_file, file), file.name, "not installed")
-        owners: dict[tuple[str, str], list[str]] = {}
-        for entry in self.entries:
-            owners.setdefault((entry.type, entry.name), []).append(entry.qualified)
-        self.warnings += [
-            f'{" and ".join(names)} are both called "{name}": a recipe must write the whole name of the one it means.'
-            for (_, name), names in owners.items()
-            if len(names) > 1
-        ]
+        for (type_, name), count in Counter((entry.type, entry.name) for entry in self.entries).items():
+            if count > 1:
+                owners = " and ".join(entry.qualified for entry in self.matches(type_, name))
+                self.warnings.append(
+                    f'{owners} are both called "{name}": a recipe must write the whole name of the one it means.'
+                )
 
     def _add(self, plugin: str, load: Callable[[], Any], distribution: str, version: str) -> None:
         found: list[Entry] = []
@@ -107,18 +104,16 @@ class Registry:
                 raise GanzooError(
                     f"it is made for version {built_for} of the plugin contract, here is {API}: update {side}"
                 )
-            self._manager.register(module, name=f"{distribution}/{plugin}")
-            self._manager.check_pending()
+            manager = pluggy.PluginManager("ganzoo")  # one for each plugin, so that a broken one leaves nothing behind
+            manager.add_hookspecs(hooks)
+            manager.register(module, name=f"{distribution}/{plugin}")
+            manager.check_pending()
             for type_, plural in TYPES.items():
-                for hook in getattr(self._manager.hook, f"register_{plural}").get_hookimpls():
-                    if hook.plugin is module:
-                        hook.function(_registrar(found, type_, distribution, version))
-        except (Exception, SystemExit) as error:  # whatever a stranger's package does, the others must work
-            if self._manager.has_plugin(f"{distribution}/{plugin}"):
-                self._manager.unregister(name=f"{distribution}/{plugin}")
-            self.broken.append(Broken(plugin, distribution, version, f"{type(error).__name__}: {error}"))
-        else:
+                make = partial(Entry, type=type_, distribution=distribution, version=version)
+                getattr(manager.hook, f"register_{plural}")(register=partial(_register, found, make))
             self.entries += found
+        except (Exception, SystemExit) as error:  # whatever a stranger's package does, the others must work
+            self.broken.append(Broken(plugin, distribution, version, f"{type(error).__name__}: {error}"))
         if "torch" in sys.modules and not had_torch and not FILES:
             self.warnings.append(
                 f"{plugin} ({distribution} {version}) imports torch when it is listed, which costs every command "
@@ -134,23 +129,19 @@ class Registry:
 
     def find(self, type_: str, name: str) -> Entry:
         """The entry of that name, or `distribution/name` where two plugins share a name."""
-        matches = self.matches(type_, name)
-        if len(matches) > 1:
+        matches, installed = self.matches(type_, name), self.names(type_)
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
             choices = " and ".join(f'"{entry.qualified}"' for entry in matches)
             raise GanzooError(f'Two plugins offer the {type_} "{name}". Write {choices} to say which one you mean.')
-        if not matches:
-            raise GanzooError(self._unknown(type_, name))
-        return matches[0]
-
-    def _unknown(self, type_: str, name: str) -> str:
-        installed = self.names(type_)
         message = f'There is no {type_} "{name}" installed.{did_you_mean(name, installed)}'
         message += f" Installed: {', '.join(installed) or 'none'}."
         if self.broken:
             message += f" Broken plugins (see `ganzoo list`): {', '.join(sorted(b.plugin for b in self.broken))}."
         if type_ == "model" and not installed:
             message += " Models come as packages of their own, installed with pip."
-        return message
+        raise GanzooError(message)
 
     def load(self, type_: str, name: str) -> Any:
         """The class behind a registered name; imports its module now."""
@@ -199,14 +190,15 @@ def _wanted(plugin: str, distribution: str) -> bool:
     return chosen is None or bool({plugin, distribution} & {name.strip() for name in chosen.split(",")})
 
 
-def _registrar(found: list[Entry], type_: str, distribution: str, version: str) -> hooks.Register:
-    def register(name: str, target: str, summary: str = "", **facts: str) -> None:
-        if not isinstance(target, str) or target.count(":") != 1:
-            raise TypeError(f'the target of {type_} "{name}" is {target!r}, it should be "package.module:Name"')
-        if type_ == "command" and Path(__file__).with_name("cli").joinpath(f"{name}.py").exists():
-            raise ValueError(f'it registers the command "{name}", which is ganzoo\'s own')
-        if any(entry.name == name and entry.type == type_ for entry in found):
-            raise ValueError(f'it registers the {type_} "{name}" twice')
-        found.append(Entry(type_, name, target, distribution, version, summary, facts))
-
-    return register
+def _register(
+    found: list[Entry], make: Callable[..., Entry], /, name: str, target: str, summary: str = "", **facts: str
+) -> None:
+    """What a hook calls with all but the first two."""
+    entry = make(name=name, target=target, summary=summary, facts=facts)
+    if not isinstance(target, str) or target.count(":") != 1:
+        raise TypeError(f'the target of {entry.type} "{name}" is {target!r}, it should be "package.module:Name"')
+    if entry.type == "command" and Path(__file__).with_name("cli").joinpath(f"{name}.py").exists():
+        raise ValueError(f'it registers the command "{name}", which is ganzoo\'s own')
+    if any((other.type, other.name) == (entry.type, name) for other in found):
+        raise ValueError(f'it registers the {entry.type} "{name}" twice')
+    found.append(entry)

@@ -12,14 +12,15 @@ import torch
 from ganzoo import recipe
 from ganzoo.clock import Clock
 from ganzoo.data.batches import batches
-from ganzoo.data.dataset import open_dataset
+from ganzoo.data.dataset import Dataset, open_dataset
 from ganzoo.errors import GanzooError
 from ganzoo.loop import Engine, train
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
 from ganzoo.runfolder import RunFolder, flat, read_lines
 from ganzoo.runtime import Runtime
-from ganzoo.runwriter import Recorder, RunWriter, Screen
+from ganzoo.runwriter import RunWriter, Screen
+from ganzoo.trainer import Trainer
 
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics, but its length
@@ -66,32 +67,29 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
 def _train(recipe: Recipe, folder: RunFolder, screen: Screen, last: Path | None = None) -> None:
     """From the recipe to the weights, beginning with the checkpoint `last` if there is one."""
     runtime = Runtime(recipe.train, recipe.data.batch)
-    first = runtime.rank == 0
-    dataset = open_dataset(recipe.data, recipe.data_kind, screen.say, screen.download) if first else None
+    opened: Any = (
+        open_dataset(recipe.data, recipe.data_kind, screen.say, screen.download) if runtime.rank == 0 else None
+    )
     runtime.launch()
-    dataset = runtime.broadcast(dataset)
+    dataset: Dataset = runtime.fabric.broadcast(opened)
     recipe = replace(recipe, data=dataset.options)
     with runtime.fail_together():
         torch.manual_seed(recipe.train.seed)
         trainer = recipe.trainer(recipe.options, dataset.spec)
         dataset = dataset.for_model(trainer)
-        _check_size(recipe.data, trainer.multiple)
-        if trainer.fixed_size:
-            _check_squares(recipe.data)
+        _check_size(recipe.data, trainer)
         clock = Clock(recipe.train.seed, recipe.data.batch, runtime.rank, runtime.world)
         engine = Engine(trainer, recipe.train, runtime, clock)
-        writer = (RunWriter if first else Recorder)(recipe, dataset, engine, folder, screen)
+        writer = RunWriter(recipe, dataset, engine, folder, screen)
         if last:
             writer.restore(last)
     samples = dataset.training_samples(recipe.train.seed)
-    with writer.open():
-        with runtime.fail_together(), _signals() as asked:
-            for step in train(engine, batches(samples, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
-                writer.record(step)
-                ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
-                if ask and runtime.any(bool(asked)):
-                    writer.stop(asked[0] if asked else signal.SIGTERM)
-        writer.finish()
+    with writer.open(), runtime.fail_together(), _signals() as asked:
+        for step in train(engine, batches(samples, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
+            writer.record(step)
+            ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
+            if ask and runtime.any(bool(asked)):
+                writer.stop(asked[0] if asked else signal.SIGTERM)
     runtime.close()
 
 
@@ -111,17 +109,15 @@ def _refuse_lost_checkpoints(folder: RunFolder, began: Recipe) -> None:
         )
 
 
-def _check_size(data: DataOptions, multiple: int) -> None:
+def _check_size(data: DataOptions, trainer: Trainer) -> None:
+    multiple = trainer.multiple
     if data.preprocess != "none" and data.size % multiple:  # images that are left as they are get sides that fit
         below = data.size // multiple * multiple
         sides = f"{below} or {below + multiple}" if below else f"{multiple}"
         raise GanzooError(
             f"data.size = {data.size} does not fit the generators: take a multiple of {multiple}, such as {sides}."
         )
-
-
-def _check_squares(data: DataOptions) -> None:
-    if data.preprocess in ("scale-width", "none"):
+    if trainer.fixed_size and data.preprocess in ("scale-width", "none"):
         raise GanzooError(
             f"This model trains on squares of data.size = {data.size} pixels only, and data.preprocess = "
             f'"{data.preprocess}" keeps other shapes: set it to "resize-and-crop", "square" or "crop".'

@@ -5,20 +5,19 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim import Optimizer
 
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.options import TrainOptions
 from ganzoo.trainer import Batch
-
-PRECISION: dict[str, Any] = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 
 
 class Runtime:
@@ -45,8 +44,10 @@ class Runtime:
                 devices=devices,
                 num_nodes=nodes,
                 strategy="ddp" if self.world > 1 else "auto",
-                precision=PRECISION[train.precision],
+                precision=train.precision,
             )
+        scaler: Any = getattr(self.fabric.strategy.precision, "scaler", None)
+        self.scaler: torch.amp.GradScaler = scaler or torch.amp.GradScaler(enabled=False)  # of 16-mixed, or idle
         self.dtype = torch.float64 if train.precision == "64" else torch.float32
         self.rank = rank() if self.world > 1 else 0  # independent tasks of a job have numbers, too
 
@@ -93,9 +94,6 @@ class Runtime:
     def device(self) -> torch.device:
         return self.fabric.device
 
-    def place(self, module: nn.Module) -> None:
-        module.to(self.device, self.dtype)
-
     def to_device(self, batch: Batch) -> Batch:
         return {
             key: value.to(self.device, self.dtype if value.is_floating_point() else None, non_blocking=True)
@@ -103,31 +101,15 @@ class Runtime:
         }
 
     def step(self, optimizers: Sequence[Optimizer]) -> None:
-        """Steps them after one backward pass: through the gradient scaler where there is one."""
-        scaler = self._scaler
+        """Steps them after one backward pass."""
         for optimizer in optimizers:
-            if scaler:
-                scaler.step(optimizer)
-            else:
-                optimizer.step()
-        if scaler:
-            scaler.update()
-
-    @property
-    def _scaler(self) -> Any:
-        return getattr(self.fabric.strategy.precision, "scaler", None)
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        return self.fabric.autocast()
-
-    def backward(self, loss: Tensor) -> None:
-        self.fabric.backward(loss)
+            self.scaler.step(optimizer)
+        self.scaler.update()
 
     def clip(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[Optimizer], norm: float) -> None:
         """Scales the gradients of a phase down to this norm, all of them together, where theirs is larger."""
-        if self._scaler:
-            for optimizer in optimizers:
-                self._scaler.unscale_(optimizer)
+        for optimizer in optimizers:
+            self.scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(parameters, norm)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -137,11 +119,7 @@ class Runtime:
         gradients = [p.grad for p in parameters if p.grad is not None]
         for dtype in {g.dtype for g in gradients}:
             same = [g for g in gradients if g.dtype == dtype]
-            flat = torch.cat([g.flatten() for g in same])
-            flat = self.mean(flat)
-            torch._foreach_copy_(
-                same, [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in same]), same, strict=True)]
-            )
+            vector_to_parameters(self.mean(parameters_to_vector(same)), same)
 
     def mean(self, values: Tensor) -> Tensor:
         reduced: Any = self.fabric.all_reduce(values, reduce_op="mean") if self.world > 1 else values
@@ -149,20 +127,7 @@ class Runtime:
 
     def any(self, flag: bool) -> bool:
         """Whether any process raised the flag."""
-        if self.world == 1:
-            return flag
-        return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0)
-
-    def broadcast(self, value: Any) -> Any:
-        """The first process's value, in all of them."""
-        return self.fabric.broadcast(value) if self.world > 1 else value
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.fabric.strategy.precision.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        if state:
-            self.fabric.strategy.precision.load_state_dict(state)
+        return flag if self.world == 1 else bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0)
 
     def memory_gb(self) -> float:
         """Peak memory in GiB: of the GPU, or of this process on a CPU."""

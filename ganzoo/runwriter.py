@@ -22,13 +22,12 @@ from ganzoo.data.dataset import Dataset
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluation import Metrics, evaluate
 from ganzoo.files import append_line, write_json, write_text
-from ganzoo.loop import Engine, Means, Step
+from ganzoo.loop import Engine, Means, Step, to_device
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
 from ganzoo.runfolder import RunFolder, read_lines, read_table
 
 LIBRARIES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "safetensors")
-Terms = dict[str, dict[str, float]]  # phase -> term -> mean
 
 
 class Screen(Protocol):
@@ -42,101 +41,49 @@ class Screen(Protocol):
     def stop(self) -> None: ...
 
 
-class Recorder:
-    """What every process must do when a run is recorded. It writes nothing; the first process has a `RunWriter`."""
+class RunWriter:
+    """Keeps the run folder, and tells the screen. Every process has one, and the first one's writes."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset, engine: Engine, folder: RunFolder, screen: Screen) -> None:
         self.recipe, self.dataset, self.engine, self.folder, self.screen = recipe, dataset, engine, folder, screen
         self.options, self.clock, self.means = recipe.train, engine.clock, Means()
+        self.writes = engine.runtime.rank == 0
+        self.seconds = 0.0  # of training, over all the times the run was gone on with
+        self.logged_at = (0, 0.0)  # images and seconds at the last line of the log
+        self._since = 0.0
+        self._measured: dict[int, Metrics] = {}  # the newest, by images seen
 
-    def restore(self, path: Path) -> dict[str, Any]:
-        """Goes back to a checkpoint, and returns its state."""
+    def restore(self, path: Path) -> None:
+        """Goes back to a checkpoint."""
         weights, _ = checkpoint.load_networks(path)
         checkpoint.restore(self.engine.trainer, weights, path)
         state = checkpoint.load_state(path)
         try:
             self.engine.load_state_dict(state["engine"])
-            self.means.load_state_dict(state["means"], self.engine.runtime.device)
+            self.means.sums = to_device(state["means"], self.engine.runtime.device)
             self.clock.set(state["images"])
+            self.seconds, self.logged_at, before = state["seconds"], tuple(state["logged_at"]), state["lr"]
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise checkpoint.unreadable(path, error) from error
-        return state
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """The time from the first step to the end of the run."""
-        yield
-
-    def record(self, step: Step) -> None:
-        """Whatever is due after a step."""
-        self.means.add(step)
-        if self._due(self.options.log_every):
-            self._log(self._terms())
-            self.means.clear()
-        self.screen.advance(step.images)
-        if self._due(self.options.sample_every):
-            self._sample()
-        if self._due(self.options.checkpoint_every):
-            self._terms()  # none is saved once a term has gone wrong
-            self._save()
-
-    def stop(self, signal_number: int) -> None:
-        """Saves, and raises Stopped."""
-        self._terms()
-        self._save()
-        raise Stopped(signal_number, f"Stopped and saved at image {self.clock.images:,}. {self._go_on}")
-
-    def finish(self) -> None:
-        """What comes after the last step."""
-
-    def _due(self, every: int) -> bool:
-        return self.clock.images >= self.options.images or due(self.clock.images, self.clock.batch, every)
-
-    def _terms(self) -> Terms:
-        """Means over all processes since the last line of the log. GanzooError if one is not finite."""
-        return self.means.read(self.engine.runtime, self.clock.images)
-
-    @property
-    def _go_on(self) -> str:
-        return f"Go on with: ganzoo run {shlex.quote(str(self.folder.path))} --resume"
-
-    def _log(self, terms: Terms) -> None: ...
-    def _sample(self) -> None: ...
-    def _save(self) -> None: ...
-
-
-class RunWriter(Recorder):
-    """Keeps the run folder, and tells the screen."""
-
-    def __init__(self, *facts: Any) -> None:
-        super().__init__(*facts)
-        self.seconds = 0.0  # of training, over all the times the run was gone on with
-        self.logged_at = (0, 0.0)  # images and seconds at the last line of the log
-        self._since = 0.0
-        self._measured: tuple[int, Metrics] | None = None  # images seen, and the metrics then
-
-    def restore(self, path: Path) -> dict[str, Any]:
-        state = super().restore(path)
-        self.seconds, self.logged_at = state["seconds"], tuple(state["logged_at"])
         self.screen.say(f"Going on from image {self.clock.images:,} of {self.options.images:,}.")
-        before, now = state["lr"], self.engine.lr()
+        now = self.engine.lr()
         if now != before:
             changes = ", ".join(f"{phase} {before[phase]:.3g} before, {now[phase]:.3g} from here on" for phase in now)
             self.screen.say(f"Warning: the learning rate follows the new train.images: {changes}.")
-        return state
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Sets the folder up; what ends the training is recorded in it."""
+        """The time from the first step to the end of the run; what ends it is recorded."""
+        if not self.writes:
+            yield
+            return
         try:
             self._set_up()
             self._since = time.monotonic()
             yield
-        except Stopped as stopped:
-            self._end("stopped", str(stopped))
-            raise
-        except KeyboardInterrupt:
-            self._end("stopped", f"Stopped. {self._go_on}")
+            self._finish()
+        except (Stopped, KeyboardInterrupt) as stopped:
+            self._end("stopped", str(stopped) or f"Stopped. {self._go_on}")
             raise
         except (GanzooError, OSError) as error:
             said = str(error) if isinstance(error, GanzooError) else f"The training was broken off: {error}."
@@ -150,7 +97,34 @@ class RunWriter(Recorder):
         finally:
             self.screen.stop()
 
-    def finish(self) -> None:
+    def record(self, step: Step) -> None:
+        """Whatever is due after a step."""
+        self.means.add(step)
+        if self._due(self.options.log_every):
+            self._log()
+        self.screen.advance(step.images)
+        if self.writes and self._due(self.options.sample_every):
+            self._sample()
+        if self._due(self.options.checkpoint_every):
+            self._save()
+
+    def stop(self, signal_number: int) -> None:
+        """Saves, and raises Stopped."""
+        self._save()
+        raise Stopped(signal_number, f"Stopped and saved at image {self.clock.images:,}. {self._go_on}")
+
+    def _due(self, every: int) -> bool:
+        return self.clock.images >= self.options.images or due(self.clock.images, self.clock.batch, every)
+
+    def _terms(self) -> dict[str, dict[str, float]]:
+        """Means over all processes since the last line of the log. GanzooError if one is not finite."""
+        return self.means.read(self.engine.runtime, self.clock.images)
+
+    @property
+    def _go_on(self) -> str:
+        return f"Go on with: ganzoo run {shlex.quote(str(self.folder.path))} --resume"
+
+    def _finish(self) -> None:
         self.screen.say("Measuring on the test images ...")
         write_json(self.folder.metrics, self._metrics())
         if best := self.folder.best(name := self.options.best):
@@ -184,11 +158,10 @@ class RunWriter(Recorder):
     def _environment(self) -> dict[str, Any]:
         entry = registry().find("model", self.recipe.model)
         before, runtime = read_table(self.folder.env), self.engine.runtime
-        on_gpu = runtime.device.type == "cuda"
         return {
             "ganzoo": version("ganzoo"),
             "plugin": {"distribution": entry.distribution, "version": entry.version},
-            "device": torch.cuda.get_device_name() if on_gpu else platform.processor() or "cpu",
+            "device": torch.cuda.get_device_name() if runtime.device.type == "cuda" else platform.processor() or "cpu",
             "processes": runtime.world,
             "threads": torch.get_num_threads(),
             "platform": platform.platform(),
@@ -199,7 +172,11 @@ class RunWriter(Recorder):
             "fallback": before.get("fallback") or self.dataset.fallback,
         }
 
-    def _log(self, terms: Terms) -> None:
+    def _log(self) -> None:
+        terms = self._terms()
+        self.means.clear()
+        if not self.writes:
+            return
         before, self.logged_at = self.logged_at, (self.clock.images, self._elapsed())
         passed = self.logged_at[1] - before[1]
         line = {
@@ -224,18 +201,17 @@ class RunWriter(Recorder):
         grid.save(image, self.folder.sample(self.clock.images))
 
     def _metrics(self) -> Metrics:
-        if self._measured is None or self._measured[0] != self.clock.images:
+        if self.clock.images not in self._measured:
             with self.engine.ema.used():
                 found = evaluate(self.engine.trainer, self.dataset, self.options.build_metrics())
-            self._measured = self.clock.images, found
-        return self._measured[1]
+            self._measured = {self.clock.images: found}
+        return self._measured[self.clock.images]
 
     def _measure_for_best(self) -> None:
         """Once for each regular checkpoint. GanzooError where the metric that the best is chosen by is not there."""
         best, seen = self.options.best, self.clock.images
-        if not best or not self._due(self.options.checkpoint_every):
-            return
-        if seen in {row["images"] for row in read_lines(self.folder.metrics_log)}:
+        measured = {row["images"] for row in read_lines(self.folder.metrics_log)}
+        if not best or seen in measured or not self._due(self.options.checkpoint_every):
             return
         found = self._metrics()
         if not any(best in values for values in found.values()):
@@ -246,10 +222,13 @@ class RunWriter(Recorder):
         append_line(self.folder.metrics_log, json.dumps({"images": seen, "metrics": found}))
 
     def _save(self) -> None:
+        self._terms()  # nothing is saved once a term has gone wrong
+        if not self.writes:
+            return
         state = {
             "images": self.clock.images,
             "engine": self.engine.state_dict(),
-            "means": self.means.state_dict(),
+            "means": self.means.sums,
             "seconds": self._elapsed(),
             "logged_at": list(self.logged_at),
             "lr": self.engine.lr(),

@@ -191,24 +191,22 @@ class Frozen(nn.Module):
     def __init__(self, make: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.make = make
-        self.place: Tensor
         self.register_buffer("place", torch.empty(0), persistent=False)  # its device and dtype are the network's
-        self.__dict__["network"] = None  # no submodule: in no state_dict, in no parameters()
+        self.made: list[nn.Module] = []  # in a list it is no submodule: in no state_dict, in no parameters()
 
     def load(self) -> nn.Module:
         """The network itself, made now if it is not there yet."""
-        network: nn.Module | None = self.__dict__["network"]
-        if network is None:
-            network = self.__dict__["network"] = self.make().eval().requires_grad_(False).to(self.place)
-        return network
+        if not self.made:
+            self.made.append(self.make().eval().requires_grad_(False).to(self.get_buffer("place")))
+        return self.made[0]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the network gives."""
         return self.load()(*args, **kwargs)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Frozen":
-        if self.__dict__["network"] is not None:
-            self.load()._apply(fn)
+        for network in self.made:
+            network._apply(fn)
         return super()._apply(fn, recurse)
 
 
@@ -259,6 +257,10 @@ class DataSpec:
     """labels of which at most one holds, such as hair colours"""
     label_sets: tuple[tuple[str, ...], ...] = ()
     """labels that come from different data sets; empty: from one"""
+
+    def channels_of(self, target: str) -> int:
+        """Channels of the images of a domain, or of a target such as "blond,smiling": those of all images."""
+        return self.channels.get(target, self.channels[self.domains[0]])
 
 
 class Trainer(nn.Module, ABC):
@@ -354,8 +356,8 @@ class Trainer(nn.Module, ABC):
         """`count` new images, (count, channels, height, width) in [-1, 1], of a label if the model knows labels."""
         raise GanzooError("This model generates no images from noise. `ganzoo translate RUN INPUT OUTPUT` translates.")
 
-    def _overrides(self, *methods: str) -> bool:
-        return any(getattr(type(self), name) is not getattr(Trainer, name) for name in methods)
+    def _overrides(self, method: str) -> bool:
+        return getattr(type(self), method) is not getattr(Trainer, method)
 
     @property
     def translates(self) -> bool:
@@ -368,11 +370,6 @@ class Trainer(nn.Module, ABC):
         return self._overrides("generate")
 
     @property
-    def has_styles(self) -> bool:
-        """Whether `translate` takes a style."""
-        return self._overrides("sample_style", "encode_style")
-
-    @property
     def samples_styles(self) -> bool:
         """Whether a style can be drawn at random."""
         return self._overrides("sample_style")
@@ -383,18 +380,21 @@ class Trainer(nn.Module, ABC):
         return self._overrides("encode_style")
 
     @property
+    def has_styles(self) -> bool:
+        """Whether `translate` takes a style."""
+        return self.samples_styles or self.encodes_styles
+
+    @property
     def stochastic(self) -> bool:
         """Whether one image has many translations: by styles at random, or by dropout that stays on."""
         drops = self.inference_mode == "train-stats" and any(isinstance(m, _DropoutNd) and m.p for m in self.modules())
         return self.samples_styles or drops
 
-    def choose_style(self, target: str, seed: int = 0, reference: Tensor | None = None) -> Tensor | None:
+    def choose_style(self, target: str, seed: int = 0, reference: Tensor | None = None) -> Tensor:
         """Styles for translations to `target`: one from the seed, (1, ...), or those of reference images, (batch, ...).
 
-        None for a model without styles. Raises GanzooError where the model takes no reference, or takes nothing else.
+        Raises GanzooError where the model takes no reference, or takes nothing else.
         """
-        if reference is None and not self.has_styles:
-            return None
         parameter = next(self.parameters())  # whose device and type may not be those of torch.randn
         with seeded(derive_seed(seed), parameter.device):
             style = self.sample_style(1, target) if reference is None else self.encode_style(reference, target)
@@ -408,8 +408,10 @@ class Trainer(nn.Module, ABC):
         Everything at random depends on the seed alone; torch's global generators are left as they are. One style serves
         all images, unless there is a reference, (batch, channels, height, width) in [-1, 1], for each.
         """
-        style = self.choose_style(target, seed, reference)
-        styles = () if style is None else (style.expand(images.shape[0], *style.shape[1:]),)
+        styles: tuple[Tensor, ...] = ()
+        if self.has_styles or reference is not None:
+            style = self.choose_style(target, seed, reference)
+            styles = (style.expand(images.shape[0], *style.shape[1:]),)
         with seeded(derive_seed(seed), images.device):
             return self.translate(images, source, target, *styles)
 
@@ -430,27 +432,20 @@ class Trainer(nn.Module, ABC):
         groups: dict[str, dict[str, Tensor]] = {}
         directions = self.directions()
         for source, target in directions:
-            group = groups.setdefault(source, {source: images[source]})
-            if self.has_styles:
-                targets = sum(source == other for other, _ in directions)
-                reference = references.get(target, None if self.samples_styles else references[source])
-                group |= self._styled_columns(images[source], source, target, max(1, SEEDS // targets), reference)
-                continue
-            group[f"to {target}"] = fake = self.translate(images[source], source, target)
-            if len(self.domains) == 2 and (target, source) in directions:
-                group[f"back to {source}"] = self.translate(fake, target, source)
+            image = images[source]
+            group = groups.setdefault(source, {source: image})
+            if not self.has_styles:
+                group[f"to {target}"] = fake = self.translate(image, source, target)
+                if len(self.domains) == 2 and (target, source) in directions:
+                    group[f"back to {source}"] = self.translate(fake, target, source)
+            targets = sum(source == other for other, _ in directions)
+            for seed in range(max(1, SEEDS // targets)) if self.samples_styles else ():
+                group[f"to {target}, seed {seed}"] = self.translate_with(image, source, target, seed)
+            reference = references.get(target, None if self.samples_styles else references[source])
+            if self.encodes_styles and reference is not None:
+                group[f"reference {target}"] = reference
+                group[f"to {target}, its style"] = self.translate_with(image, source, target, reference=reference)
         return groups | ({"generated": {"new": self.generate(1)}} if self.generates else {})
-
-    def _styled_columns(
-        self, image: Tensor, source: str, target: str, seeds: int, reference: Tensor | None
-    ) -> dict[str, Tensor]:
-        columns = {}
-        for seed in range(seeds) if self.samples_styles else ():
-            columns[f"to {target}, seed {seed}"] = self.translate_with(image, source, target, seed)
-        if self.encodes_styles and reference is not None:
-            columns[f"reference {target}"] = reference
-            columns[f"to {target}, its style"] = self.translate_with(image, source, target, reference=reference)
-        return columns
 
     def own_metrics(self, test_images: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
         """What only this model can measure of itself: direction -> metric -> value, on test images by domain."""
@@ -490,6 +485,5 @@ class Trainer(nn.Module, ABC):
 
 
 def _refuse_hiding(name: str) -> None:
-    overridable = {"forward", "extra_repr"}
-    if not name.startswith("_") and name not in overridable and callable(getattr(nn.Module, name, None)):
+    if not name.startswith(("_", "forward", "extra_repr")) and callable(getattr(nn.Module, name, None)):
         raise TypeError(f'a Trainer must not call anything "{name}": it would hide torch.nn.Module.{name}')

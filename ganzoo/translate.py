@@ -24,6 +24,7 @@ from ganzoo.runtime import device_kind
 from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, DataSpec, Trainer
 
 GENERATED = 16  # new images where no number is given
+ImageLike = Image.Image | str | Path
 WITHOUT_ALPHA = {".jpg", ".jpeg", ".bmp", ".ppm"}
 
 
@@ -54,32 +55,24 @@ class Translator:
         if not self.trainer.translates:
             raise GanzooError(TRANSLATES_NOTHING)
         sources = list(dict.fromkeys(here for here, _ in self.directions))
-        if source is not None and source not in sources:
-            raise GanzooError(
-                f'This run cannot translate from "{source}".{did_you_mean(source, sources)} '
-                f"It knows: {', '.join(sources)}."
-            )
+        if source not in (None, *sources):
+            raise _unknown(f'from "{source}"', source, sources)
         fitting = [(here, there) for here, there in self.directions if source in (None, here)]
-        if to is None:
-            return fitting[0]
-        if self.spec.labels:
+        if to is not None and self.spec.labels:
             parse_target(self.spec, to)
             return fitting[0][0], to
         for here, there in fitting:
-            if there == to:
+            if to in (None, there):
                 return here, there
-        targets = list(dict.fromkeys(there for _, there in fitting))
-        whence = f" from {source}" if source else ""
-        raise GanzooError(
-            f'This run cannot translate{whence} to "{to}".{did_you_mean(to, targets)} It knows: {", ".join(targets)}.'
-        )
+        whence = f"from {source} " if source else ""
+        raise _unknown(f'{whence}to "{to}"', to, list(dict.fromkeys(there for _, there in fitting)))
 
     def translate(
         self,
-        image: "Image.Image | str | Path",
+        image: ImageLike,
         to: str | None = None,
         source: str | None = None,
-        reference: "Image.Image | str | Path | None" = None,
+        reference: ImageLike | None = None,
         seed: int | None = None,
     ) -> Image.Image:
         """The image (PIL, or a path), of the domain `source`, in the domain `to`, in the size it had.
@@ -96,9 +89,9 @@ class Translator:
 
     def grid(
         self,
-        image: "Image.Image | str | Path",
+        image: ImageLike,
         source: str | None = None,
-        reference: "Image.Image | str | Path | None" = None,
+        reference: ImageLike | None = None,
         seeds: Sequence[int | None] = (None,),
     ) -> Image.Image:
         """The image and all it can be translated to, with each of the seeds, side by side under their names."""
@@ -122,14 +115,12 @@ class Translator:
         """
         parameter = next(self.trainer.parameters())
         height, width = images.shape[-2:]
-        padded = _pad(images.to(parameter), self.trainer.multiple, self.spec.size)
+        padded = _pad(images.to(parameter), self.trainer)
         reference = None if reference is None else reference.to(parameter)
         with self.trainer.inference():
             return self.trainer.translate_with(padded, source, target, seed, reference)[..., :height, :width]
 
-    def reference_tensor(
-        self, image: "Image.Image | str | Path | None", target: str, seed: int | None = None
-    ) -> Tensor | None:
+    def reference_tensor(self, image: ImageLike | None, target: str, seed: int | None = None) -> Tensor | None:
         """A reference image of `target`, (1, channels, height, width) in [-1, 1] as the networks saw it in training.
 
         Raises GanzooError where the model takes no reference, takes nothing else, or has no use for the seed.
@@ -145,8 +136,8 @@ class Translator:
             raise GanzooError("This model has one translation of an image: leave out the seed and variants.")
         if image is None:
             return None
-        channels = self.spec.channels.get(target, self.spec.channels[self.spec.domains[0]])  # of labels: the image's
-        return to_tensor(test_transform(convert(_opened(image), channels), self.recipe.data, trainer.multiple))[None]
+        image = convert(_opened(image), self.spec.channels_of(target))
+        return to_tensor(test_transform(image, self.recipe.data, trainer.multiple))[None]
 
     def generate(self, count: int | None = None, label: str | None = None, seed: int = 0) -> Iterator[Image.Image]:
         """New images, of a label such as "7" or "blond,smiling" if the model knows labels; 16 if no `count` is given.
@@ -168,7 +159,7 @@ class Translator:
         return count or min(GENERATED, most or GENERATED)
 
 
-def load(path: "str | Path", device: str = "cpu") -> Translator:
+def load(path: str | Path, device: str = "cpu") -> Translator:
     """A trained model from a run folder, one of its checkpoints, or a networks.safetensors file.
 
     Averaged weights are used where the run kept them. `device`: auto, cpu, cuda or mps. Raises GanzooError where there
@@ -230,7 +221,10 @@ def translate_files(
     """
     seeds = [seed] if variants is None else range(seed or 0, (seed or 0) + variants)
     numbers = range(1, variants + 1) if variants and not grid else ()
-    pairs = [(file, _numbered(result, numbers)) for file, result in _pairs(input, output)]
+    pairs = [
+        (file, [result.with_stem(f"{result.stem}-{number}") for number in numbers] or [result])
+        for file, result in _pairs(input, output)
+    ]
     _, target = translator.direction(to, source)
     style = None if reference is None else _opened(reference)
     translator.reference_tensor(style, target, seeds[0])
@@ -270,18 +264,18 @@ def generate_files(
         yield done, count
 
 
-def _opened(image: "Image.Image | str | Path") -> Image.Image:
+def _unknown(what: str, name: str | None, known: list[str]) -> GanzooError:
+    near = did_you_mean(name or "", known)
+    return GanzooError(f"This run cannot translate {what}.{near} It knows: {', '.join(known)}.")
+
+
+def _opened(image: ImageLike) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     try:
         return ImageRef(Path(image)).open()
     except GanzooError as error:  # what it says of recipes does not belong here
         raise GanzooError(str(error).split(" Replace")[0]) from error
-
-
-def _numbered(path: Path, numbers: Sequence[int]) -> list[Path]:
-    """NAME-1.png, NAME-2.png and so on; the path itself without numbers."""
-    return [path.with_stem(f"{path.stem}-{number}") for number in numbers] or [path]
 
 
 def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
@@ -305,17 +299,21 @@ def _write(image: Image.Image, path: Path) -> None:
         image.save(beside, format=kind, quality=95)
 
 
-def _pad(images: Tensor, multiple: int, size: int) -> Tensor:
-    """Right and below to multiples, mirrored where the image is large enough for it, else repeating its edge.
+def least_multiples(trainer: Trainer) -> int:
+    """How many multiples a side has at least: two if the networks were trained on that.
 
-    To two multiples at least if the networks were trained on that `size`: norms and mirrored borders need more than one
-    position inside.
+    Norms and mirrored borders need more than one position inside.
     """
+    return 2 if 2 * trainer.multiple <= trainer.spec.size else 1
+
+
+def _pad(images: Tensor, trainer: Trainer) -> Tensor:
+    """Right and below to multiples, mirrored where the image is large enough for it, else repeating its edge."""
     height, width = images.shape[-2:]
-    least = 2 * multiple if 2 * multiple <= size else multiple
-    below, right = (max(least - side, -side % multiple) for side in (height, width))
+    least = least_multiples(trainer) * trainer.multiple
+    below, right = (max(least - side, -side % trainer.multiple) for side in (height, width))
     mode = "reflect" if below < height and right < width else "replicate"
-    return F.pad(images, (0, right, 0, below), mode=mode) if below or right else images
+    return F.pad(images, (0, right, 0, below), mode=mode)
 
 
 def _require_plugin(facts: dict[str, Any]) -> None:

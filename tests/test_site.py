@@ -108,8 +108,8 @@ SPOILED = {
     ),
     "new public name": (
         "ganzoo/__init__.py",
-        "_HOME = {\n",
-        '_HOME = {\n    "Clock": "ganzoo.clock",\n',
+        "_NAMES = {\n",
+        '_NAMES = {\n    "ganzoo.clock": "Clock",\n',
         "ganzoo.Clock is public and on no page",
     ),
 }

@@ -13,7 +13,7 @@ from ganzoo.data.images import ImageRef
 from ganzoo.data.kinds import load_kind
 from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError
-from ganzoo.options import DataOptions, sentence
+from ganzoo.options import DataOptions, sentences
 from ganzoo.registry import registry
 from ganzoo_testing.report import expecting, wrong
 
@@ -36,7 +36,7 @@ def check_source(name: str, options: Mapping[str, Any] | None = None, kinds: Seq
     try:
         table = DataOptions(source={"name": name, **(options or {})}, **data)
     except ValidationError as error:
-        mistakes = "; ".join(sentence(mistake, DataOptions) for mistake in error.errors())
+        mistakes = "; ".join(mistake for _, mistake in sentences(error, DataOptions))
         raise wrong(what, "options", f"valid options and keys of [data]; {mistakes}") from error
     for asked in kinds or claimed:
         where = f'asked for kind "{asked}"'
