@@ -14,7 +14,7 @@ import click
 @click.option("--device", metavar="D", help="auto, cpu, cuda or mps.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(path: Path, quick: bool, changes: tuple[str, ...], steps: int, device: str | None, as_json: bool) -> None:
-    """Measure how fast RECIPE trains here, beside a bare loop over the same networks."""
+    """Measure how fast RECIPE trains here."""
     from ganzoo import bench, recipe
     from ganzoo.cli.output import bar
     from ganzoo.data.dataset import open_dataset
@@ -34,4 +34,3 @@ def command(path: Path, quick: bool, changes: tuple[str, ...], steps: int, devic
         click.echo(f"  {name:10} {1000 * spent:9.1f} ms  {100 * spent / seconds:5.1f} %")
     click.echo(f"memory      {found['memory_gb']:.2f} GiB at most")
     click.echo(f"arithmetic  {found['tflops_per_s']:.3f} TFLOP/s")
-    click.echo(f"engine      {found['engine_over_bare']:.3f} of a bare loop's time, median over pairs of steps")
