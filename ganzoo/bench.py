@@ -52,13 +52,13 @@ def bench(
         with timed("step"):
             with timed("data"):
                 batch = next(stream)
-            means.add(engine.step(runtime.to_device(batch)))
+            means.add(engine.step(batch))
         if progress:
             progress(done, total)
     medians = {name: median(times[WARM_UP:] or times) for name, times in seconds.items()}
     step = medians.pop("step")
     with FlopCounterMode(display=False) as flops, torch.compiler.set_stance("force_eager"):
-        engine.step(runtime.to_device(batch))
+        engine.step(batch)
     return {
         "images_per_s": recipe.data.batch / step,
         "seconds_per_step": step,

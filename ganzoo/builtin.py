@@ -53,7 +53,7 @@ def register_kinds(register: Register) -> None:
 
 @hookimpl
 def register_archives(register: Register) -> None:
-    of_cyclegan = {
+    archives = {
         "apple2orange": "apples and oranges of ImageNet",
         "cezanne2photo": "paintings by Cezanne, landscape photographs",
         "cityscapes": "street scenes and their labels; withdrawn",
@@ -65,19 +65,15 @@ def register_archives(register: Register) -> None:
         "summer2winter_yosemite": "Yosemite in summer and in winter",
         "ukiyoe2photo": "ukiyo-e prints, landscape photographs",
         "vangogh2photo": "paintings by van Gogh, landscape photographs",
+        "pix2pix_edges2handbags": "handbags and their edges",
+        "pix2pix_edges2shoes": "shoes and their edges",
+        "pix2pix_facades": "pairs of facades and their labels",
+        "pix2pix_maps": "pairs of aerial images and maps",
+        "pix2pix_night2day": "places at night and by day",
     }
-    of_pix2pix = {
-        "edges2handbags": "handbags and their edges",
-        "edges2shoes": "shoes and their edges",
-        "facades": "pairs of facades and their labels",
-        "maps": "pairs of aerial images and maps",
-        "night2day": "places at night and by day",
-    }
-    for name, summary in of_cyclegan.items():
-        register(name, f"ganzoo.data.published:{name.upper()}", summary=summary, data_kinds="unpaired")
-    for name, summary in of_pix2pix.items():
-        target = f"ganzoo.data.published:PIX2PIX_{name.upper()}"
-        register(f"pix2pix_{name}", target, summary=summary, data_kinds="unpaired paired")
+    for name, summary in archives.items():
+        kinds = "unpaired paired" if name.startswith("pix2pix_") else "unpaired"
+        register(name, f"ganzoo.data.published:{name.upper()}", summary=summary, data_kinds=kinds)
 
 
 @hookimpl

@@ -7,15 +7,14 @@ RUN/checkpoints/000012000/   named by images seen
 """
 
 import json
-import os
 import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ganzoo.errors import GanzooError
@@ -54,11 +53,9 @@ def save(
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         unique, aliases = _unshared(networks)
-        write_tensors(beside / NETWORKS, unique, about | {"aliases": json.dumps(aliases)})
-        write_tensors(beside / TRAINING, tensors)
+        (beside / NETWORKS).write_bytes(safetensors.torch.save(unique, about | {"aliases": json.dumps(aliases)}))
+        (beside / TRAINING).write_bytes(safetensors.torch.save(tensors))
         (beside / STATE).write_text(json.dumps(layout), encoding="utf-8")
-        for name in (NETWORKS, TRAINING):  # safetensors lets nobody else read them
-            shutil.copymode(beside / STATE, beside / name)
         for file in (*beside.iterdir(), beside):
             sync(file)
         beside.rename(final)
@@ -67,15 +64,6 @@ def save(
         shutil.rmtree(beside, ignore_errors=True)
         raise unwritable(final, error) from error
     return final
-
-
-def write_tensors(file: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
-    """A safetensors file, with metadata. Raises OSError where it cannot be written."""
-    try:
-        save_file(tensors, file, about)
-    except SafetensorError as error:
-        code = re.search(r"os error (\d+)", str(error))  # of the operating system, known from the text only
-        raise (OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))) from error
 
 
 def prune(run: RunFolder, keep: int, best: int | None = None) -> None:
@@ -126,10 +114,8 @@ def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
         trainer.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise GanzooError(
-            f"The weights in {path} are of another model than the recipe's: {reason} Use the recipe they were "
-            "trained with, or begin a new run."
-        ) from error
+        said = f"The weights in {path} are of another model than the recipe's: {reason} Use the recipe they were "
+        raise GanzooError(f"{said}trained with, or begin a new run.") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -188,18 +174,16 @@ def _flatten(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
         return {kind: [_flatten(item, tensors, f"{name}.{i}") for i, item in enumerate(value)]}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
-    raise TypeError(
-        f"a state_dict may hold tensors, numbers, text, lists and dicts; {name} is a {type(value).__name__}"
-    )
+    kind = type(value).__name__
+    raise TypeError(f"a state_dict may hold tensors, numbers, text, lists and dicts; {name} is a {kind}")
 
 
 def _unflatten(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
     ((kind, content),) = node.items()
+    if kind == "value":
+        return content
     if kind == "tensor":
         return tensors[content]
     if kind == "dict":
         return {key: _unflatten(item, tensors) for key, item in content}
-    if kind == "value":
-        return content
-    items = [_unflatten(item, tensors) for item in content]
-    return items if kind == "list" else tuple(items)
+    return {"list": list, "tuple": tuple}[kind](_unflatten(item, tensors) for item in content)

@@ -25,9 +25,7 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        mode = beside.stat().st_mode
         yield beside
-        beside.chmod(mode)  # safetensors replaces the file by one that nobody else may read
         sync(beside)
         os.replace(beside, path)
     except OSError as error:
@@ -65,17 +63,14 @@ def append_line(path: Path, line: str) -> None:
 
 def refuse_existing(path: Path) -> None:
     """Raises GanzooError if there is something at `path`; an empty folder is nothing."""
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists():
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise GanzooError(f"{path} exists and is not overwritten. Move it away, or give another name.")
 
 
 def unwritable(path: Path, error: Exception) -> GanzooError:
     """What to say where `path` could not be written."""
-    room = " Make room there, then try again." if isinstance(error, OSError) and error.errno in FULL else ""
-    reason = error.strerror if isinstance(error, OSError) else None
-    return GanzooError(f"{path} cannot be written ({reason or error}).{room}")
+    room = " Make room there, then try again." if getattr(error, "errno", None) in FULL else ""
+    return GanzooError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error}).{room}")
 
 
 def sync(path: Path) -> None:

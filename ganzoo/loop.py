@@ -1,7 +1,8 @@
 """Training: the only place in ganzoo that touches the gradients of a model."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,10 @@ from torch.optim import LBFGS
 from torch.utils._pytree import tree_map_only
 
 from ganzoo.clock import Clock
-from ganzoo.ema import EMA
 from ganzoo.errors import GanzooError
 from ganzoo.options import TrainOptions
 from ganzoo.runtime import Runtime
-from ganzoo.trainer import Batch, Carry, Frozen, Phase, Terms, Trainer
+from ganzoo.trainer import Batch, Carry, Discriminator, Frozen, Phase, Terms, Trainer
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Engine:
     def step(self, batch: Batch) -> Step:
         """The forward pass that is shared, if there is one, and all phases of one step in their order."""
         self.clock.start_step()
+        batch = self.runtime.to_device(batch)
         shared = self._shared(batch)
         carry: Carry = {}
         terms: dict[str, Terms] = {}
@@ -133,9 +134,56 @@ class Engine:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         for name, item in self.trainer.stateful().items():
-            item.load_state_dict(to_device(state["stateful"][name], self.runtime.device))
+            item.load_state_dict(placed(state["stateful"][name], self.runtime.device))
         self.runtime.scaler.load_state_dict(state["precision"])
         self.ema.load_state_dict(state["ema"])
+
+
+class EMA:
+    """Exponential moving average of the weights of every network but the discriminators.
+
+    `half_life`: after that many images seen, a weight of the past counts half; 0: no averaging. Early on it is
+    shorter, a twentieth of the images seen, so that the first weights are soon forgotten (Karras et al. 2020).
+    """
+
+    def __init__(self, module: nn.Module, half_life: float) -> None:
+        self.half_life = half_life
+        discriminators = [name for name, m in module.named_modules() if isinstance(m, Discriminator)]
+        self.live = {
+            name: value
+            for name, value in module.named_parameters()
+            if half_life and not any(name.startswith(f"{other}.") for other in discriminators)
+        }
+        self.shadow = {name: value.detach().clone() for name, value in self.live.items()}
+
+    @torch.no_grad()
+    def update(self, step: int, seen: int) -> None:
+        """After a step of `step` images, `seen` in all."""
+        if self.shadow:
+            weight = 1 - 0.5 ** (step / min(self.half_life, seen / 20))
+            torch._foreach_lerp_(list(self.shadow.values()), list(self.live.values()), weight)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Inside, the module has the averaged weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, shadow in self.shadow.items():
+            live = self.live[name]
+            live.data, self.shadow[name] = shadow, live.data
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return dict(self.shadow)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            self.shadow[name].copy_(value)
 
 
 def _networks(module: nn.Module) -> Iterator[nn.Module]:
@@ -145,12 +193,6 @@ def _networks(module: nn.Module) -> Iterator[nn.Module]:
             yield from _networks(child)
         elif not isinstance(child, Frozen):
             yield child
-
-
-def train(engine: Engine, batches: Iterable[Batch]) -> Iterator[Step]:
-    """Steps until the batches end; yields after each."""
-    for batch in batches:
-        yield engine.step(engine.runtime.to_device(batch))
 
 
 class Means:
@@ -192,6 +234,6 @@ class Means:
         return found
 
 
-def to_device(state: Any, device: torch.device) -> Any:
+def placed(state: Any, device: torch.device) -> Any:
     """Tensors in any nesting, on the device."""
     return tree_map_only(Tensor, lambda value: value.to(device), state)

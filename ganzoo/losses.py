@@ -69,10 +69,6 @@ class Wasserstein(Loss):
         return fake.mean() - real.mean()
 
 
-def _distance_from_one(gradient: Tensor) -> Tensor:
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
-
-
 class GradientPenalty(Penalty):
     """Squared distance of the gradient's norm from 1, between reals and fakes (Gulrajani et al. 2017)."""
 
@@ -80,10 +76,10 @@ class GradientPenalty(Penalty):
         return torch.lerp(fake, real, clock.rand(len(real), 1, 1, 1, like=real))
 
     def cost(self, gradient: Tensor) -> Tensor:
-        return _distance_from_one(gradient)
+        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
-class DRAGAN(Penalty):
+class DRAGAN(GradientPenalty):
     """Squared distance of the gradient's norm from 1, around the reals (Kodali et al. 2017, arXiv:1705.07215)."""
 
     term = "dragan"
@@ -91,9 +87,6 @@ class DRAGAN(Penalty):
     def points(self, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
         deviation = all_reduce_mean((real - all_reduce_mean(real.mean())).square().mean()).sqrt()  # of the whole batch
         return real + 0.5 * deviation * clock.rand(*real.shape, like=real)
-
-    def cost(self, gradient: Tensor) -> Tensor:
-        return _distance_from_one(gradient)
 
 
 class R1(Penalty):

@@ -14,7 +14,7 @@ from ganzoo.clock import Clock
 from ganzoo.data.batches import batches
 from ganzoo.data.dataset import Dataset, open_dataset
 from ganzoo.errors import GanzooError
-from ganzoo.loop import Engine, train
+from ganzoo.loop import Engine
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
 from ganzoo.runfolder import RunFolder, flat, read_lines
@@ -85,8 +85,8 @@ def _train(recipe: Recipe, folder: RunFolder, screen: Screen, last: Path | None 
             writer.restore(last)
     samples = dataset.training_samples(recipe.train.seed)
     with writer.open(), runtime.fail_together(), _signals() as asked:
-        for step in train(engine, batches(samples, clock, recipe.train.images, pin=runtime.device.type == "cuda")):
-            writer.record(step)
+        for batch in batches(samples, clock, recipe.train.images, pin=runtime.device.type == "cuda"):
+            writer.record(engine.step(batch))
             ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
             if ask and runtime.any(bool(asked)):
                 writer.stop(asked[0] if asked else signal.SIGTERM)

@@ -22,7 +22,7 @@ from ganzoo.data.dataset import Dataset
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluation import Metrics, evaluate
 from ganzoo.files import append_line, write_json, write_text
-from ganzoo.loop import Engine, Means, Step, to_device
+from ganzoo.loop import Engine, Means, Step, placed
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
 from ganzoo.runfolder import RunFolder, read_lines, read_table
@@ -60,7 +60,7 @@ class RunWriter:
         state = checkpoint.load_state(path)
         try:
             self.engine.load_state_dict(state["engine"])
-            self.means.sums = to_device(state["means"], self.engine.runtime.device)
+            self.means.sums = placed(state["means"], self.engine.runtime.device)
             self.clock.set(state["images"])
             self.seconds, self.logged_at, before = state["seconds"], tuple(state["logged_at"]), state["lr"]
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:

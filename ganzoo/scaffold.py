@@ -1,16 +1,19 @@
 """New plugins and new recipes, written from templates that the tests install and run."""
 
 import re
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic.json_schema import models_json_schema
 
 from ganzoo import API, __version__, registry
 from ganzoo.errors import GanzooError
 from ganzoo.files import refuse_existing, write_text
+from ganzoo.options import DataOptions, TrainOptions
 
 
 def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[Path]:
@@ -41,12 +44,9 @@ def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[
     environment = Environment(
         loader=PackageLoader("ganzoo", "template"), undefined=StrictUndefined, keep_trailing_newline=True
     )
-    written = []
     for target, template in files.items():
-        path = out / target
-        write_text(path, environment.get_template(f"{template}.j2").render(facts))
-        written.append(path)
-    return written
+        write_text(out / target, environment.get_template(f"{template}.j2").render(facts))
+    return [out / target for target in files]
 
 
 def recipe_text(model: str) -> str:
@@ -70,43 +70,35 @@ def recipe_text(model: str) -> str:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a recipe, for editors, with the options of every model that is installed and loads."""
-    from ganzoo.options import DataOptions, TrainOptions
-
     found = registry.registry()
-    definitions: dict[str, Any] = {}
-    choices = []
+    configs: dict[str, Any] = {}
     for name in found.names("model"):
-        try:
-            config = found.load("model", name).Config
-        except GanzooError:
-            continue  # `ganzoo doctor` tells about it
-        definitions[name] = _without_definitions(config.model_json_schema(), definitions)
-        then = {"properties": {"options": {"$ref": f"#/$defs/{name}"}}}
-        choices.append({"if": {"properties": {"model": {"const": name}}}, "then": then})
-    tables: dict[str, Any] = {"data": DataOptions, "train": TrainOptions}
-    properties: dict[str, Any] = {
-        "model": {"enum": found.names("model"), "description": "the model to train"},
-        "preset": {"type": "string", "description": "options where paper and code differ"},
-        **{key: _without_definitions(table.model_json_schema(), definitions) for key, table in tables.items()},
-        "options": {"type": "object", "description": "the model's own options"},
-        "quick": {"type": "object", "description": "changes that --quick makes"},
-    }
+        with suppress(GanzooError):  # `ganzoo doctor` tells about it
+            configs[name] = found.load("model", name).Config
+    classes = (DataOptions, TrainOptions, *configs.values())
+    tables, definitions = models_json_schema([(cls, "validation") for cls in classes])
+    data, train, *options = (tables[cls, "validation"] for cls in classes)
+    choices = [
+        {"if": {"properties": {"model": {"const": name}}}, "then": {"properties": {"options": table}}}
+        for name, table in zip(configs, options, strict=True)
+    ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ganzoo recipe",
         "type": "object",
         "required": ["model", "data", "train"],
         "additionalProperties": False,
-        "properties": properties,
+        "properties": {
+            "model": {"enum": found.names("model"), "description": "the model to train"},
+            "preset": {"type": "string", "description": "options where paper and code differ"},
+            "data": data,
+            "train": train,
+            "options": {"type": "object", "description": "the model's own options"},
+            "quick": {"type": "object", "description": "changes that --quick makes"},
+        },
         "allOf": choices,
-        "$defs": definitions,
+        **definitions,
     }
-
-
-def _without_definitions(table: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a table, its own definitions moved to those of the whole."""
-    definitions.update(table.pop("$defs", {}))
-    return table
 
 
 def _toml(value: Any) -> str:

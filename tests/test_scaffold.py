@@ -82,7 +82,10 @@ def test_all_are_listed_with_their_options(plugins):
         "meaning": "cycle-consistency weight",
     } in shown["options"]
     schema = json.loads(call(PROGRAM, "schema", **site))
-    assert schema["$defs"]["sketchy-unpaired"]["properties"]["cycle"]["minimum"] == 0
+    for choice in schema["allOf"]:
+        if choice["if"]["properties"]["model"]["const"] == "sketchy-unpaired":
+            name = choice["then"]["properties"]["options"]["$ref"].rpartition("/")[2]
+    assert schema["$defs"][name]["properties"]["cycle"]["minimum"] == 0
     assert "sketchy-paired" in schema["properties"]["model"]["enum"]
 
 

@@ -15,6 +15,7 @@ from torchvision.models.vgg import cfgs, make_layers
 from ganzoo.errors import GanzooError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
+GIVE = "Give the file that torchvision offers."
 LAYERS = tuple(f"relu{block}_{i}" for block, count in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, count + 1))
 
 
@@ -57,42 +58,32 @@ def vgg19(weights: str = "imagenet", pooling: Literal["max", "average"] = "max",
     network = VGG19(pooling, width)
     if weights == "random":
         rng = torch.Generator().manual_seed(0)
-        for layer in network.features:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, generator=rng)
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
+        for name, parameter in network.features.named_parameters():
+            if name.endswith("weight"):
+                nn.init.kaiming_normal_(parameter, generator=rng)
+            else:
+                nn.init.zeros_(parameter)
         return network
-    state = _imagenet() if weights == "imagenet" else _file(Path(weights).expanduser())
-    state = {name.removeprefix("features."): value for name, value in state.items() if "classifier" not in name}
+    state = {name.removeprefix("features."): v for name, v in _state(weights).items() if "classifier" not in name}
     try:
         network.features.load_state_dict(state)
     except RuntimeError as error:
-        raise GanzooError(
-            f"{weights} does not hold the 16 convolutions of VGG-19. Give the file that torchvision offers."
-        ) from error
+        raise GanzooError(f"{weights} does not hold the 16 convolutions of VGG-19. {GIVE}") from error
     return network
 
 
-def _imagenet() -> dict[str, Tensor]:
-    try:
-        return VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        raise GanzooError(
-            f"The ImageNet weights of VGG-19 cannot be downloaded ({error}). Give a local copy, "
-            f'{VGG19_Weights.IMAGENET1K_V1.url.rpartition("/")[2]}, by its path, or "random" for random features.'
-        ) from error
-
-
-def _file(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
+def _state(weights: str) -> dict[str, Tensor]:
+    published, path = VGG19_Weights.IMAGENET1K_V1, Path(weights).expanduser()
+    if weights != "imagenet" and not path.is_file():
         raise GanzooError(f'There is no file {path}. Weights of VGG-19 are "imagenet", "random" or the path of a file.')
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        if weights == "imagenet":
+            return published.get_state_dict(progress=True, check_hash=True)
+        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        if weights == "imagenet":
+            name = published.url.rpartition("/")[2]
+            said = f"The ImageNet weights of VGG-19 cannot be downloaded ({error}). Give a local copy, {name}, by its"
+            raise GanzooError(f'{said} path, or "random" for random features.') from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GanzooError(
-            f"{path} cannot be read as weights ({reason}). Give the file that torchvision offers."
-        ) from error
+        raise GanzooError(f"{path} cannot be read as weights ({reason}). {GIVE}") from error

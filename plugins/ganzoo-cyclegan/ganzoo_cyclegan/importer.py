@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 
 import click
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from ganzoo import DataSpec, GanzooError, checkpoint, recipe
 from ganzoo.data.spec import check_names
-from ganzoo.files import atomic, refuse_existing
+from ganzoo.files import refuse_existing, write_bytes
 
 PREFIXES = ("module.", "_orig_mod.")  # of several GPUs, of torch.compile
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -49,9 +50,8 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
         weights |= {f"G.{domain}.{name}": value for name, value in found.items()}
     checkpoint.restore(trainer, weights, forth)
     facts = checkpoint.about(made_from, spec, 0) | {"imported": f"{_known(forth)}, {_known(back)}"}
-    with atomic(output) as beside:
-        weights = {name: value.contiguous() for name, value in trainer.state_dict().items()}
-        checkpoint.write_tensors(beside, weights, facts)
+    weights = {name: value.contiguous() for name, value in trainer.state_dict().items()}
+    write_bytes(output, safetensors.torch.save(weights, facts))
     click.echo(f"{output}: {domains[0]} to {domains[1]} and back, {options['blocks']} blocks, {options['width']} wide.")
     click.echo(f"Use it: ganzoo translate {output} PICTURES OUTPUT --to {domains[1]}")
 
