@@ -114,8 +114,8 @@ def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
         trainer.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        said = f"The weights in {path} are of another model than the recipe's: {reason} Use the recipe they were "
-        raise GanzooError(f"{said}trained with, or begin a new run.") from error
+        said = f"The weights in {path} are of another model than the recipe's: {reason}"
+        raise GanzooError(f"{said} Use the recipe they were trained with, or begin a new run.") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

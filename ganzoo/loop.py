@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -38,7 +39,6 @@ class Engine:
                 module.load()
         self.phases = trainer.phases()
         self._parameters = {phase.name: phase.parameters() for phase in self.phases}
-        self._trained = list({id(p): p for trained in self._parameters.values() for p in trained}.values())
         self.optimizers = list({id(o): o for phase in self.phases for o in phase.stepped}.values())
         self._base_lr = {id(o): [group["lr"] for group in o.param_groups] for o in self.optimizers}
         self.ema = EMA(trainer, train.ema)
@@ -64,7 +64,10 @@ class Engine:
         """The forward pass that is shared, if there is one, and all phases of one step in their order."""
         self.clock.start_step()
         batch = self.runtime.to_device(batch)
-        shared = self._shared(batch)
+        for parameter in chain(*self._parameters.values()):
+            parameter.requires_grad_(True)
+        with self.runtime.fabric.autocast():
+            shared: Carry = self.trainer(batch)  # its graph is kept until the step ends
         carry: Carry = {}
         terms: dict[str, Terms] = {}
         for phase in self.phases:
@@ -77,15 +80,6 @@ class Engine:
         self.clock.advance()
         self.ema.update(self.clock.batch, self.clock.images)
         return Step(self.clock.images, terms)
-
-    def _shared(self, batch: Batch) -> Carry:
-        """What the model computes once for all phases; its graph is kept."""
-        if type(self.trainer).forward is Trainer.forward:
-            return {}
-        for parameter in self._trained:
-            parameter.requires_grad_(True)
-        with self.runtime.fabric.autocast():
-            return self.trainer(batch)
 
     def _set_lr(self, phase: Phase) -> None:
         factor = self._factor(phase)

@@ -65,7 +65,8 @@ def read(path: Path, quick: bool = False, changes: Iterable[str] = ()) -> Recipe
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
     except FileNotFoundError:
-        raise GanzooError(f"There is no recipe {path}.{_near_file(path)}") from None
+        recipes = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.toml"))]
+        raise GanzooError(f"There is no recipe {path}.{did_you_mean(str(path), recipes)}") from None
     except tomllib.TOMLDecodeError as error:
         raise GanzooError(f"{path} is not valid TOML: {error}.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -109,10 +110,8 @@ class _Mistakes:
         self.origin: dict[tuple[str, ...], str] = {}  # keys that did not come from the recipe's own tables
 
     def add(self, keys: tuple[str, ...], message: str) -> None:
-        place = self.origin.get(keys)
-        if place is None and (line := _line(self.text, keys)):
-            place = f"line {line}"
-        self.found.append((" ".join(filter(None, (place, ".".join(keys)))), message))
+        place = self.origin.get(keys) or _line(self.text, keys)
+        self.found.append((f"{place} {'.'.join(keys)}".lstrip(), message))
 
     def validate(self, table: str, kind: type[Options], given: Any) -> Options | None:
         if not isinstance(given, dict):
@@ -181,11 +180,8 @@ def _put(document: dict[str, Any], keys: tuple[str, ...], value: Any, origin: st
         table[keys[1]] = ({"name": part} if isinstance(part, str) else part) | {keys[2]: value}
     else:
         near = did_you_mean(keys[0], list(TABLES)) if keys[0] not in TABLES else ""
-        report.add(
-            keys,
-            f"there is no such key.{near} Write TABLE.KEY, or TABLE.KEY.OPTION for an option of a part that the recipe "
-            f"names, with a table of: {', '.join(TABLES)}",
-        )
+        how = "Write TABLE.KEY, or TABLE.KEY.OPTION for an option of a part that the recipe names, with a table of"
+        report.add(keys, f"there is no such key.{near} {how}: {', '.join(TABLES)}")
 
 
 def _parse_change(change: str) -> tuple[tuple[str, ...], Any]:
@@ -199,18 +195,18 @@ def _parse_change(change: str) -> tuple[tuple[str, ...], Any]:
     return tuple(key.strip().split(".")), parsed
 
 
-def _line(text: str, keys: tuple[str, ...]) -> int | None:
-    """The number of the line that sets these keys, else of their table's header."""
+def _line(text: str, keys: tuple[str, ...]) -> str:
+    """The line that sets these keys, such as "line 7", else that of their table's header, else nothing."""
     table: tuple[str, ...] = ()
-    header = None
+    header = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if match := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-            table = _keys(match[1])
-            if table == keys:
-                return number
-            header = number if table == keys[:1] and len(keys) > 1 else header
-        elif (match := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line)) and (*table, *_keys(match[1])) == keys:
-            return number
+            here = table = _keys(match[1])
+            header = f"line {number}" if table == keys[:1] else header
+        elif match := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line):
+            here = (*table, *_keys(match[1]))
+        if match and here == keys:
+            return f"line {number}"
     return header
 
 
@@ -229,8 +225,3 @@ def _plain(options: Options) -> dict[str, Any]:
         return value
 
     return short(options.model_dump(mode="json", exclude_none=True))
-
-
-def _near_file(path: Path) -> str:
-    recipes = [str(found) for folder in (path.parent, Path("recipes")) for found in sorted(folder.glob("*.toml"))]
-    return did_you_mean(str(path), recipes)

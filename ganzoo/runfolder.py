@@ -63,8 +63,7 @@ class RunFolder:
 
     def latest(self) -> Path | None:
         """The newest checkpoint."""
-        whole = self.checkpoints()
-        return whole[-1] if whole else None
+        return next(reversed(self.checkpoints()), None)
 
     def best(self, metric: str) -> tuple[int, float] | None:
         """Images seen at the checkpoint that is best by a metric, and that metric, a mean over all directions.
@@ -146,6 +145,5 @@ def _numbered(folder: Path, suffix: str) -> list[Path]:
         entries = list(folder.iterdir()) if folder.exists() else []
     except OSError as error:
         raise GanzooError(f"{folder} cannot be read ({error.strerror}).") from error
-    return sorted(
-        (p for p in entries if re.fullmatch(r"\d+", p.stem) and p.suffix == suffix), key=lambda p: int(p.stem)
-    )
+    numbered = (p for p in entries if re.fullmatch(r"\d+", p.stem) and p.suffix == suffix)
+    return sorted(numbered, key=lambda p: int(p.stem))

@@ -79,20 +79,12 @@ def init_weights(network: nn.Module, init: Init = "normal", gain: float = 0.02) 
             nn.init.zeros_(layer.bias)
 
 
-class _Reversal(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
-        ctx.strength = strength
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return -ctx.strength * gradient, None
-
-
 def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
     """x itself, whose gradient comes back with its sign turned (Ganin et al. 2016, arXiv:1505.07818).
 
     What follows learns to tell codes apart while what came before learns to make them alike, in one step.
     """
-    return _Reversal.apply(x, strength)
+    x = x.view_as(x)  # what else is done with x keeps its gradient
+    if x.requires_grad:
+        x.register_hook(lambda gradient: -strength * gradient)
+    return x
