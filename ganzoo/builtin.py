@@ -38,12 +38,9 @@ def register_sources(register: Register) -> None:
 
 @hookimpl
 def register_kinds(register: Register) -> None:
-    unpaired = "two domains, drawn independently: batch[domain]"
-    register("unpaired", "ganzoo.data.kinds:Unpaired", summary=unpaired)
-    paired = "two domains, one image of each shows the same thing, cropped and mirrored alike: batch[domain]"
-    register("paired", "ganzoo.data.kinds:Paired", summary=paired)
-    domains = "any number of domains; each batch holds images of two of them, chosen at random: batch[domain]"
-    register("domains", "ganzoo.data.kinds:Domains", summary=domains)
+    register("unpaired", "ganzoo.data.kinds:Unpaired", summary="two domains, drawn independently: batch[domain]")
+    register("paired", "ganzoo.data.kinds:Paired", summary="two domains, cropped and mirrored alike: batch[domain]")
+    register("domains", "ganzoo.data.kinds:Domains", summary="two of any number of domains, at random: batch[domain]")
     labelled = 'batch["image"] with batch["label"], (batch, labels) of 1 and 0, or nan where it is not known'
     register("labelled", "ganzoo.data.kinds:Labelled", summary=labelled)
     register("images", "ganzoo.data.kinds:Images", summary='batch["image"]')
@@ -79,13 +76,9 @@ def register_archives(register: Register) -> None:
 @hookimpl
 def register_metrics(register: Register) -> None:
     register("l1", "ganzoo.metrics:L1", summary="mean absolute error to the ground truth", better="lower")
-    register(
-        "psnr", "ganzoo.metrics:PSNR", summary="peak signal-to-noise ratio to the ground truth, dB", better="higher"
-    )
+    register("psnr", "ganzoo.metrics:PSNR", summary="signal-to-noise ratio to the ground truth, dB", better="higher")
     register("ssim", "ganzoo.metrics:SSIM", summary="structural similarity to the ground truth", better="higher")
     lpips = "learned perceptual distance to the ground truth; its network is downloaded once"
     register("lpips", "ganzoo.metrics:LPIPS", summary=lpips, better="lower")
-    fid = "Frechet distance of Inception features to real images; needs ganzoo[eval]"
-    register("fid", "ganzoo.metrics:FID", summary=fid, better="lower")
-    kid = "kernel distance of Inception features to real images; needs ganzoo[eval]"
-    register("kid", "ganzoo.metrics:KID", summary=kid, better="lower")
+    register("fid", "ganzoo.metrics:FID", summary="Frechet distance to real images; needs ganzoo[eval]", better="lower")
+    register("kid", "ganzoo.metrics:KID", summary="kernel distance to real images; needs ganzoo[eval]", better="lower")

@@ -15,6 +15,12 @@ class Offline(GanzooError):
     """Data that cannot be downloaded now; a recipe's `fallback` is used for this, and only for this."""
 
 
+def multiples_around(number: int, multiple: int) -> str:
+    """What to say where a number should be a multiple: "a multiple of 4, such as 60 or 64"."""
+    below = number // multiple * multiple
+    return f"a multiple of {multiple}, such as {f'{below} or ' if below else ''}{below + multiple}"
+
+
 class Stopped(Exception):
     """The run was asked to stop, and has saved where it is."""
 

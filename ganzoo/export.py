@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -106,17 +106,12 @@ def exported(part: Direction, images: Tensor, free: tuple[int, ...] = (0,)) -> E
 
 
 def write(
-    translator: Translator,
-    output: Path,
-    to: str | None,
-    source: str | None,
-    say: Callable[[str], None],
-    encoder: bool = False,
-) -> None:
+    translator: Translator, output: Path, to: str | None = None, source: str | None = None, encoder: bool = False
+) -> list[str]:
     """The direction, or its style encoder, as the ONNX file `output`, checked with onnxruntime on other inputs.
 
-    Its metadata says which model it is and how it is fed; `say` is told, too, and how far it is from torch. Raises
-    GanzooError, and leaves no file, if the file exists or the model cannot be exported.
+    Its metadata says which model it is and how it is fed; the sentences that are returned say so, too, and how far it
+    is from torch. Raises GanzooError, and leaves no file, if the file exists or the model cannot be exported.
     """
     if output.suffix.lower() != ".onnx":
         raise GanzooError(f"{output}: give the file a name that ends in .onnx.")
@@ -141,10 +136,11 @@ def write(
         else:
             raise GanzooError(f"This model cannot be exported: {reason}\n`ganzoo translate RUN` uses it.")
     what = f"style encoder of {part.target}" if encoder else f"{part.source} to {part.target}"
-    say(f"{what}: {output}, {output.stat().st_size / 1e6:.1f} MB")
-    for sentence in (*refused, _use(part, free)):
-        say(sentence)
-    say(f"On random images onnxruntime and torch differ by {difference:.1e} at most; {TOLERANCE:g} would be allowed.")
+    written = f"{what}: {output}, {output.stat().st_size / 1e6:.1f} MB"
+    exact = (
+        f"On random images onnxruntime and torch differ by {difference:.1e} at most; {TOLERANCE:g} would be allowed."
+    )
+    return [written, *refused, _use(part, free), exact]
 
 
 def _attempt(translator: Translator, part: Direction, free: tuple[int, ...], file: Path) -> float:

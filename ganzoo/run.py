@@ -13,7 +13,7 @@ from ganzoo import recipe
 from ganzoo.clock import Clock
 from ganzoo.data.batches import batches
 from ganzoo.data.dataset import Dataset, open_dataset
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, multiples_around
 from ganzoo.loop import Engine
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
@@ -55,8 +55,7 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
         if key not in CHANGEABLE:
             raise GanzooError(
                 f"{key} cannot change in the middle of a run. Begin a new run with another --out, or leave it out; "
-                f"these can change: {', '.join(sorted(CHANGEABLE))}. "
-                "The learning rate's schedule follows train.images."
+                f"these can change: {', '.join(sorted(CHANGEABLE))}. The learning rate's schedule follows train.images."
             )
     last = folder.latest()
     if last is None:
@@ -112,11 +111,8 @@ def _refuse_lost_checkpoints(folder: RunFolder, began: Recipe) -> None:
 def _check_size(data: DataOptions, trainer: Trainer) -> None:
     multiple = trainer.multiple
     if data.preprocess != "none" and data.size % multiple:  # images that are left as they are get sides that fit
-        below = data.size // multiple * multiple
-        sides = f"{below} or {below + multiple}" if below else f"{multiple}"
-        raise GanzooError(
-            f"data.size = {data.size} does not fit the generators: take a multiple of {multiple}, such as {sides}."
-        )
+        near = multiples_around(data.size, multiple)
+        raise GanzooError(f"data.size = {data.size} does not fit the generators: take {near}.")
     if trainer.fixed_size and data.preprocess in ("scale-width", "none"):
         raise GanzooError(
             f"This model trains on squares of data.size = {data.size} pixels only, and data.preprocess = "

@@ -8,13 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from ganzoo import checkpoint, grid, report
 from ganzoo.clock import due, seeded
@@ -87,7 +85,9 @@ class RunWriter:
             raise
         except (GanzooError, OSError) as error:
             said = str(error) if isinstance(error, GanzooError) else f"The training was broken off: {error}."
-            failure = GanzooError(f"{said} {self._last_good}")
+            last = self.folder.latest()
+            left = f"The last good checkpoint is {last}. {self._go_on}" if last else "There is no checkpoint yet."
+            failure = GanzooError(f"{said} {left}")
             failure.exit_code = 1
             self._end("failed", str(failure))
             raise failure from error
@@ -130,11 +130,6 @@ class RunWriter:
         if best := self.folder.best(name := self.options.best):
             self.screen.say(f"Best by {name} ({best[1]:.4g}): {self.folder.checkpoint(best[0])}")
         self._end("finished", "")
-
-    @property
-    def _last_good(self) -> str:
-        last = self.folder.latest()
-        return f"The last good checkpoint is {last}. {self._go_on}" if last else "There is no checkpoint yet."
 
     def _set_up(self) -> None:
         environment, seen = self._environment(), self.clock.images
@@ -190,14 +185,11 @@ class RunWriter:
         append_line(self.folder.log, json.dumps(line))
         self.screen.log(line)
 
-    @cached_property
-    def _tests(self) -> dict[str, list[Tensor]]:
-        return self.dataset.test_images(grid.SHOWN)
-
     def _sample(self) -> None:
         title = f"{self.folder.path.resolve().name} at {self.clock.images:,} images"
         with self.engine.ema.used(), seeded(self.options.seed, self.engine.runtime.device):
-            image = grid.sample_grid(self.engine.trainer, self._tests, self.dataset.ground_truth, title)
+            tests = self.dataset.test_images(grid.SHOWN)
+            image = grid.sample_grid(self.engine.trainer, tests, self.dataset.ground_truth, title)
         grid.save(image, self.folder.sample(self.clock.images))
 
     def _metrics(self) -> Metrics:

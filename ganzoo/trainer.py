@@ -397,8 +397,9 @@ class Trainer(nn.Module, ABC):
         """
         parameter = next(self.parameters())  # whose device and type may not be those of torch.randn
         with seeded(derive_seed(seed), parameter.device):
-            style = self.sample_style(1, target) if reference is None else self.encode_style(reference, target)
-            return style.to(parameter)
+            if reference is None:
+                return self.sample_style(1, target).to(parameter)
+            return self.encode_style(reference.to(parameter), target).to(parameter)
 
     def translate_with(
         self, images: Tensor, source: str, target: str, seed: int = 0, reference: Tensor | None = None
@@ -408,7 +409,7 @@ class Trainer(nn.Module, ABC):
         Everything at random depends on the seed alone; torch's global generators are left as they are. One style serves
         all images, unless there is a reference, (batch, channels, height, width) in [-1, 1], for each.
         """
-        styles: tuple[Tensor, ...] = ()
+        images, styles = images.to(next(self.parameters())), ()
         if self.has_styles or reference is not None:
             style = self.choose_style(target, seed, reference)
             styles = (style.expand(images.shape[0], *style.shape[1:]),)

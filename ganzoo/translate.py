@@ -113,10 +113,8 @@ class Translator:
 
         `reference`, such a tensor of the training size, gives the style; else the seed does.
         """
-        parameter = next(self.trainer.parameters())
         height, width = images.shape[-2:]
-        padded = _pad(images.to(parameter), self.trainer)
-        reference = None if reference is None else reference.to(parameter)
+        padded = _pad(images, self.trainer)
         with self.trainer.inference():
             return self.trainer.translate_with(padded, source, target, seed, reference)[..., :height, :width]
 

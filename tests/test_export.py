@@ -75,7 +75,7 @@ def refused(tmp_path):
     def attempt(translator, to=None, source=None, name="x.onnx"):
         before = list(tmp_path.iterdir())
         with pytest.raises(package.GanzooError) as error:
-            export.write(translator, tmp_path / name, to, source, print)
+            export.write(translator, tmp_path / name, to, source)
         assert list(tmp_path.iterdir()) == before
         return str(error.value)
 
@@ -210,11 +210,10 @@ def test_too_large_for_one_file(run, refused, monkeypatch):
         (lambda images: images * len(images), "one image of the training size"),
     ],
 )
-def test_sizes_that_a_model_does_not_allow_are_told(tmp_path, run, translate, takes, capsys):
+def test_sizes_that_a_model_does_not_allow_are_told(tmp_path, run, translate, takes):
     translator = package.load(run)
     translator.trainer.translate = lambda images, source, target: translate(images)
-    export.write(translator, tmp_path / "x.onnx", None, None, print)
-    said = capsys.readouterr().out
+    said = "\n".join(export.write(translator, tmp_path / "x.onnx"))
     assert "It cannot take any number of images of any size: " in said
     assert f"It takes {takes}" in said and takes in facts(tmp_path / "x.onnx")[0]["use"]
     batch = 3 if "number" in takes else 1

@@ -24,4 +24,5 @@ def command(run: Path, output: Path, to: str | None, source: str | None, encoder
     """
     from ganzoo import export, translate
 
-    export.write(translate.load(run), output, to, source, click.echo, encoder)
+    for sentence in export.write(translate.load(run), output, to, source, encoder):
+        click.echo(sentence)

@@ -42,11 +42,9 @@ class PatchDiscriminator(Discriminator):
             )
             return
         if size < 3 * 2**layers:  # less would leave one position, which no norm and no last convolution can take
-            raise GanzooError(
-                f"A patch discriminator with {layers} layers needs images of {3 * 2**layers} px or more, and "
-                f"data.size is {size}: enlarge it, or take fewer layers, such as "
-                'discriminator = { name = "patch", layers = 1 }.'
-            )
+            why = f"A patch discriminator with {layers} layers needs images of {3 * 2**layers} px or more"
+            how = 'enlarge it, or take fewer layers, such as discriminator = { name = "patch", layers = 1 }'
+            raise GanzooError(f"{why}, and data.size is {size}: {how}.")
         stack: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
         channels = width
         for level in range(1, layers + 1):

@@ -53,12 +53,11 @@ class ResnetGenerator(Generator):
         *,
         width: Width = 64,
         blocks: Annotated[
-            Natural | None, Field(description="residual blocks; default: the paper's 9 from 256 px on, else 6")
+            Natural | None, Field(description="residual blocks; default: 9 from 256 px on, else 6")
         ] = None,
         norm: NormOption = "instance",
         upsample: Annotated[
-            Literal["transpose", "nearest"],
-            Field(description="transposed convolution, or nearest neighbour and convolution"),
+            Literal["transpose", "nearest"], Field(description="transposed, or nearest neighbour and convolution")
         ] = "transpose",
     ) -> None:
         super().__init__()

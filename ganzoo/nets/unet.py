@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, multiples_around
 from ganzoo.nets.layers import NormOption, Width, needs_bias, norm_layer
 from ganzoo.options import Count, Probability
 from ganzoo.trainer import Generator
@@ -28,13 +28,9 @@ class UnetGenerator(Generator):
         size: int,
         *,
         width: Width = 64,
-        depth: Annotated[
-            Count | None, Field(description="halvings; default: as many as the size allows, at most 8 (256 px to 1x1)")
-        ] = None,
+        depth: Annotated[Count | None, Field(description="halvings; default: as many as fit, at most 8")] = None,
         norm: NormOption = "instance",
-        dropout: Annotated[
-            Probability, Field(description="dropout probability in the full-width decoder layers after the innermost")
-        ] = 0.0,
+        dropout: Annotated[Probability, Field(description="dropout probability of inner decoder layers")] = 0.0,
     ) -> None:
         super().__init__()
         least = 1
@@ -42,12 +38,8 @@ class UnetGenerator(Generator):
             depth, least = min(8, (size & -size).bit_length() - 1), SHALLOWEST
         if depth < least or size % 2**depth:
             halvings = max(depth, least)
-            step = 2**halvings
-            below, above = size // step * step, -(-size // step) * step
-            raise GanzooError(
-                f"A U-Net halves the image {halvings} times, so images of {size} px do not fit: "
-                f"set data.size to a multiple of {step}, such as {above if not below else f'{below} or {above}'}."
-            )
+            why = f"A U-Net halves the image {halvings} times, so images of {size} px do not fit"
+            raise GanzooError(f"{why}: set data.size to {multiples_around(size, 2**halvings)}.")
         self.multiple = 2**depth
         widths = [min(2**level, 8) * width for level in range(depth)]
         bias = needs_bias(norm)
