@@ -137,9 +137,7 @@ def write(
             raise GanzooError(f"This model cannot be exported: {reason}\n`ganzoo translate RUN` uses it.")
     what = f"style encoder of {part.target}" if encoder else f"{part.source} to {part.target}"
     written = f"{what}: {output}, {output.stat().st_size / 1e6:.1f} MB"
-    exact = (
-        f"On random images onnxruntime and torch differ by {difference:.1e} at most; {TOLERANCE:g} would be allowed."
-    )
+    exact = f"On random images onnxruntime and torch differ by {difference:.1e}; {TOLERANCE:g} would be allowed."
     return [written, *refused, _use(part, free), exact]
 
 

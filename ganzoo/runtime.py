@@ -30,9 +30,7 @@ class Runtime:
         _check_devices(kind, devices)
         self.world = devices * nodes
         if batch % self.world:
-            said = (
-                f"data.batch = {batch} cannot be shared by {self.world} processes: it counts the images of all of them."
-            )
+            said = f"data.batch = {batch} cannot be shared by {self.world} processes: it counts the images of all."
             raise GanzooError(f"{said} Set it to a multiple of {self.world}.")
         if kind != "cuda" and train.precision == "16-mixed":
             raise GanzooError('train.precision = "16-mixed" needs a GPU. Use "bf16-mixed" or "32" here.')

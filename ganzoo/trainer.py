@@ -409,7 +409,8 @@ class Trainer(nn.Module, ABC):
         Everything at random depends on the seed alone; torch's global generators are left as they are. One style serves
         all images, unless there is a reference, (batch, channels, height, width) in [-1, 1], for each.
         """
-        images, styles = images.to(next(self.parameters())), ()
+        images = images.to(next(self.parameters()))
+        styles: tuple[Tensor, ...] = ()
         if self.has_styles or reference is not None:
             style = self.choose_style(target, seed, reference)
             styles = (style.expand(images.shape[0], *style.shape[1:]),)

@@ -52,9 +52,7 @@ class ResnetGenerator(Generator):
         size: int,
         *,
         width: Width = 64,
-        blocks: Annotated[
-            Natural | None, Field(description="residual blocks; default: 9 from 256 px on, else 6")
-        ] = None,
+        blocks: Annotated[Natural | None, Field(description="residual blocks; default: 9 from 256 px, else 6")] = None,
         norm: NormOption = "instance",
         upsample: Annotated[
             Literal["transpose", "nearest"], Field(description="transposed, or nearest neighbour and convolution")
