@@ -28,19 +28,12 @@ NETWORKS, TRAINING, STATE = "networks.safetensors", "training.safetensors", "sta
 EMA = "ema."  # before the names of averaged weights
 
 
-def save(
-    final: Path,
-    networks: dict[str, Tensor],
-    state: dict[str, Any],
-    about: dict[str, str],
-    ema: dict[str, Tensor] | None = None,
-) -> Path:
+def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str]) -> Path:
     """Writes the checkpoint `final` beside and renames it; one that is there already stays as it is.
 
-    `ema`: averaged weights under the names of those that they are averages of. Raises GanzooError if a weight is not
-    finite, or if it cannot be written.
+    `networks`: the weights, and averages of some of them as `ema.NAME`. Raises GanzooError if a weight is not finite,
+    or if it cannot be written.
     """
-    networks = networks | {f"{EMA}{name}": value for name, value in (ema or {}).items()}
     if final.exists():
         return final
     for name, value in networks.items():

@@ -58,8 +58,12 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
                 f"these can change: {', '.join(sorted(CHANGEABLE))}. The learning rate's schedule follows train.images."
             )
     last = folder.latest()
-    if last is None:
-        _refuse_lost_checkpoints(folder, began)
+    log = read_lines(folder.log)
+    if last is None and log and log[-1]["images"] >= began.train.checkpoint_every + began.data.batch:
+        raise GanzooError(
+            f"{folder.path} was trained to image {log[-1]['images']:,}, but {folder.checkpoints_folder} holds no "
+            "checkpoint. Put the checkpoints back, or begin a new run with another --out."
+        )
     _train(changed, folder, screen, last)
 
 
@@ -96,16 +100,6 @@ def differences(new: Recipe, old: Recipe) -> list[str]:
     """The keys that differ, such as "data.size"."""
     ours, theirs = dict(flat(new.tables())), dict(flat(old.tables()))
     return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-
-
-def _refuse_lost_checkpoints(folder: RunFolder, began: Recipe) -> None:
-    """Training again from the start is right only if there never was a checkpoint."""
-    log = read_lines(folder.log)
-    if log and log[-1]["images"] >= began.train.checkpoint_every + began.data.batch:
-        raise GanzooError(
-            f"{folder.path} was trained to image {log[-1]['images']:,}, but {folder.checkpoints_folder} holds no "
-            "checkpoint. Put the checkpoints back, or begin a new run with another --out."
-        )
 
 
 def _check_size(data: DataOptions, trainer: Trainer) -> None:

@@ -27,7 +27,10 @@ class Runtime:
         kind = device_kind(train.device)
         devices = int(os.environ.get("LOCAL_WORLD_SIZE", train.devices))  # torchrun says how many it started
         nodes = int(os.environ["WORLD_SIZE"]) // devices if "LOCAL_WORLD_SIZE" in os.environ else train.nodes
-        _check_devices(kind, devices)
+        there = torch.cuda.device_count() if kind == "cuda" else os.cpu_count() or 1 if kind == "cpu" else 1
+        if devices > there:
+            what = f"{there} {'processor cores' if kind == 'cpu' else f'{kind} devices'}"
+            raise GanzooError(f"{devices} devices were asked for, but this machine has {what}. Lower --devices.")
         self.world = devices * nodes
         if batch % self.world:
             said = f"data.batch = {batch} cannot be shared by {self.world} processes: it counts the images of all."
@@ -37,12 +40,9 @@ class Runtime:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            strategy = "ddp" if self.world > 1 else "auto"
             self.fabric = Fabric(
-                accelerator=kind,
-                devices=devices,
-                num_nodes=nodes,
-                strategy="ddp" if self.world > 1 else "auto",
-                precision=train.precision,
+                accelerator=kind, strategy=strategy, devices=devices, num_nodes=nodes, precision=train.precision
             )
         scaler: Any = getattr(self.fabric.strategy.precision, "scaler", None)
         self.scaler: torch.amp.GradScaler = scaler or torch.amp.GradScaler(enabled=False)  # of 16-mixed, or idle
@@ -153,10 +153,3 @@ def device_kind(device: str) -> str:
         usable = ", ".join(kind for kind, there in available.items() if there)
         raise GanzooError(f'There is no device "{device}" on this machine. It has: {usable}.')
     return name
-
-
-def _check_devices(kind: str, devices: int) -> None:
-    there = torch.cuda.device_count() if kind == "cuda" else os.cpu_count() or 1 if kind == "cpu" else 1
-    if devices > there:
-        what = "processor cores" if kind == "cpu" else f"{kind} devices"
-        raise GanzooError(f"{devices} devices were asked for, but this machine has {there} {what}. Lower --devices.")

@@ -139,7 +139,8 @@ class RunWriter:
         write_json(self.folder.env, environment)
         write_text(self.folder.recipe, self.recipe.to_toml(*comments))
         for log in (self.folder.log, self.folder.metrics_log):
-            _cut(log, seen)
+            if log.exists():  # what came after the checkpoint will be written again
+                write_text(log, "".join(f"{json.dumps(row)}\n" for row in read_lines(log) if row["images"] <= seen))
         self._status("running", "")
         what = f"{self.recipe.model} on {self.dataset.options.source.name} ({', '.join(self.dataset.spec.domains)})"
         where = f"{self.engine.runtime.world} x {self.engine.runtime.device}, into {self.folder.path}"
@@ -207,10 +208,8 @@ class RunWriter:
             return
         found = self._metrics()
         if not any(best in values for values in found.values()):
-            raise GanzooError(
-                f'train.best = "{best}" cannot be measured on these test images: it needs their ground truth, or two '
-                "images of each domain. Leave it out, or take a metric that needs no ground truth, such as kid."
-            )
+            why = f'train.best = "{best}" cannot be measured on these test images: it needs their ground truth, or two'
+            raise GanzooError(f"{why} of each domain. Leave it out, or take a metric such as kid, which needs none.")
         append_line(self.folder.metrics_log, json.dumps({"images": seen, "metrics": found}))
 
     def _save(self) -> None:
@@ -225,9 +224,10 @@ class RunWriter:
             "logged_at": list(self.logged_at),
             "lr": self.engine.lr(),
         }
-        weights, ema = self.engine.trainer.state_dict(), self.engine.ema.state_dict()
+        averages = {f"{checkpoint.EMA}{name}": value for name, value in self.engine.ema.shadow.items()}
+        weights = self.engine.trainer.state_dict() | averages
         about = checkpoint.about(self.recipe, self.dataset.spec, self.clock.images)
-        checkpoint.save(self.folder.checkpoint(self.clock.images), weights, state, about, ema)
+        checkpoint.save(self.folder.checkpoint(self.clock.images), weights, state, about)
         self._measure_for_best()
         best = self.folder.best(self.options.best)
         try:
@@ -251,9 +251,3 @@ class RunWriter:
             report.write(self.folder.path)
         except GanzooError as error:
             print(error, file=sys.stderr)
-
-
-def _cut(log: Path, images: int) -> None:
-    """The lines up to the checkpoint only: what came after it will be written again."""
-    if log.exists():
-        write_text(log, "".join(f"{json.dumps(row)}\n" for row in read_lines(log) if row["images"] <= images))

@@ -210,11 +210,6 @@ class Frozen(nn.Module):
         return super()._apply(fn, recurse)
 
 
-def always(step: int) -> bool:
-    """For a phase of every step."""
-    return True
-
-
 @dataclass(frozen=True)
 class Phase:
     """One of the alternating updates: minimises `loss` over the parameters of its optimizers."""
@@ -225,7 +220,7 @@ class Phase:
     """one or several, all stepped after one backward pass; another phase may step some of them, too"""
     loss: Callable[[Batch, Carry], Terms]
     """gives the terms whose sum is minimised; called under autocast, once a step (L-BFGS: as often as it asks)"""
-    when: Callable[[int], bool] = always
+    when: Callable[[int], bool] = lambda step: True
     """steps taken so far -> whether this step has the phase; for critics that learn more often than generators"""
     schedule: Callable[[int], float] | None = None
     """images seen -> factor of the learning rates; by default the recipe's: constant, then linear to zero"""

@@ -45,7 +45,8 @@ def test_weights_that_share_memory_come_back(tmp_path):
 
 def test_averaged_weights_take_the_place_of_live_ones(tmp_path):
     live, averaged = {"G": torch.zeros(1), "D": torch.zeros(1)}, {"G": torch.ones(1)}
-    saved = checkpoint.save(tmp_path / "checkpoint", live, {}, {"model": "x"}, averaged)
+    both = live | {f"ema.{name}": value for name, value in averaged.items()}
+    saved = checkpoint.save(tmp_path / "checkpoint", both, {}, {"model": "x"})
     assert same(checkpoint.load_networks(saved)[0], live)
     assert same(checkpoint.load_networks(saved, ema=True)[0], live | averaged)
     assert checkpoint.load_networks(saved)[1]["model"] == "x"

@@ -13,7 +13,7 @@ from ganzoo import scaffold
 from ganzoo.clock import Clock
 from ganzoo.data.batches import batches
 from ganzoo.data.dataset import open_dataset
-from ganzoo.loop import Engine, Means, train
+from ganzoo.loop import Engine, Means
 from ganzoo.runtime import Runtime
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
@@ -60,7 +60,7 @@ def test_quick_recipe_trains(path, images):
     engine = Engine(trainer, recipe.train, runtime, Clock(0, recipe.data.batch))
     samples = dataset.for_model(trainer).training_samples(0)
     means = Means()
-    for tick in train(engine, batches(samples, engine.clock, 2 * recipe.data.batch)):
+    for tick in map(engine.step, batches(samples, engine.clock, 2 * recipe.data.batch)):
         means.add(tick)
     terms = [value for values in means.read(runtime, engine.clock.images).values() for value in values.values()]
     assert engine.clock.step == 2
