@@ -438,7 +438,7 @@ class Trainer(nn.Module, ABC):
             targets = sum(source == other for other, _ in directions)
             for seed in range(max(1, SEEDS // targets)) if self.samples_styles else ():
                 group[f"to {target}, seed {seed}"] = self.translate_with(image, source, target, seed)
-            reference = references.get(target, None if self.samples_styles else references[source])
+            reference = references.get(target if self.samples_styles or target in references else source)
             if self.encodes_styles and reference is not None:
                 group[f"reference {target}"] = reference
                 group[f"to {target}, its style"] = self.translate_with(image, source, target, reference=reference)

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +191,10 @@ def load(path: str | Path, device: str = "cpu") -> Translator:
 def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
     """Takes the metrics that are not installed here out of a recipe, and names them."""
     train = document["train"]
-    named = {metric if isinstance(metric, str) else metric["name"]: metric for metric in train.get("metrics", ())}
+    named = {metric if isinstance(metric, str) else metric["name"]: metric for metric in train["metrics"]}
     lost = [name for name in named if not registry().matches("metric", name)]
-    if lost:
-        train["metrics"] = [metric for name, metric in named.items() if name not in lost]
-    if train.get("best") in lost:
-        train["best"] = ""
+    train["metrics"] = [metric for name, metric in named.items() if name not in lost]
+    train["best"] = "" if train["best"] in lost else train["best"]
     return lost
 
 
@@ -223,10 +222,9 @@ def translate_files(
         (file, [result.with_stem(f"{result.stem}-{number}") for number in numbers] or [result])
         for file, result in _pairs(input, output)
     ]
-    _, target = translator.direction(to, source)
     style = None if reference is None else _opened(reference)
-    translator.reference_tensor(style, target, seeds[0])
-    for result in (result for _, results in pairs for result in results):
+    translator.reference_tensor(style, translator.direction(to, source)[1], seeds[0])
+    for result in chain(*(results for _, results in pairs)):
         refuse_existing(result)
     for done, (file, results) in enumerate(pairs, start=1):
         try:
@@ -315,10 +313,9 @@ def _pad(images: Tensor, trainer: Trainer) -> Tensor:
 
 
 def _require_plugin(facts: dict[str, Any]) -> None:
-    if registry().matches("model", facts["model"]):
-        return
     package = facts["distribution"]
-    trained = f'This was trained with the model "{facts["model"]}" of {package}'
+    how = f" {facts['version']}, which is not installed here: pip install {package}"
     if package.endswith(".py"):
-        raise GanzooError(f"{trained}, a file that is not installed: ganzoo --plugin path/to/{package} ...")
-    raise GanzooError(f"{trained} {facts['version']}, which is not installed here: pip install {package}")
+        how = f", a file that is not installed: ganzoo --plugin path/to/{package} ..."
+    if not registry().matches("model", facts["model"]):
+        raise GanzooError(f'This was trained with the model "{facts["model"]}" of {package}{how}')
