@@ -120,7 +120,7 @@ class Engine:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "stateful": {name: item.state_dict() for name, item in self.trainer.stateful().items()},
             "precision": self.runtime.scaler.state_dict(),
-            "ema": self.ema.shadow,
+            "ema": self.ema.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -171,6 +171,9 @@ class EMA:
         for name, shadow in self.shadow.items():
             live = self.live[name]
             live.data, self.shadow[name] = shadow, live.data
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.shadow
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

@@ -224,7 +224,7 @@ class RunWriter:
             "logged_at": list(self.logged_at),
             "lr": self.engine.lr(),
         }
-        averages = {f"{checkpoint.EMA}{name}": value for name, value in self.engine.ema.shadow.items()}
+        averages = {f"{checkpoint.EMA}{name}": value for name, value in self.engine.ema.state_dict().items()}
         weights = self.engine.trainer.state_dict() | averages
         about = checkpoint.about(self.recipe, self.dataset.spec, self.clock.images)
         checkpoint.save(self.folder.checkpoint(self.clock.images), weights, state, about)

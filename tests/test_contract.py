@@ -180,7 +180,7 @@ def test_a_frozen_network_is_moved_but_not_trained_saved_or_averaged():
     made.step({})
     assert torch.equal(weight, before) and made.trainer.x.item() != 1
     assert made.trainer.x.item() == pytest.approx(1 - 0.1 * weight.item())  # in eval mode: no dropout
-    assert set(made.trainer.state_dict()) == {"x", "y"} and set(made.ema.shadow) == {"x", "y"}
+    assert set(made.trainer.state_dict()) == {"x", "y"} and set(made.ema.state_dict()) == {"x", "y"}
     assert not any(p is weight for p in made.trainer.parameters()) and trainer.training
 
 
