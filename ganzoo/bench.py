@@ -11,8 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.clock import Clock
-from ganzoo.data.batches import batches
-from ganzoo.data.dataset import Dataset
+from ganzoo.data.dataset import Dataset, batches
 from ganzoo.loop import Engine, Means
 from ganzoo.recipe import Recipe
 from ganzoo.runtime import Runtime

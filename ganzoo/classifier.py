@@ -1,7 +1,6 @@
 """A small classifier of labels, trained on real images to evaluate translated and generated ones."""
 
 from collections import Counter
-from collections.abc import Callable
 from itertools import islice
 from math import isnan
 
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganzoo.clock import seeded
-from ganzoo.data.dataset import Dataset
+from ganzoo.data.dataset import Dataset, Progress
 from ganzoo.errors import GanzooError
 from ganzoo.trainer import DataSpec
 
@@ -79,11 +78,7 @@ class Classifier:
         return total
 
 
-def train(
-    dataset: Dataset,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Classifier:
+def train(dataset: Dataset, seed: int = 0, progress: Progress = lambda done, total: None) -> Classifier:
     """A classifier of the labels, trained on the training split; its accuracy is that on the test split.
 
     Takes about ten seconds on an idle core. The same seed gives the same classifier. Raises GanzooError without labels.
@@ -104,8 +99,7 @@ def train(
             loss.backward()
             optimizer.step()
             schedule.step()
-            if progress:
-                progress(step + 1, STEPS)
+            progress(step + 1, STEPS)
     classifier.accuracy = _accuracy(classifier, dataset)
     return classifier
 

@@ -88,15 +88,10 @@ def _check_alike(runs: dict[str, Translator], translating: bool, generating: boo
         known = "; ".join(f"{n}: {', '.join('->'.join(d) for d in run.directions)}" for n, run in runs.items())
         raise GanzooError(f"These runs have no direction in common, so nothing can be set side by side ({known}).")
     for name, run in others:
-        if run.spec.size != first.spec.size:
-            raise GanzooError(
-                f"{name} was trained at {run.spec.size} px, {first_name} at {first.spec.size} px: compare one size."
-            )
-        if translating and run.spec.labels != first.spec.labels:
-            labels = [", ".join(spec.labels) or "none" for spec in (run.spec, first.spec)]
-            raise GanzooError(
-                f"{name} knows the labels {labels[0]}, {first_name} {labels[1]}: compare the same labels."
-            )
+        for what in ("size", "labels") if translating else ("size",):
+            mine, theirs = getattr(run.spec, what), getattr(first.spec, what)
+            if mine != theirs:
+                raise GanzooError(f"{name} has the {what} {mine}, {first_name} {theirs}: compare runs that are alike.")
 
 
 def _translations(runs: dict[str, Translator], dataset: Dataset, source: str, target: str) -> Image.Image:

@@ -11,8 +11,7 @@ import torch
 
 from ganzoo import recipe
 from ganzoo.clock import Clock
-from ganzoo.data.batches import batches
-from ganzoo.data.dataset import Dataset, open_dataset
+from ganzoo.data.dataset import Dataset, batches, open_dataset
 from ganzoo.errors import GanzooError, multiples_around
 from ganzoo.loop import Engine
 from ganzoo.options import DataOptions

@@ -135,7 +135,7 @@ def said() -> list[str]:
 @pytest.fixture
 def fetch(cache, said):
     """Gets a tiny archive that is published at these URLs."""
-    return lambda *urls, local=None, progress=None, **changes: get(
+    return lambda *urls, local=None, progress=lambda done, total: None, **changes: get(
         tiny(*urls, **changes), local=local, progress=progress, say=said.append
     )
 

@@ -12,8 +12,7 @@ from PIL import Image
 from ganzoo import GanzooError
 from ganzoo.clock import Clock
 from ganzoo.data import transforms
-from ganzoo.data.batches import batches
-from ganzoo.data.dataset import open_dataset
+from ganzoo.data.dataset import batches, open_dataset
 from ganzoo.data.images import find_images
 from ganzoo.options import DataOptions
 

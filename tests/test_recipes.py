@@ -11,8 +11,7 @@ import torch
 from ganzoo import recipe as recipes
 from ganzoo import scaffold
 from ganzoo.clock import Clock
-from ganzoo.data.batches import batches
-from ganzoo.data.dataset import open_dataset
+from ganzoo.data.dataset import batches, open_dataset
 from ganzoo.loop import Engine, Means
 from ganzoo.runtime import Runtime
 

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,10 @@ class PlainScreen:
         now = time.monotonic()
         if self._line and (now - self._last > PLAIN_EVERY or seen >= self._total):
             self._last = now
-            left = (now - self._began) / max(1, seen - self._first) * max(0, self._total - seen)
+            seconds = (now - self._began) / max(1, seen - self._first) * max(0, self._total - seen)
+            left = timedelta(seconds=round(seconds))
             terms = "  ".join(f"{n} {v:.3f}" for values in self._line["terms"].values() for n, v in values.items())
-            self.say(f"{seen:,}/{self._total:,} images  {_rate(self._line)}  {_time(left)} left  {terms}")
+            self.say(f"{seen:,}/{self._total:,} images  {_rate(self._line)}  {left} left  {terms}")
 
     def stop(self) -> None: ...
 
@@ -131,12 +133,6 @@ class _Bars(Progress):
 
 def _rate(line: dict[str, Any]) -> str:
     return f"{line['images_per_s']:.1f} images/s" if line.get("images_per_s") else ""
-
-
-def _time(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def _closing(folder: Path) -> str:

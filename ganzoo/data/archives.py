@@ -44,7 +44,7 @@ def cache_folder() -> Path:
 
 
 def get(
-    archive: Archive, *, local: Path | str | None = None, progress: Progress | None = None, say: Say = print
+    archive: Archive, local: Path | str | None = None, progress: Progress = lambda done, total: None, say: Say = print
 ) -> Path:
     """The folder that holds `archive.layout`: from the cache, from the file `local`, or downloaded.
 
@@ -68,7 +68,7 @@ def get(
     return cache / archive.name
 
 
-def _fill(cache: Path, archive: Archive, local: Path | None, progress: Progress | None, say: Say) -> None:
+def _fill(cache: Path, archive: Archive, local: Path | None, progress: Progress, say: Say) -> None:
     """Puts the files of the archive into the cache."""
     target, work, expected = cache / archive.name, cache / f".{archive.name}.partial", _expected(archive)
     shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
@@ -117,7 +117,7 @@ def _way_out(archive: Archive) -> str:
     return f'{again}{forget} unpack it yourself and set `data.source = "folders"` and `data.root = "FOLDER"`.'
 
 
-def _download(archive: Archive, file: Path, expected: str | None, progress: Progress | None, say: Say) -> Path:
+def _download(archive: Archive, file: Path, expected: str | None, progress: Progress, say: Say) -> Path:
     """Downloads from the first mirror that has the right file."""
     if not archive.urls:
         raise GanzooError(f"{archive.name} cannot be downloaded. {archive.licence}")
@@ -144,7 +144,7 @@ def _download(archive: Archive, file: Path, expected: str | None, progress: Prog
                   '`data.archive = "FILE"`, or set `data.fallback` to a source that needs no download.')  # fmt: skip
 
 
-def _transfer(url: str, file: Path, progress: Progress | None, patience: float) -> None:
+def _transfer(url: str, file: Path, progress: Progress, patience: float) -> None:
     with _answer(url, patience) as response:
         response.raise_for_status()
         if "text/html" in response.headers.get("Content-Type", ""):
@@ -154,8 +154,7 @@ def _transfer(url: str, file: Path, progress: Progress | None, patience: float) 
         with file.open("wb") as out:
             for chunk in response.iter_content(CHUNK):
                 done += out.write(chunk)
-                if progress:
-                    progress(done, total)
+                progress(done, total)
 
 
 def _answer(url: str, patience: float) -> requests.Response:

@@ -1,11 +1,12 @@
 """The images of a run: to train on as a function of the clock, to test on, and what is known of them."""
 
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from functools import cached_property, lru_cache
 from itertools import islice, product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -13,14 +14,15 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
+from ganzoo.clock import Clock
+from ganzoo.data.archives import Progress, Say
 from ganzoo.data.images import ImageRef, convert, to_tensor
 from ganzoo.data.kinds import DataKind, Labelled, load_kind
-from ganzoo.data.sources import Source, open_source
-from ganzoo.data.spec import data_spec
+from ganzoo.data.sources import Source, data_spec, open_source
 from ganzoo.data.transforms import test_transform, train_transform
 from ganzoo.errors import GanzooError, Offline
 from ganzoo.options import DataOptions
-from ganzoo.trainer import DataSpec, Trainer
+from ganzoo.trainer import Batch, Trainer
 
 if TYPE_CHECKING:
     from ganzoo.classifier import Classifier
@@ -108,14 +110,16 @@ class Dataset:
         Exactly one label of each exclusive group holds. Empty where the source does not know the ground truth.
         """
         found = {}
-        for labels in _combinations(self.spec):
-            counterpart = self.source.counterpart(ref, dict(zip(self.spec.labels, labels, strict=True)))
-            if counterpart is None:
-                return {}
-            found[labels] = self.transformed(counterpart, "image")
+        for labels in product((False, True), repeat=len(self.spec.labels)):
+            named = dict(zip(self.spec.labels, labels, strict=True))
+            if all(sum(named[name] for name in group) == 1 for group in self.spec.groups):
+                counterpart = self.source.counterpart(ref, named)
+                if counterpart is None:
+                    return {}
+                found[labels] = self.transformed(counterpart, "image")
         return found
 
-    def classifier(self, progress: Callable[[int, int], None] | None = None) -> "Classifier":
+    def classifier(self, progress: Progress = lambda done, total: None) -> "Classifier":
         """A classifier of the labels, trained when it is first asked for. Raises GanzooError without labels."""
         from ganzoo.classifier import train  # it is itself trained on a Dataset
 
@@ -199,18 +203,49 @@ def _tell_once(message: str) -> None:
     print(f"skipped: {message}", file=sys.stderr)
 
 
-def _combinations(spec: DataSpec) -> Iterator[tuple[bool, ...]]:
-    """All values of the labels in which exactly one of each exclusive group holds."""
-    for labels in product((False, True), repeat=len(spec.labels)):
-        if all(sum(labels[spec.labels.index(name)] for name in group) == 1 for group in spec.groups):
-            yield labels
+def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False) -> Iterator[Batch]:
+    """This process's part of every batch from the clock's time until `stop` images."""
+    workers = samples.dataset.options.workers
+    if workers is None:
+        workers = min(8, torch.get_num_threads()) if pin else 0
+    share = clock.batch // clock.world
+    starts = range(clock.images + clock.rank * share, stop, clock.batch)
+    loader = data.DataLoader(
+        samples,
+        batch_sampler=(list(range(start, start + share)) for start in starts),
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=pin,
+        worker_init_fn=_ignore_signals,
+    )
+    for batch in loader:
+        if isinstance(batch, GanzooError):
+            raise batch
+        yield batch
+
+
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C reaches the workers too, but it is the training that finishes its step and then ends them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _collate(items: list[Any]) -> Batch | GanzooError:
+    for item in items:
+        if isinstance(item, GanzooError):
+            return item
+    try:
+        return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+    except RuntimeError:
+        sizes = sorted({f"{t.shape[-1]}x{t.shape[-2]}" for item in items for t in item.values()})
+        return GanzooError(
+            f"A batch holds images of several sizes ({', '.join(sizes)}). Set data.batch = 1, or a data.preprocess "
+            'that makes squares: "resize-and-crop", "square" or "crop".'
+        )
 
 
 def open_dataset(
-    options: DataOptions,
-    kind: str,
-    say: Callable[[str], None] = print,
-    progress: Callable[[int, int], None] | None = None,
+    options: DataOptions, kind: str, say: Say = print, progress: Progress = lambda done, total: None
 ) -> Dataset:
     """The data that `[data]` names, downloaded if need be; its fallback when the download cannot be had.
 

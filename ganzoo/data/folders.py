@@ -9,8 +9,7 @@ from PIL import Image
 
 from ganzoo.data import labelled
 from ganzoo.data.images import ImageRef, find_images, natural
-from ganzoo.data.sources import Source
-from ganzoo.data.spec import check_known
+from ganzoo.data.sources import Source, check_known
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.runfolder import RunFolder

@@ -7,7 +7,7 @@ from math import nan
 from pathlib import Path
 
 from ganzoo.data.images import ImageRef, find_images
-from ganzoo.data.spec import check_known
+from ganzoo.data.sources import check_known
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 

@@ -1,8 +1,10 @@
-"""Where images come from: the contract of a data source, and opening the one that a recipe names."""
+"""Where images come from: the contract of a source, opening the one that a recipe names, what models must know."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar
+
+from torch import nn
 
 from ganzoo.data import archives
 from ganzoo.data.images import ImageRef
@@ -10,6 +12,7 @@ from ganzoo.data.published import find
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
 from ganzoo.registry import did_you_mean, registry
+from ganzoo.trainer import DataSpec
 
 
 class Source(ABC):
@@ -51,9 +54,7 @@ class Source(ABC):
         return None
 
 
-def open_source(
-    options: DataOptions, kind: str, say: Callable[[str], None], progress: Callable[[int, int], None] | None
-) -> Source:
+def open_source(options: DataOptions, kind: str, say: archives.Say, progress: archives.Progress) -> Source:
     """The source that `[data]` names, downloaded if need be. Raises GanzooError, Offline."""
     name = options.source.name
     claims = [entry for type_ in ("archive", "source") for entry in registry().matches(type_, name)]
@@ -70,7 +71,7 @@ def open_source(
         if options.source.model_extra:
             raise GanzooError(f'The published archive "{name}" has no options of its own: write source = "{name}".')
         archive = find(name)
-        folder = archives.get(archive, local=options.archive or None, say=say, progress=progress)
+        folder = archives.get(archive, local=options.archive, say=say, progress=progress)
         places = {"root": str(folder), "domains": options.domains or archive.domains}
         return registry().load("source", "folders")(options.model_copy(update=places), kind)
     if kind not in registry().load("source", name).kinds:
@@ -81,3 +82,43 @@ def open_source(
             f"{', '.join(fitting) or 'none that is installed'}."
         )
     return options.source.build(options, kind)
+
+
+def data_spec(source: Source, options: DataOptions) -> DataSpec:
+    """The spec of a source opened with this `[data]` table. Raises GanzooError where the two do not fit."""
+    domains, channels, sets = source.domains, options.channels, options.label_sets
+    check_names(domains)
+    if isinstance(channels, dict):
+        check_known("data.channels: there is no domain", channels, domains)
+        check_known("data.channels: missing domain", domains, channels)
+    else:
+        channels = dict.fromkeys(domains, channels)
+    listed = [name for names in sets for name in names]
+    check_known("data.label_sets: there is no label", listed, source.labels)
+    if sets:
+        check_known("data.label_sets leaves out", source.labels, listed)
+    for name in listed:
+        if listed.count(name) > 1:
+            raise GanzooError(f'data.label_sets has "{name}" twice: every label belongs to one set.')
+    for group in source.groups:
+        if sets and not any(set(group) <= set(names) for names in sets):
+            raise GanzooError(f"data.label_sets takes {', '.join(group)} apart, of which only one holds.")
+    return DataSpec(domains, channels, options.size, source.labels, source.groups, sets)
+
+
+def check_known(problem: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raises GanzooError, a sentence that begins with the problem, for a name that is not among the known ones."""
+    for name in names:
+        if name not in known:
+            listed = f"It has: {', '.join(known)}." if known else "It has none."
+            raise GanzooError(f'{problem} "{name}".{did_you_mean(name, list(known))} {listed}')
+
+
+def check_names(domains: Iterable[str]) -> None:
+    """Raises GanzooError for a domain that networks cannot be kept under."""
+    for name in domains:
+        if "." in name or hasattr(nn.ModuleDict, name):
+            raise GanzooError(
+                f'"{name}" cannot be the name of a domain, because networks are kept under it. Rename its folder, '
+                "or give trainA, trainB ... names with data.domains."
+            )

@@ -1,9 +1,10 @@
 """How good a run is on its test images: each protocol evaluates what it fits of what the model does."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from math import isnan, nan
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from ganzoo.attributes import all_targets, parse_target
 from ganzoo.classifier import Classifier
 from ganzoo.clock import seeded
-from ganzoo.data.dataset import Dataset
+from ganzoo.data.dataset import Dataset, Progress
 from ganzoo.data.images import ImageRef
 from ganzoo.evaluation.scores import Scores, device_of, l1, means, reference_of, translated
 from ganzoo.metrics import Metric
@@ -19,8 +20,6 @@ from ganzoo.trainer import DataSpec, Trainer
 
 Metrics = dict[str, dict[str, float]]
 """Direction, such as "horse->zebra", "generated" or "mean" -> name of a metric -> its value."""
-Progress = Callable[[int, int], None]
-"""Is told how much is done, and of how much."""
 GENERATED = 200  # new images: at once, and at least
 
 
@@ -162,6 +161,13 @@ class Generation(EvaluationProtocol):
     Where the data has no labels `diversity`, the mean L1 between two images in [0, 1].
     """
 
+    sentences: ClassVar[dict[str, str]] = {
+        "target_accuracy": "New images that show their target label: {target_accuracy:.0%}",
+        "confidence": "New images with labels beyond doubt: {confidence:.0%} (real images: {confidence_on_real:.0%}); "
+        "labels among them: {mode_coverage:.0%}",
+        "diversity": "L1 between two new images: {diversity:.3f} (real images: {diversity_on_real:.3f})",
+    }
+
     def fits(self, trainer: Trainer) -> bool:
         return trainer.generates and trainer.spec.domains == ("image",)
 
@@ -189,19 +195,8 @@ class Generation(EvaluationProtocol):
         return {"generated": found | scores.compute()}
 
     def summary(self, metrics: Metrics) -> list[str]:
-        values, sentences = metrics.get("generated", {}), []
-        if "target_accuracy" in values:
-            sentences.append(f"New images that show their target label: {values['target_accuracy']:.0%}")
-        if "confidence" in values:
-            sentences.append(
-                f"New images with labels beyond doubt: {values['confidence']:.0%} "
-                f"(real images: {values['confidence_on_real']:.0%}); labels among them: {values['mode_coverage']:.0%}"
-            )
-        if "diversity" in values:
-            sentences.append(
-                f"L1 between two new images: {values['diversity']:.3f} (real images: {values['diversity_on_real']:.3f})"
-            )
-        return sentences
+        values = metrics.get("generated", {})
+        return [sentence.format(**values) for name, sentence in self.sentences.items() if name in values]
 
 
 PROTOCOLS: tuple[EvaluationProtocol, ...] = (Translation(), Labels(), Generation())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import DataSpec, GanzooError, checkpoint, recipe
-from ganzoo.data.spec import check_names
+from ganzoo.data.sources import check_names
 from ganzoo.files import refuse_existing, write_bytes
 
 PREFIXES = ("module.", "_orig_mod.")  # of several GPUs, of torch.compile

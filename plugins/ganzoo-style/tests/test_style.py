@@ -9,8 +9,7 @@ from torch import nn
 
 from ganzoo import GanzooError
 from ganzoo.clock import Clock
-from ganzoo.data.batches import batches
-from ganzoo.data.dataset import open_dataset
+from ganzoo.data.dataset import batches, open_dataset
 from ganzoo.evaluation import evaluate
 from ganzoo.nets.vgg import LAYERS, VGG19, vgg19
 from ganzoo.options import DataOptions
