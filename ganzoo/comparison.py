@@ -60,13 +60,10 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
 def write(comparison: Comparison, path: Path) -> None:
     """One HTML file with everything in it."""
     refuse_existing(path)
-    context = {
-        "runs": comparison.summaries,
-        "rows": rows(comparison.metrics),
-        "grids": {title: data_uri(image) for title, image in comparison.grids.items()},
-        "lost_metrics": comparison.lost_metrics,
-    }
-    write_text(path, render("comparison.html.j2", context))
+    grids = {title: data_uri(image) for title, image in comparison.grids.items()}
+    write_text(
+        path, render("comparison.html.j2", vars(comparison) | {"rows": rows(comparison.metrics), "grids": grids})
+    )
 
 
 def rows(metrics: dict[str, Metrics]) -> list[tuple[str, str, list[float | None]]]:

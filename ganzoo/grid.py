@@ -41,10 +41,12 @@ def sample_grid(trainer: Trainer, images: dict[str, list[Tensor]], ground_truth:
 
 def compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
     """Tiles in a grid: a list of rows, each a list of groups of title -> (1, channels, height, width)."""
-    tiles = [[[(name, _tile(t)) for name, t in group.items()] for group in groups] for groups in rows]
-    flat = [tile for groups in tiles for group in groups for _, tile in group]
+    tiles = [
+        [[_enlarged(to_image(t[0]).convert("RGB")) for t in group.values()] for group in groups] for groups in rows
+    ]
+    flat = [tile for groups in tiles for group in groups for tile in group]
     wide, high = max(t.width for t in flat), max(t.height for t in flat)
-    titles = [[textwrap.fill(name, max(1, wide // LETTER)) for name, _ in group] for group in tiles[0]]
+    titles = [[textwrap.fill(name, max(1, wide // LETTER)) for name in group] for group in rows[0]]
     top = 2 * HEADER + LINE * max(title.count("\n") for group in titles for title in group)
     columns = sum(len(group) for group in titles)
     width = GAP + columns * (wide + GAP) + (len(titles) - 1) * 2 * GAP
@@ -56,7 +58,7 @@ def compose(rows: list[list[dict[str, Tensor]]], title: str) -> Image.Image:
         for column, name in enumerate(group):
             pen.text((x, HEADER + 4), name, INK, font)
             for row, groups in enumerate(tiles):
-                page.paste(groups[place][column][1], (x, top + row * (high + GAP)))
+                page.paste(groups[place][column], (x, top + row * (high + GAP)))
             x += wide + GAP
         x += 2 * GAP
     return page
@@ -81,10 +83,6 @@ def titled(images: dict[str, Image.Image]) -> Image.Image:
 def enlargement(side: int) -> float:
     """How many times an image, whose longer side has that many pixels, is enlarged."""
     return min(2.0, max(1.0, TILE / side))
-
-
-def _tile(tensor: Tensor) -> Image.Image:
-    return _enlarged(to_image(tensor[0]).convert("RGB"))
 
 
 def _enlarged(image: Image.Image) -> Image.Image:

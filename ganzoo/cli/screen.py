@@ -1,5 +1,6 @@
 """How a run looks: live progress under a terminal, plain lines elsewhere."""
 
+import math
 import os
 import sys
 import time
@@ -33,9 +34,8 @@ class PlainScreen:
 
     def __init__(self, silent: bool = False) -> None:
         self._silent = silent
-        self._total = self._first = 0
+        self._total, self._last = 0, 0.0
         self._line: dict[str, Any] = {}
-        self._began = self._last = 0.0
 
     def say(self, text: str) -> None:
         if self._silent:
@@ -52,8 +52,7 @@ class PlainScreen:
             self.say(f"downloaded {done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
     def start(self, seen: int, total: int) -> None:
-        self._first, self._total, self._began = seen, total, time.monotonic()
-        self._last = self._began
+        self._total, self._last = total, time.monotonic()
 
     def log(self, line: dict[str, Any]) -> None:
         self._line = line
@@ -62,8 +61,8 @@ class PlainScreen:
         now = time.monotonic()
         if self._line and (now - self._last > PLAIN_EVERY or seen >= self._total):
             self._last = now
-            seconds = (now - self._began) / max(1, seen - self._first) * max(0, self._total - seen)
-            left = timedelta(seconds=round(seconds))
+            speed = self._line["images_per_s"] or math.inf
+            left = timedelta(seconds=round(max(0, self._total - seen) / speed))
             terms = "  ".join(f"{n} {v:.3f}" for values in self._line["terms"].values() for n, v in values.items())
             self.say(f"{seen:,}/{self._total:,} images  {_rate(self._line)}  {left} left  {terms}")
 

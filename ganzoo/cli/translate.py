@@ -46,11 +46,10 @@ def command(
     source, target = translator.direction(to, source)
     target = "all targets" if grid else target
     how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
-    failures, done = [], 0
+    failures = []
     with bar(f"{source} to {target}") as update:
-        for count, total, failure in translate.translate_files(translator, input, output, to, source, **how):
-            update(count, total)
-            done = count
+        for done, total, failure in translate.translate_files(translator, input, output, to, source, **how):
+            update(done, total)
             if failure:
                 failures.append(failure)
     written = done - len(failures)

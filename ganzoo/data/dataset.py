@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from copy import copy
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
@@ -186,11 +186,6 @@ class TrainingSamples(data.Dataset):
     def step_rng(self, i: int) -> np.random.Generator:
         """The random numbers of the step that item `i` belongs to: the same for all items of a batch."""
         return np.random.default_rng([self.seed, i // self.dataset.options.batch])
-
-    @cached_property
-    def first(self) -> dict[str, Tensor]:
-        """The first training image of each domain, without anything random."""
-        return {domain: self.dataset.transformed(refs[0], domain) for domain, refs in self.refs.items()}
 
 
 @lru_cache(maxsize=64)

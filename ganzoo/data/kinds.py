@@ -128,7 +128,8 @@ class SinglePair(DataKind):
     most = 2
 
     def draw(self, samples: "TrainingSamples", i: int) -> dict[str, Tensor]:
-        return samples.first
+        first = {domain: refs[0] for domain, refs in samples.refs.items()}
+        return {domain: samples.dataset.transformed(ref, domain) for domain, ref in first.items()}
 
     def test_images(self, source: Source, domain: str) -> Sequence[ImageRef]:
         return source.images("train", domain)[:1]

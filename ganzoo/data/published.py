@@ -49,9 +49,7 @@ _FACADE, _GOOGLE = f"From the CMP Facade Database. {_RIGHTS}", f"Images from Goo
 
 def _zip(name: str, a: str, b: str, counts: tuple[int, ...], size: int, sha256: str, licence: str) -> Archive:
     urls = tuple(f"{scheme}://{_HOST}/cyclegan/datasets/{name}.zip" for scheme in ("https", "http"))
-    return Archive(
-        name=name, domains=(a, b), urls=urls, licence=licence, counts=counts, bytes=size, sha256=sha256
-    )  # fmt: skip
+    return Archive(name=name, domains=(a, b), urls=urls, licence=licence, counts=counts, bytes=size, sha256=sha256)
 
 
 def _tar(name: str, a: str, b: str, counts: tuple[int, ...], licence: str) -> Archive:

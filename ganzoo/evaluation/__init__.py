@@ -1,6 +1,10 @@
-"""How good a run is on its test images: each protocol evaluates what it fits of what the model does."""
+"""How good a run is on its test images: each protocol evaluates what it fits of what the model does.
 
-from abc import ABC, abstractmethod
+`fits` tells whether a model does something that the protocol evaluates; `evaluate` gives metrics by direction, with
+torch's global generators seeded, and keeps no images; `summary` gives sentences on what is its own in the metrics of a
+run. Which way is better for metrics of its own, `runfolder.better` tells.
+"""
+
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from math import isnan, nan
@@ -49,23 +53,7 @@ def summary(metrics: Metrics) -> list[str]:
     return [sentence for protocol in PROTOCOLS for sentence in protocol.summary(metrics)]
 
 
-class EvaluationProtocol(ABC):
-    """One way to evaluate a model. Which way is better for metrics of its own, `runfolder.better` tells."""
-
-    @abstractmethod
-    def fits(self, trainer: Trainer) -> bool:
-        """Whether it evaluates something that this model does."""
-
-    @abstractmethod
-    def evaluate(self, trainer: Trainer, dataset: Dataset, metrics: dict[str, Metric], progress: Progress) -> Metrics:
-        """The metrics of its directions. torch's global generators are seeded; images are not kept."""
-
-    @abstractmethod
-    def summary(self, metrics: Metrics) -> list[str]:
-        """Sentences on what it finds of its own in the metrics of a run."""
-
-
-class Translation(EvaluationProtocol):
+class Translation:
     """Translations between domains: against the ground truth, against real images of the target, and back again.
 
     `cycle_l1` is the L1 of cycle consistency of images in [0, 1], where the model also translates back. Metrics against
@@ -109,7 +97,7 @@ class Translation(EvaluationProtocol):
         return sentences
 
 
-class Labels(EvaluationProtocol):
+class Labels:
     """Translations to labels: each change of one, on the test images that do not have it yet, and "mean", over all.
 
     `target_accuracy` and `preservation` are the shares of images in which a classifier, trained on the real training
@@ -152,7 +140,7 @@ class Labels(EvaluationProtocol):
         return [f"Target labels found: {mean['target_accuracy']:.0%}, others preserved: {mean['preservation']:.0%}"]
 
 
-class Generation(EvaluationProtocol):
+class Generation:
     """New images, "generated": by a classifier that is trained on the real training split, where the data has labels.
 
     Of a model that is told labels `target_accuracy`, the share of images, as many for every target, that show their
@@ -199,7 +187,7 @@ class Generation(EvaluationProtocol):
         return [sentence.format(**values) for name, sentence in self.sentences.items() if name in values]
 
 
-PROTOCOLS: tuple[EvaluationProtocol, ...] = (Translation(), Labels(), Generation())
+PROTOCOLS: tuple[Translation | Labels | Generation, ...] = (Translation(), Labels(), Generation())
 
 
 def _known_labels(spec: DataSpec, ref: ImageRef) -> dict[str, bool]:

@@ -1,7 +1,9 @@
 """What the protocols share: metrics fed image by image, means, and the translation of one test image."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from itertools import chain
 
 import torch
 import torchmetrics
@@ -20,43 +22,43 @@ class Scores:
 
     def __init__(self, metrics: Mapping[str, Metric], device: torch.device, baseline: bool = True) -> None:
         self.device = device if device.type == "cuda" else torch.device("cpu")  # FID needs float64
-        self.results = {name: _another(metric).to(self.device) for name, metric in metrics.items()}
-        self.baseline = {name: _another(metric) for name, metric in self.results.items() if baseline}
-        self.fakes = self.sources = self.reals = 0
+        self.metrics = {
+            suffix: {name: _another(metric).to(self.device) for name, metric in metrics.items()}
+            for suffix in (("", "_identity") if baseline else ("",))
+        }
+        self.counts: Counter[str] = Counter()  # images, by suffix, and "real"
 
     @property
     def need_real(self) -> bool:
         """Whether a metric compares with the real images of the target."""
-        return any(metric.against == "real" for metric in self.results.values())
+        return any(metric.against == "real" for metric in self.metrics[""].values())
 
     def add(self, fake: Tensor, source: Tensor | None = None, target: Tensor | None = None) -> None:
         """Fakes, what they were translated from, and the ground truth where it is known."""
-        self.fakes += len(fake)
-        self._update(self.results, fake, target)
-        if source is not None:
-            self.sources += len(source)
-            self._update(self.baseline, source, target)
-
-    def _update(self, metrics: Mapping[str, Metric], images: Tensor, target: Tensor | None) -> None:
-        for metric in metrics.values():
-            if metric.against == "real":
-                metric.update(self._unit(images), False)
-            elif target is not None and images.shape == target.shape:
-                metric.update(self._unit(images), self._unit(target))
+        for suffix, images in (("", fake), ("_identity", source)):
+            if images is None:
+                continue
+            self.counts[suffix] += len(images)
+            for metric in self.metrics[suffix].values():
+                if metric.against == "real":
+                    metric.update(self._unit(images), False)
+                elif target is not None and images.shape == target.shape:
+                    metric.update(self._unit(images), self._unit(target))
 
     def add_real(self, images: Tensor) -> None:
         """Real images of the target, for the metrics that compare with them."""
-        self.reals += len(images)
-        for metric in (*self.results.values(), *self.baseline.values()):
+        self.counts["real"] += len(images)
+        for metric in chain.from_iterable(metrics.values() for metrics in self.metrics.values()):
             if metric.against == "real":
                 metric.update(self._unit(images), True)
 
     def compute(self) -> dict[str, float]:
         """Metrics that had something to compare; with real images, two fakes and two real ones at least."""
         found = {}
-        for suffix, metrics, count in (("", self.results, self.fakes), ("_identity", self.baseline, self.sources)):
+        for suffix, metrics in self.metrics.items():
+            both = min(self.counts[suffix], self.counts["real"]) > 1
             for name, metric in metrics.items():
-                if min(count, self.reals) > 1 if metric.against == "real" else metric.update_called:
+                if both if metric.against == "real" else metric.update_called:
                     found[f"{name}{suffix}"] = float(metric.compute())
         return found
 
