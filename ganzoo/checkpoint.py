@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -147,9 +148,7 @@ def _unshared(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
         if original != name:
             aliases[name] = original
             continue
-        unique[name] = value.detach().cpu().contiguous()
-        if unique[name].untyped_storage().nbytes() > unique[name].nbytes:  # a part of something, perhaps of another
-            unique[name] = unique[name].clone()
+        unique[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)  # of nothing else a part
     return unique, aliases
 
 

@@ -42,11 +42,6 @@ class Direction(nn.Module):
         super().__init__()
         self.trainer, self.source, self.target = trainer, source, target
 
-    @property
-    def channels(self) -> int:
-        """Those of the images that it takes."""
-        return self.trainer.spec.channels[self.source]
-
     def forward(self, image: Tensor, style: Tensor | None = None) -> Tensor:
         return self.trainer.translate(image, self.source, self.target, *(() if style is None else (style,)))
 
@@ -61,17 +56,13 @@ class Direction(nn.Module):
             if trainer.samples_styles:
                 return torch.cat([trainer.choose_style(self.target, seed) for seed in range(count)])
             references = _noise(count, spec.channels_of(self.target), spec.size, spec.size)
-            return trainer.choose_style(self.target, 0, references.to(next(trainer.parameters())))
+            return trainer.choose_style(self.target, 0, references)
 
 
 class StyleEncoder(Direction):
     """Reference images (batch, channels, height, width) in [-1, 1] of the target to their styles, (batch, ...)."""
 
     gives = "style"
-
-    @property
-    def channels(self) -> int:
-        return self.trainer.spec.channels_of(self.target)
 
     def forward(self, image: Tensor, style: Tensor | None = None) -> Tensor:
         return self.trainer.encode_style(image, self.target)
@@ -118,7 +109,8 @@ def write(
     refuse_existing(output)
     if not translator.trainer.translates:
         raise GanzooError(f"{TRANSLATES_NOTHING} An exported file only translates: it has no input for noise.")
-    part = (StyleEncoder if encoder else Direction)(translator.trainer, *translator.direction(to, source))
+    source, target = translator.direction(to, source)
+    part = (StyleEncoder if encoder else Direction)(translator.trainer, target if encoder else source, target)
     if encoder and not translator.trainer.encodes_styles:
         raise GanzooError(f"{TAKES_NO_REFERENCE.split(':')[0]}, so it has no style encoder: leave out --encoder.")
     _require_onnx()
@@ -148,7 +140,8 @@ def _attempt(translator: Translator, part: Direction, free: tuple[int, ...], fil
     lengths = {0: (2, 1, 3), 2: (side + trainer.multiple, side, side + 2 * trainer.multiple)}
     lengths[3] = (side + 2 * trainer.multiple, side, side)
     shapes = [[lengths[axis][i if axis in free else 1] for axis in (0, 2, 3)] for i in range(3)]
-    first, *others = (_noise(count, part.channels, *sides) for count, *sides in shapes)
+    channels = trainer.spec.channels_of(part.source)
+    first, *others = (_noise(count, channels, *sides) for count, *sides in shapes)
     traced = exported(part, first, free)
     with _quiet():
         program: Any = torch.onnx.export(

@@ -1,7 +1,7 @@
 """What a recipe may set: the base of every table of options, and parts chosen by name."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
@@ -18,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
     create_model,
     field_validator,
+    model_serializer,
 )
 
 from ganzoo.errors import GanzooError
@@ -45,6 +46,10 @@ class Part(BaseModel):
     name: str
     _type: str = PrivateAttr(default="")
     _class: Any = PrivateAttr(default=None)
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, table: Callable[["Part"], dict[str, Any]]) -> str | dict[str, Any]:
+        return table(self) if self.model_extra else self.name
 
     def build(self, *facts: Any) -> Any:
         """The part itself; `facts` are what its type prescribes, e.g. (in_channels, out_channels, size)."""

@@ -44,7 +44,7 @@ class Recipe:
     def tables(self) -> dict[str, Any]:
         """Everything a recipe file would say, as plain values."""
         head = {"model": self.model} | ({"preset": self.preset} if self.preset else {})
-        return head | {table: _plain(getattr(self, table)) for table in TABLES}
+        return head | {table: getattr(self, table).model_dump(mode="json", exclude_none=True) for table in TABLES}
 
     def to_toml(self, *comments: str) -> str:
         """The resolved recipe, with every default, as a recipe file."""
@@ -212,16 +212,3 @@ def _line(text: str, keys: tuple[str, ...]) -> str:
 
 def _keys(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip(" \"'") for part in dotted.split("."))
-
-
-def _plain(options: Options) -> dict[str, Any]:
-    """Options as TOML values; parts without options of their own as just their name."""
-
-    def short(value: Any) -> Any:
-        if isinstance(value, list):
-            return [short(item) for item in value]
-        if isinstance(value, dict):
-            return value["name"] if value.keys() == {"name"} else {key: short(item) for key, item in value.items()}
-        return value
-
-    return short(options.model_dump(mode="json", exclude_none=True))

@@ -34,11 +34,9 @@ def start(recipe: Recipe, path: Path, screen: Screen) -> None:
 
     Raises GanzooError, with exit code 1 once training has begun, or Stopped.
     """
-    if path.is_file():
-        raise GanzooError(f"{path} is a file. Give a folder with --out.")
     if RunFolder.is_run(path):
         raise GanzooError(f"{path} exists. Go on with it by adding --resume, or give another folder with --out.")
-    if path.exists() and any(entry.name[0] != "." for entry in path.iterdir()):
+    if path.is_file() or (path.exists() and any(entry.name[0] != "." for entry in path.iterdir())):
         raise GanzooError(f"{path} exists and is no run folder. Give another folder with --out.")
     _train(recipe, RunFolder(path), screen)
 

@@ -240,7 +240,7 @@ def test_a_run_folder_that_exists_is_left_alone(tmp_path, ganzoo, recipe):
         ganzoo("run", "tiny.toml", *more, cwd=tmp_path).mistake(
             f"runs{os.sep}tiny exists and is no run folder", "another folder with --out"
         )
-    ganzoo("run", "tiny.toml", "--out", "file", cwd=tmp_path).mistake("file is a file", "--out")
+    ganzoo("run", "tiny.toml", "--out", "file", cwd=tmp_path).mistake("file exists and is no run folder", "--out")
     assert [p.name for p in (tmp_path / "runs" / "tiny").iterdir()] == ["diary.txt"]
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -31,28 +31,19 @@ class PatchDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)
-        if layers == 0:
-            self.layers = nn.Sequential(
-                nn.Conv2d(in_channels, width, 1),
-                nn.LeakyReLU(0.2, True),
-                nn.Conv2d(width, 2 * width, 1, bias=bias),
-                norm_layer(norm, 2 * width),
-                nn.LeakyReLU(0.2, True),
-                nn.Conv2d(2 * width, 1, 1, bias=bias),
-            )
-            return
         if size < 3 * 2**layers:  # less would leave one position, which no norm and no last convolution can take
             why = f"A patch discriminator with {layers} layers needs images of {3 * 2**layers} px or more"
             how = 'enlarge it, or take fewer layers, such as discriminator = { name = "patch", layers = 1 }'
             raise GanzooError(f"{why}, and data.size is {size}: {how}.")
-        stack: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
+        kernel, padding = (4, 1) if layers else (1, 0)
+        stack = [nn.Conv2d(in_channels, width, kernel, 2 if layers else 1, padding), nn.LeakyReLU(0.2, True)]
         channels = width
-        for level in range(1, layers + 1):
-            out = width * min(2**level, 8)
-            stride = 1 if level == layers else 2
-            stack += [nn.Conv2d(channels, out, 4, stride, 1, bias=bias), norm_layer(norm, out), nn.LeakyReLU(0.2, True)]
+        for level in range(1, max(1, layers) + 1):
+            out, stride = width * min(2**level, 8), 2 if level < layers else 1
+            stack += [nn.Conv2d(channels, out, kernel, stride, padding, bias=bias), norm_layer(norm, out)]
+            stack += [nn.LeakyReLU(0.2, True)]
             channels = out
-        self.layers = nn.Sequential(*stack, nn.Conv2d(channels, 1, 4, 1, 1))
+        self.layers = nn.Sequential(*stack, nn.Conv2d(channels, 1, kernel, 1, padding, bias=bias or layers > 0))
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)
