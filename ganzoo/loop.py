@@ -142,12 +142,9 @@ class EMA:
 
     def __init__(self, module: nn.Module, half_life: float) -> None:
         self.half_life = half_life
-        discriminators = [name for name, m in module.named_modules() if isinstance(m, Discriminator)]
-        self.live = {
-            name: value
-            for name, value in module.named_parameters()
-            if half_life and not any(name.startswith(f"{other}.") for other in discriminators)
-        }
+        others = tuple(f"{name}." for name, m in module.named_modules() if isinstance(m, Discriminator))
+        averaged = module.named_parameters() if half_life else ()
+        self.live = {name: value for name, value in averaged if not name.startswith(others)}
         self.shadow = {name: value.detach().clone() for name, value in self.live.items()}
 
     @torch.no_grad()
@@ -222,10 +219,8 @@ class Means:
                 f"between image {finite_at[first]:,.0f} and image {images:,}. Lower options.lr, set train.clip, or use "
                 'train.precision = "32".'
             )
-        found: dict[str, dict[str, float]] = {phase: {} for phase in self.sums}
-        for (phase, name), mean in zip(names, means, strict=True):
-            found[phase][name] = mean
-        return found
+        values = iter(means)
+        return {phase: {name: next(values) for name in sums} for phase, sums in self.sums.items()}
 
 
 def placed(state: Any, device: torch.device) -> Any:

@@ -1,15 +1,14 @@
 """Adversarial losses, gradient penalties, and distances between images by name."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from ganzoo.clock import Clock, all_reduce_mean
-from ganzoo.options import PenaltyPart
+from ganzoo.options import PenaltyOption
 from ganzoo.trainer import Loss, Penalty
 
 Distance = Literal["l1", "l2", "smooth-l1"]
@@ -55,11 +54,7 @@ class Hinge(Loss):
 class Wasserstein(Loss):
     """Wasserstein critic (Arjovsky et al. 2017), with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028)."""
 
-    def __init__(
-        self,
-        *,
-        penalty: Annotated[PenaltyPart | None, Field(description="what keeps the critic's slope near 1")] = "gp",
-    ) -> None:
+    def __init__(self, *, penalty: PenaltyOption = "gp") -> None:
         super().__init__(penalty=penalty)
 
     def generator(self, fake: Tensor) -> Tensor:

@@ -172,6 +172,7 @@ LossPart = Annotated[Any, _registered("loss")]
 """The type of an option that chooses an adversarial loss. The value has `.build()`, which gives a `ganzoo.Loss`."""
 PenaltyPart = Annotated[Any, _registered("penalty")]
 """The type of an option that chooses a gradient penalty. The value has `.build()`, which gives a `ganzoo.Penalty`."""
+PenaltyOption = Annotated[PenaltyPart | None, Field(description="gradient penalty of the discriminator")]
 MetricPart = Annotated[Any, _registered("metric")]
 SourcePart = Annotated[Any, _registered("source")]
 

@@ -48,12 +48,7 @@ class Recipe:
 
     def to_toml(self, *comments: str) -> str:
         """The resolved recipe, with every default, as a recipe file."""
-        document = tomlkit.document()
-        for comment in comments:
-            document.add(tomlkit.comment(comment))
-        for key, value in self.tables().items():
-            document.add(key, value)
-        return tomlkit.dumps(document)
+        return "".join(f"# {comment}\n" for comment in comments) + tomlkit.dumps(self.tables())
 
 
 def read(path: Path, quick: bool = False, changes: Iterable[str] = ()) -> Recipe:
@@ -133,14 +128,13 @@ class _Mistakes:
 
 def _trainer(document: dict[str, Any], report: _Mistakes) -> Any:
     model = document.get("model")
-    if not isinstance(model, str):
-        report.add(("model",), f"is missing; it names the model, e.g. one of {', '.join(registry().names('model'))}")
-        return None
     try:
-        return registry().load("model", model)
+        if isinstance(model, str):
+            return registry().load("model", model)
+        problem = f"is missing; it names the model, e.g. one of {', '.join(registry().names('model'))}"
     except GanzooError as error:
-        report.add(("model",), str(error))
-        return None
+        problem = str(error)
+    report.add(("model",), problem)
 
 
 def _fill_in(document: dict[str, Any], trainer: Any, report: _Mistakes) -> None:

@@ -33,7 +33,6 @@ TYPES = {
     "command": "commands",
 }
 """What can be registered, and its plural."""
-GROUP = "ganzoo"
 FILES: list[Path] = []  # plugins that are one file, not installed (`ganzoo --plugin FILE.py`)
 
 
@@ -79,7 +78,7 @@ class Registry:
         self.broken: list[Broken] = []
         self.warnings: list[str] = []
         self._add("ganzoo", lambda: builtin, "ganzoo", version("ganzoo"))
-        for point in sorted(entry_points(group=GROUP), key=_origin):
+        for point in sorted(entry_points(group="ganzoo"), key=_origin):
             distribution, number = _origin(point)
             if _wanted(point.name, distribution):
                 self._add(point.name, point.load, distribution, number)

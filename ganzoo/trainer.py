@@ -17,7 +17,7 @@ from torch.optim import Adam, Optimizer
 
 from ganzoo.clock import Clock, derive_seed, seeded
 from ganzoo.errors import GanzooError
-from ganzoo.options import Count, NonNegative, Options, PenaltyPart
+from ganzoo.options import Count, NonNegative, Options, PenaltyOption
 
 Batch = dict[str, Tensor]
 """One step's data, e.g. domain name -> images (batch, channels, height, width) in [-1, 1]."""
@@ -120,12 +120,8 @@ class Loss(ABC):
     penalty: Penalty | None = None
     """what `discriminator_terms` adds; a recipe chooses it with the loss: `{ name = "lsgan", penalty = "r1" }`"""
 
-    def __init__(
-        self,
-        *,
-        penalty: Annotated[PenaltyPart | None, Field(description="gradient penalty of the discriminator")] = None,
-    ) -> None:
-        part = TypeAdapter(PenaltyPart | None).validate_python(penalty)  # also a name, from Python
+    def __init__(self, *, penalty: PenaltyOption = None) -> None:
+        part = TypeAdapter(PenaltyOption).validate_python(penalty)  # also a name, from Python
         self.penalty = part.build() if part else None
 
     @abstractmethod

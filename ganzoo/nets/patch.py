@@ -24,8 +24,7 @@ class PatchDiscriminator(Discriminator):
         *,
         width: Width = 64,
         layers: Annotated[
-            Natural,
-            Field(description="side of a patch: 0: 1 px, 1: 16, 2: 34, 3: 70, the paper's, 4: 142, 5: 286"),
+            Natural, Field(description="side of a patch: 0: 1 px, 1: 16, 2: 34, 3: 70, the paper's, 4: 142, 5: 286")
         ] = 3,
         norm: NormOption = "instance",
     ) -> None:
