@@ -22,10 +22,8 @@ def parse_target(spec: DataSpec, target: str) -> dict[str, bool]:
         name = word if there else word.removeprefix("no-")
         group = next((group for group in spec.groups if name in group), ())
         if name not in spec.labels:
-            raise GanzooError(
-                f'There is no label "{word}".{did_you_mean(word, all_targets(spec))} This run knows: '
-                f"{', '.join(all_targets(spec))}. Write several with commas between them."
-            )
+            near, known = did_you_mean(word, all_targets(spec)), ", ".join(all_targets(spec))
+            raise GanzooError(f'There is no label "{word}".{near} This run knows: {known}, or several with commas.')
         if group and not there:
             others = ", ".join(other for other in group if other != name)
             raise GanzooError(f'"{word}" says only what an image should not be. Say which instead: {others}.')

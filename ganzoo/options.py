@@ -137,12 +137,9 @@ def needs(*capabilities: str) -> AfterValidator:
     """
 
     def check(part: Part) -> Part:
-        for name in capabilities:
-            if not part.has(name):
-                able = ", ".join(_having(part._type, name)) or "none that is installed"
-                raise ValueError(
-                    f'the {part._type} "{part.name}" has no {name}(), which this model needs. Take: {able}.'
-                )
+        for name in (name for name in capabilities if not part.has(name)):
+            able = ", ".join(_having(part._type, name)) or "none that is installed"
+            raise ValueError(f'the {part._type} "{part.name}" has no {name}(), which this model needs. Take: {able}.')
         return part
 
     return AfterValidator(check)

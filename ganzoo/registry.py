@@ -87,9 +87,7 @@ class Registry:
         for (type_, name), count in Counter((entry.type, entry.name) for entry in self.entries).items():
             if count > 1:
                 owners = " and ".join(entry.qualified for entry in self.matches(type_, name))
-                self.warnings.append(
-                    f'{owners} are both called "{name}": a recipe must write the whole name of the one it means.'
-                )
+                self.warnings.append(f'{owners} are both called "{name}": a recipe must write the whole name of one.')
 
     def _add(self, plugin: str, load: Callable[[], Any], distribution: str, version: str) -> None:
         found: list[Entry] = []
@@ -100,9 +98,7 @@ class Registry:
                 raise TypeError(f"its entry point names {module!r}, it should name a module")
             if (built_for := getattr(module, "GANZOO_API", API)) != API:
                 side = "ganzoo" if built_for > API else distribution
-                raise GanzooError(
-                    f"it is made for version {built_for} of the plugin contract, here is {API}: update {side}"
-                )
+                raise GanzooError(f"it needs version {built_for} of the plugin contract, here is {API}: update {side}")
             manager = pluggy.PluginManager("ganzoo")  # one for each plugin, so that a broken one leaves nothing behind
             manager.add_hookspecs(hooks)
             manager.register(module, name=f"{distribution}/{plugin}")
