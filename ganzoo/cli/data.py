@@ -1,6 +1,5 @@
 """ganzoo data"""
 
-from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -73,21 +72,24 @@ def check_command(what: Path) -> None:
         options, kind = DataOptions(source="folders", root=str(what)), "domains"
     source = open_dataset(options, kind).source
     with bar("opening images") as update:
-        parts, problems = check(source, update)
-    rows = [(p.split, p.domain, str(p.sizes.total()), _range(p.sizes), ", ".join(p.modes)) for p in parts]
+        found, problems = check(source, update)
+    rows = [
+        (split, domain, str(len(images)), _range(images), ", ".join(dict.fromkeys(mode for _, mode in images)))
+        for (split, domain), images in found.items()
+    ]
     print_table(("split", "domain", "images", "sizes", "pixels"), rows)
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise GanzooError("\n  ".join([f"{count}:", *problems[:50]]) + "\nRemove or replace these files.")
-    if untested := set(source.domains) - {part.domain for part in parts if part.split == "test"}:
-        click.echo(f"Without test images, so tested on those for training: {', '.join(sorted(untested))}.")
+    if untested := [domain for domain in source.domains if ("test", domain) not in found]:
+        click.echo(f"Without test images, so tested on those for training: {', '.join(untested)}.")
     click.echo("Everything can be read, and no image of a test folder is among the training images.")
 
 
-def _range(sizes: Collection[tuple[int, int]]) -> str:
+def _range(images: list[tuple[tuple[int, int], str]]) -> str:
     """The smallest and the largest width and height."""
-    if not sizes:
+    if not images:
         return ""
-    widths, heights = zip(*sizes, strict=True)
+    widths, heights = zip(*(size for size, _ in images), strict=True)
     smallest, largest = f"{min(widths)}x{min(heights)}", f"{max(widths)}x{max(heights)}"
     return smallest if smallest == largest else f"{smallest} to {largest}"

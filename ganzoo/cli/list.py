@@ -19,9 +19,7 @@ def command(as_json: bool) -> None:
     if as_json:
         listing: dict[str, Any] = {"broken": list(map(asdict, found.broken)), "warnings": found.warnings}
         for type_, entries in by_type.items():
-            rows = [asdict(entry) | entry.facts for entry in entries]
-            hidden = ("type", "facts", "target")
-            listing[TYPES[type_]] = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
+            listing[TYPES[type_]] = [asdict(entry) | entry.facts for entry in entries]
         click.echo(json.dumps(listing, indent=1))
         return
     if not by_type["model"]:

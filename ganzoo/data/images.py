@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from ganzoo.errors import GanzooError
 
@@ -67,13 +67,9 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
 
 def to_tensor(image: Image.Image) -> Tensor:
     """(channels, height, width), float32 in [-1, 1]."""
-    array = np.asarray(image, dtype=np.float32)
-    array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(array) / 127.5 - 1)
+    return pil_to_tensor(image).contiguous() / 127.5 - 1
 
 
 def to_image(tensor: Tensor) -> Image.Image:
     """The reverse, clipped and rounded."""
-    array = ((tensor.detach().float().cpu() + 1) * 127.5).clamp(0, 255).round().byte().numpy()
-    array = array[0] if len(array) == 1 else array.transpose(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(array))
+    return to_pil_image(((tensor.detach().float().cpu() + 1) * 127.5).clamp(0, 255).round().byte())

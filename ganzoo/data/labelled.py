@@ -39,19 +39,14 @@ def _matched(root: Path, file: Path, names: list[str], skip: bool) -> dict[str, 
                 raise GanzooError(
                     f'{file} names "{name}", but there are {found[name]} and {path}. Write the path under {root}.'
                 )
-    if not found:
-        raise GanzooError(
-            f"{file} does not fit {root}: of its {len(names)} images, such as {names[0]}, none is among the "
-            f"{len(images)} there. Correct data.root or data.labels."
-        )
     described = set(found.values())
     undescribed = [path.name for path in images if path not in described]
     missing = [name for name in names if name not in found]
     for here, count, there, lacking in ((file, len(names), root, missing), (root, len(images), file, undescribed)):
-        if lacking and not skip:
+        if lacking and not (skip and found):
             raise GanzooError(
-                f"{here} has {count} images, of which {len(lacking)} are not in {there}, such as {lacking[0]}. Add or "
-                'remove what is lacking, or set data.broken = "skip".'
+                f"{here} has {count} images, of which {len(lacking)} are not in {there}, such as {lacking[0]}. Correct "
+                'data.root or data.labels, add or remove what is lacking, or set data.broken = "skip".'
             )
     return {name: found[name] for name in names if name in found}
 

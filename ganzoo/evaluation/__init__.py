@@ -24,6 +24,7 @@ from ganzoo.trainer import DataSpec, Trainer
 
 Metrics = dict[str, dict[str, float]]
 """Direction, such as "horse->zebra", "generated" or "mean" -> name of a metric -> its value."""
+Known = dict[str, bool]  # label -> whether an image has it, or should have it
 GENERATED = 200  # new images: at once, and at least
 
 
@@ -190,7 +191,7 @@ class Generation:
 PROTOCOLS: tuple[Translation | Labels | Generation, ...] = (Translation(), Labels(), Generation())
 
 
-def _known_labels(spec: DataSpec, ref: ImageRef) -> dict[str, bool]:
+def _known_labels(spec: DataSpec, ref: ImageRef) -> Known:
     """The labels that an image has or has not; a group of which none holds, such as no hair, is not known."""
     own = dict(zip(spec.labels, ref.labels, strict=True))
     for group in spec.groups:
@@ -200,11 +201,7 @@ def _known_labels(spec: DataSpec, ref: ImageRef) -> dict[str, bool]:
 
 
 def _verdicts(
-    image: Tensor,
-    own: dict[str, bool],
-    changes: dict[str, bool],
-    classifier: Classifier,
-    counterparts: Mapping[tuple[bool, ...], Tensor],
+    image: Tensor, own: Known, changes: Known, classifier: Classifier, counterparts: Mapping[tuple[bool, ...], Tensor]
 ) -> dict[str, float]:
     """1 or 0 for one image: are the changes found, and all other labels that are known?"""
     labels: dict[str, tuple[bool, ...]] = {"": tuple(classifier.labels(image)[0].tolist())}
