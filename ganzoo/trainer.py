@@ -148,21 +148,23 @@ class Loss(ABC):
         clock: Clock,
         domain: str = "",
         weight: float = 1.0,
-        logits: tuple[Logits, Logits] | None = None,
+        logits: tuple[Logits | None, Logits | None] = (None, None),
     ) -> Terms:
         """All that a discriminator minimises: `D`, and the penalty under its own name in the steps that have it.
 
         `real` and `fake`: images (batch, channels, height, width) in [-1, 1]; `fake` is detached here. `clock`: the
         model's. `domain` is appended to the names (`D_zebra`, `gp_zebra`). `weight` does not scale the penalty, which
-        has a weight of its own. `logits`: of `real` and `fake`, where the model has them already.
+        has a weight of its own. `logits`: of `real` and of `fake`, where the model has them already.
         """
         fake = fake.detach()
         penalty = self.penalty if self.penalty and clock.step % self.penalty.every == 0 else None
         autocast = torch.is_autocast_enabled(real.device.type)
-        shared = penalty is not None and penalty.at_real and logits is None and not autocast
+        on_real, on_fake = logits
+        shared = penalty is not None and penalty.at_real and on_real is None and not autocast
         real = real.detach().requires_grad_() if shared else real
         with torch.compiler.set_stance("force_eager") if shared else nullcontext():
-            on_real, on_fake = logits or (D(real), D(fake))
+            on_real = D(real) if on_real is None else on_real
+            on_fake = D(fake) if on_fake is None else on_fake
         pairs = zip(scales(on_real), scales(on_fake), strict=True)
         loss = self.over_scales([self.discriminator(*pair) for pair in pairs])
         suffix = f"_{domain}" if domain else ""

@@ -16,3 +16,12 @@ def register_sources(register):
     register(
         "digits", "ganzoo_worlds.digits:Digits", summary="8x8 digits of scikit-learn", data_kinds="labelled images"
     )
+
+
+@hookimpl
+def register_commands(register):
+    register(
+        "evaluate-faces",
+        "ganzoo_worlds.evaluation:evaluate_faces",
+        summary="what translations of rendered faces keep and take, by the ground truth",
+    )

@@ -1,0 +1,26 @@
+"""CUT and FastCUT for ganzoo."""
+
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_models(register):
+    register(
+        "cut",
+        "ganzoo_cut.model:CUT",
+        summary="one-sided unpaired translation by contrastive learning; twice as fast as CycleGAN",
+        data_kind="unpaired",
+        paper="Park et al. 2020, arXiv:2007.15651",
+    )
+
+
+@hookimpl
+def register_generators(register):
+    summary = "resnet, down- and upsampling without aliasing (Zhang 2019)"
+    register("resnet-antialiased", "ganzoo_cut.nets:AntialiasedResnet", summary=summary)
+
+
+@hookimpl
+def register_discriminators(register):
+    summary = "PatchGAN, downsampling without aliasing (Zhang 2019)"
+    register("patch-antialiased", "ganzoo_cut.nets:AntialiasedPatch", summary=summary)
