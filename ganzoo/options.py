@@ -242,8 +242,7 @@ class DataOptions(Options):
     """size before the random crop; default: size x 286/256, the paper's"""
     preprocess: Literal["resize-and-crop", "square", "resized-crop", "crop", "scale-width", "none"] = "resize-and-crop"
     """how an image becomes that square; square: as resize-and-crop, but of the largest square in its middle;
-    resized-crop: half of the images a crop of 80 to 100 % of the area, of about its shape, resized, else the whole image
-    resized"""
+    resized-crop: a random crop of 80 to 100 % of every other image, and the others whole, resized"""
     flip: bool = True
     """mirror half of the training images at random"""
     channels: Annotated[int, Field(ge=1, le=4)] | dict[str, Annotated[int, Field(ge=1, le=4)]] = 3

@@ -211,6 +211,7 @@ def ramp(width, height):
         ("resize-and-crop", (100, 60), (32, 32)),
         ("crop", (100, 60), (32, 32)),
         ("crop", (20, 60), (32, 32)),
+        ("resized-crop", (100, 60), (32, 32)),
         ("scale-width", (100, 60), (32, 20)),
         ("scale-width", (60, 100), (32, 52)),
         ("none", (101, 59), (100, 60)),
@@ -234,6 +235,18 @@ def test_preprocess(preprocess, size, expected):
         assert all((crop[:, :, 0] - crop[0, 0, 0] == np.arange(32)).all() for crop in crops)
         middle = np.asarray(transforms.test_transform(ramp(*size), data, 4))
         assert middle[0, 0].tolist() == [34, 14, 0]
+
+
+def test_a_resized_crop_is_nearly_the_whole_image():
+    data = DataOptions(source="none", size=200, preprocess="resized-crop", flip=False)
+    views = [transforms.train_transform(ramp(200, 100), data, 1, np.random.default_rng(i)) for i in range(400)]
+    corners = [(np.asarray(v)[0, 0, :2].tolist(), np.asarray(v)[-1, -1, :2].tolist()) for v in views]
+    sides = np.array([[right - left + 1, bottom - top + 1] for (left, top), (right, bottom) in corners]) / [200, 100]
+    whole = (sides > 0.995).all(axis=1)
+    assert 150 < whole.sum() < 250
+    areas, shapes = sides.prod(axis=1)[~whole], (sides[:, 0] / sides[:, 1])[~whole]
+    assert 0.77 < areas.min() < 0.83 and areas.max() > 0.95
+    assert 0.86 < shapes.min() < 0.93 and 1.07 < shapes.max() < 1.15
 
 
 def test_shown_pictures_are_spread_over_all(tmp_path):

@@ -6,12 +6,12 @@ from itertools import pairwise
 import pytest
 import torch
 from ganzoo_cut.nets import AntialiasedPatch, AntialiasedResnet, BlurDown, Projection, blur_up
+from ganzoo_testing import batch, check_model, difference, engine, trainer
 from torch import nn
 from torch.nn import functional as F
 
 from ganzoo import DataSpec, GanzooError
 from ganzoo.clock import Clock
-from ganzoo.testing import batch, check_model, difference, engine, trainer
 
 SMALL = {
     "generator": {"name": "resnet-antialiased", "width": 4, "blocks": 3},

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 from ganzoo_starganv2.model import of
+from ganzoo_testing import batch, check_model, difference, engine, trainer
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,7 +14,6 @@ from ganzoo import DataSpec, GanzooError
 from ganzoo.clock import Clock
 from ganzoo.data.dataset import open_dataset
 from ganzoo.options import DataOptions
-from ganzoo.testing import batch, check_model, difference, engine, trainer
 
 SMALL = {"width": 4, "max_width": 8, "hidden": 8, "style": 6, "latent": 5}
 

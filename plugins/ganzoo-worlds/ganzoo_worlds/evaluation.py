@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from ganzoo import GanzooError, Translator, load
-from ganzoo.cli.progress import bar
+from ganzoo.cli.output import bar
 from ganzoo.data.images import to_tensor
 from ganzoo_worlds import faces
 from ganzoo_worlds.sources import TEST
