@@ -57,7 +57,9 @@ def option_table(options: list[dict[str, Any]]) -> list[str]:
     for option in options:
         kind, default = option["type"].replace("|", "or"), option["default"]
         shown = "" if default in (None, "", [], ()) else f"`{_toml(default)}`"
-        lines.append(f"| `{option['name']}` | {kind} | {shown} | {option['meaning'].replace('|', 'or')} |")
+        lines.append(
+            f"| `{option['name']}` | {kind} | {shown} | {' '.join(option['meaning'].split()).replace('|', 'or')} |"
+        )
     return lines
 
 
