@@ -18,6 +18,8 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from ganzoo.clock import seeded
 from ganzoo.errors import GanzooError
 
+Net = Literal["alex", "vgg", "squeeze"]
+
 
 class Metric(torchmetrics.Metric):
     """One number in `metrics.json` under its registered name: a torchmetrics metric that says what it compares.
@@ -87,11 +89,7 @@ class LPIPS(Metric, LearnedPerceptualImagePatchSimilarity):
     higher_is_better = False
 
     def __init__(
-        self,
-        *,
-        net: Annotated[
-            Literal["alex", "vgg", "squeeze"], Field(description="network whose features are compared")
-        ] = "alex",
+        self, *, net: Annotated[Net, Field(description="network whose features are compared")] = "alex"
     ) -> None:
         with _pretrained(f"the {net} network, which LPIPS needs"):
             super().__init__(net_type=net, normalize=True)

@@ -1,18 +1,13 @@
 """ganzoo evaluate"""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from ganzoo.errors import GanzooError
-
-if TYPE_CHECKING:
-    from ganzoo.metrics import Metric
 
 
 @click.command("evaluate")
@@ -59,7 +54,7 @@ def command(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> 
     print_table(columns, rows, f"{run} at {translator.images:,} images", right=columns[2:])
 
 
-def _metric(text: str) -> tuple[str, Metric]:
+def _metric(text: str) -> tuple[str, Any]:
     """A metric by its name, or as a table with options, as a recipe writes it."""
     from pydantic import TypeAdapter, ValidationError
 

@@ -7,7 +7,7 @@ from itertools import chain
 
 import torch
 import torchmetrics
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganzoo.data.dataset import Dataset
 from ganzoo.metrics import Metric
@@ -67,12 +67,9 @@ class Scores:
 
 
 def _another(metric: Metric) -> Metric:
-    """A second instance of the metric, which shares its networks."""
-    return deepcopy(metric, {id(child): child for child in metric.children() if not _has_state(child)})
-
-
-def _has_state(module: nn.Module) -> bool:
-    return any(isinstance(part, torchmetrics.Metric) for part in module.modules())
+    """A second instance of the metric, which shares its networks: what holds no metric has no state of its own."""
+    networks = [c for c in metric.children() if not any(isinstance(m, torchmetrics.Metric) for m in c.modules())]
+    return deepcopy(metric, {id(network): network for network in networks})
 
 
 def means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
