@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from ganzoo_testing import package, training, use
+from ganzoo_testing import subject, training, use
 
 from ganzoo import hooks
 from ganzoo.cli import cli
@@ -131,7 +131,7 @@ def hook_table() -> str:
 
 
 def checks() -> str:
-    found = [f for module in (package, training, use) for f in vars(module).values() if inspect.isfunction(f)]
+    found = [f for module in (subject, training, use) for f in vars(module).values() if inspect.isfunction(f)]
     found = [f for f in dict.fromkeys(found) if f.__name__.startswith("check_")]
     return "\n".join(f"- {' '.join(inspect.getdoc(f).partition(chr(10) * 2)[0].split())}" for f in found)
 

@@ -60,6 +60,10 @@ class Part(BaseModel):
         return all(callable(getattr(self._class, name, None)) for name in capabilities)
 
 
+class _PartOptions(Options):
+    model_config = ConfigDict(use_attribute_docstrings=False)  # these have none, and looking for them takes long
+
+
 @cache
 def options_of(part: type) -> type[Options]:
     """The table of a part's own options: the keyword-only parameters of its constructor.
@@ -72,7 +76,7 @@ def options_of(part: type) -> type[Options]:
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in parameters
     }
-    return create_model(f"{part.__name__}Options", __base__=Options, **fields)
+    return create_model(f"{part.__name__}Options", __base__=_PartOptions, **fields)
 
 
 def sentences(error: ValidationError, table: type[BaseModel]) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,10 @@ import pytest
 from ganzoo_testing import ConformanceError, check_metric
 
 METRICS = '''
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import nn
 
 from ganzoo import Metric
@@ -15,7 +18,7 @@ class Sound(Metric):
 
     higher_is_better = False
 
-    def __init__(self, *, factor: float = 1.0) -> None:
+    def __init__(self, *, factor: Annotated[float, Field(description="of the mean")] = 1.0) -> None:
         super().__init__()
         self.factor = factor
         self.add_state("errors", [], dist_reduce_fx="cat")
@@ -110,6 +113,11 @@ class Constant(Sound):
         return torch.tensor(1.0)
 
 
+class Untold(Sound):
+    def __init__(self, *, gain: float = 1.0):
+        super().__init__()
+
+
 class Plain(nn.Module):
     pass
 '''
@@ -126,6 +134,7 @@ SPOILED = {
     "undefined": ("other images", "a finite number"),
     "many": ("compute()", "a scalar tensor"),
     "constant": ("equal images", "a lower value"),
+    "untold": ("option.gain", "a description"),
     "plain": ("a subclass of ganzoo.Metric",),
 }
 

@@ -9,8 +9,8 @@ from ganzoo_testing.metric import check_metric
 from ganzoo_testing.model import check_model
 from ganzoo_testing.parts import check_discriminator, check_generator, check_loss, check_penalty
 from ganzoo_testing.processes import in_processes
-from ganzoo_testing.report import ConformanceError
 from ganzoo_testing.source import check_source
+from ganzoo_testing.subject import ConformanceError
 
 __all__ = [
     "ConformanceError",

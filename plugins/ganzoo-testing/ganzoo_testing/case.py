@@ -1,15 +1,18 @@
 """A model as it is checked: what it is built from, and how its steps are run."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ganzoo.loop import Engine
 from ganzoo.recipe import Recipe
-from ganzoo.trainer import Batch, DataSpec
+from ganzoo.trainer import Batch, DataSpec, Phase, Trainer
 from ganzoo_testing.helpers import batch, build
-from ganzoo_testing.report import ConformanceError, expecting, wrong
+from ganzoo_testing.subject import ConformanceError, Subject
 
 FURTHEST = 1_000_000  # the last step that may be the first one of a phase
 LOGITS = (
@@ -25,10 +28,9 @@ HINTS = {  # what errors of torch mean here
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(Subject):
     """A registered model with options, on data of a kind."""
 
-    name: str
     recipe: Recipe
     spec: DataSpec
     checkpoint: Path = Path()
@@ -36,31 +38,27 @@ class Case:
     overlapping: bool = False
     """whether the model means to train a parameter with several optimizers"""
 
-    @property
-    def what(self) -> str:
-        return f'model "{self.name}"'
-
-    def wrong(self, where: str, expected: str) -> ConformanceError:
-        return wrong(self.what, where, expected)
-
-    def expecting(self, where: str, expected: str) -> Any:
-        return expecting(self.what, where, expected)
+    def model(self) -> Trainer:
+        """A fresh one."""
+        return self.recipe.trainer(self.recipe.options, self.spec)
 
     def engine(self, **train: Any) -> Engine:
         """A fresh one; `train` are other settings of the training."""
-        recipe = replace(self.recipe, train=self.recipe.train.model_copy(update=train))
-        return build(recipe, self.spec)
+        return build(replace(self.recipe, train=self.recipe.train.model_copy(update=train)), self.spec)
+
+    def expect_equal(self, state: Mapping[str, Tensor], other: Mapping[str, Tensor], expected: str) -> None:
+        """The weights of two networks are the same to the bit."""
+        for key, value in state.items():
+            self.expect(torch.equal(value, other[key]), key, expected)
 
     def moments(self, engine: Engine, start: int, count: int) -> list[int]:
         """Steps from `start` on: the first `count`, and the first of each phase that is in none of them."""
         found = list(range(start, start + count))
-        missing = [phase for phase in engine.phases if not any(_due(engine, phase, step) for step in found)]
-        for phase in missing:
+        for phase in [phase for phase in engine.phases if not any(_due(engine, phase, step) for step in found)]:
             step = next((step for step in range(found[-1], FURTHEST) if _due(engine, phase, step)), None)
             if step is None:
-                raise self.wrong(
-                    f'phase "{phase.name}"', f"a phase that takes place; its `when` holds in no step up to {FURTHEST:,}"
-                )
+                expected = f"a phase that takes place; its `when` holds in no step up to {FURTHEST:,}"
+                raise self.wrong(f'phase "{phase.name}"', expected)
             found.append(step)
         return sorted(set(found))
 
@@ -80,6 +78,6 @@ class Case:
                 raise self.wrong(f"step {step}{how}", f"a step without errors; it gives {found}{hint}") from error
 
 
-def _due(engine: Engine, phase: Any, step: int) -> bool:
+def _due(engine: Engine, phase: Phase, step: int) -> bool:
     engine.clock.images = step * engine.clock.batch  # `when` may look at the clock, too
     return phase.when(step)

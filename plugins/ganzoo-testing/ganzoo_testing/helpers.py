@@ -33,7 +33,7 @@ def engine(
     `options` are keys of the model's Config. `spec` is by default an example of the model's kind of data, with images
     of `size` x `size` pixels. `train` are keys of the recipe's table, which says `images = 80` if nothing else.
     """
-    return build(parsed(model, options, spec.size if spec else size, batch, preset, train), spec)
+    return build(parsed(model, options, spec.size if spec else size, batch, preset, **train), spec)
 
 
 def trainer(
@@ -45,7 +45,7 @@ def trainer(
     preset: str = "",
 ) -> Trainer:
     """The model alone, as `engine` has it, with random weights. Raises what its constructor raises."""
-    recipe = parsed(model, options, spec.size if spec else size, BATCH, preset, {})
+    recipe = parsed(model, options, spec.size if spec else size, preset=preset)
     return recipe.trainer(recipe.options, spec or load_kind(recipe.data_kind).example_spec(size))
 
 
@@ -72,16 +72,17 @@ def difference(a: nn.Module | Mapping[str, Tensor], b: nn.Module | Mapping[str, 
 
 
 def parsed(
-    model: str, options: Mapping[str, Any] | None, size: int, batch: int, preset: str, train: dict[str, Any]
+    model: str, options: Mapping[str, Any] | None, size: int, batch: int = BATCH, preset: str = "", **train: Any
 ) -> Recipe:
     """The recipe of a small training on a CPU."""
-    tables: dict[str, Any] = {
+    tables = {
         "model": model,
+        "preset": preset,
         "data": {"source": "none", "size": size, "batch": batch},
         "options": dict(options or {}),
         "train": {"images": LENGTH, "device": "cpu"} | train,
     }
-    return recipes.parse(tables | ({"preset": preset} if preset else {}))
+    return recipes.parse(tables)
 
 
 def build(recipe: Recipe, spec: DataSpec | None = None) -> Engine:

@@ -10,33 +10,27 @@ from torch import Tensor
 from ganzoo.attributes import all_targets, parse_target
 from ganzoo.data.kinds import random_batch
 from ganzoo.export import Direction, exported, steady
-from ganzoo.loop import Engine
 from ganzoo.trainer import DataSpec, Trainer
 from ganzoo_testing.case import Case
 
 SAME = 1e-7  # in float64: far above rounding that norms amplify, far below what an image shows
-
-
-def loaded(case: Case, engine: Engine) -> Trainer:
-    """The model as another process has it that only loads the weights."""
-    trainer = case.recipe.trainer(case.recipe.options, case.spec)
-    with case.expecting("checkpoint", "weights that a new model can load"):
-        trainer.load_state_dict(engine.trainer.state_dict())
-    return trainer.eval()
+Told = dict[str, tuple[str, Tensor]]  # a call -> the target that it names and the images that it gives
 
 
 def check_use(case: Case, trainer: Trainer) -> None:
     """A model overrides `translate`, `generate` or both."""
-    if not trainer.translates and not trainer.generates:
-        raise case.wrong("translate and generate", "one of them, so that the trained model is of use")
-    if trainer.translates and not trainer.directions():
-        raise case.wrong("directions()", "at least one (source, target) for a model that translates; it gives none")
+    able = trainer.translates or trainer.generates
+    case.expect(able, "translate and generate", "one of them, so that the trained model is of use")
+    goes = trainer.directions() or not trainer.translates
+    case.expect(goes, "directions()", "at least one (source, target) for a model that translates; it gives none")
 
 
 def check_styles(case: Case, model: Trainer) -> None:
     """Styles are (batch, ...) and drawn by torch's global rng; each image follows its own."""
+    if not model.has_styles:
+        return
     model, batch = copy.deepcopy(model).double(), random_batch(case.spec, 0, 3)
-    for source, target in model.directions() if model.has_styles else ():
+    for source, target in model.directions():
         styles = {}
         if model.samples_styles:
             where = f"sample_style(3, {target})"
@@ -44,29 +38,28 @@ def check_styles(case: Case, model: Trainer) -> None:
         if model.encodes_styles:
             where = f"encode_style({target})"
             styles[where] = _call(case, where, model, "encode_style", batch.get(target, batch[source]), target)
-        for where, style in styles.items():
-            if len(style) != 3 or not style.isfinite().all():
-                raise case.wrong(where, f"(3, ...) finite numbers for 3 images; the shape is {tuple(style.shape)}")
         shapes = {where: tuple(style.shape) for where, style in styles.items()}
-        if len(set(shapes.values())) > 1:
-            raise case.wrong(" and ".join(shapes), f"styles of one shape; they are {shapes}")
+        for where, style in styles.items():
+            expected = f"(3, ...) finite numbers for 3 images; the shape is {shapes[where]}"
+            case.expect(len(style) == 3 and style.isfinite().all(), where, expected)
+        case.expect(len(set(shapes.values())) == 1, " and ".join(shapes), f"styles of one shape; they are {shapes}")
         where, same = f"translate({source} to {target}) with styles", batch[source][:1].expand(3, -1, -1, -1)
         for style in styles.values():
             made = _call(case, where, model, "translate", same, source, target, style)
-            if torch.allclose(made[0], made[1], rtol=0, atol=SAME):
-                raise case.wrong(
-                    where,
-                    "another image for another style; the first two of a batch are the same: use style[i] for image i",
-                )
+            case.expect(
+                not torch.allclose(made[0], made[1], rtol=0, atol=SAME),
+                where,
+                "another image for another style; the first two of a batch are the same: use style[i] for image i",
+            )
 
 
 def _sampled(case: Case, where: str, model: Trainer, target: str) -> Tensor:
     rng = model.clock.shared.get_state()
     first, again, other = (_call(case, where, model, "sample_style", 3, target, seed=seed) for seed in (0, 0, 1))
-    if not torch.equal(first, again) or torch.equal(first, other):
-        raise case.wrong(where, "styles from torch's global rng, the same for the same torch.manual_seed alone")
-    if not torch.equal(model.clock.shared.get_state(), rng):
-        raise case.wrong(where, "styles from torch's global rng; self.clock belongs to the training")
+    seeded = torch.equal(first, again) and not torch.equal(first, other)
+    case.expect(seeded, where, "styles from torch's global rng, the same for the same torch.manual_seed alone")
+    untouched = torch.equal(model.clock.shared.get_state(), rng)
+    case.expect(untouched, where, "styles from torch's global rng; self.clock belongs to the training")
     return first
 
 
@@ -74,14 +67,16 @@ def check_translate(case: Case, trainer: Trainer, fresh: Trainer) -> None:
     """`translate` keeps the images' shape and range, depends on weights and images alone, and goes where it is told."""
     batch, precise = random_batch(case.spec, 0), copy.deepcopy(fresh).double()
     reference = trainer.has_styles and not trainer.samples_styles
-    exact: dict[str, dict[str, tuple[str, Tensor]]] = {}
+    exact: dict[str, Told] = {}
     for source, target in trainer.directions():
         where, images = f"translate({source} to {target})", batch[source]
         shape = (len(images), case.spec.channels.get(target, case.spec.channels[source]), *images.shape[2:])
         args = (images, source, target, 0, *((batch.get(target, images),) if reference else ()))
         fake = _check_images(case, where, trainer, fresh, shape, "translate_with", *args)
-        if fake.shape == images.shape and torch.equal(fake, images):
-            raise case.wrong(where, "a translation; it gives its input back: leave the direction out of directions()")
+        unchanged = fake.shape == images.shape and torch.equal(fake, images)
+        case.expect(
+            not unchanged, where, "a translation; it gives its input back: leave the direction out of directions()"
+        )
         exact.setdefault(source, {})[where] = (target, _call(case, where, precise, "translate_with", *args))
     for found in exact.values():
         _check_told(case, found)
@@ -96,14 +91,14 @@ def check_generate(case: Case, trainer: Trainer, fresh: Trainer) -> None:
     for label in (None, *all_targets(case.spec)):
         where, rng = f"generate(3, {label})", trainer.clock.shared.get_state()
         _check_images(case, where, trainer, fresh, shape, "generate", 3, label)
-        if not torch.equal(trainer.clock.shared.get_state(), rng):
-            raise case.wrong(where, "draws from torch's global rng; self.clock belongs to the training")
+        untouched = torch.equal(trainer.clock.shared.get_state(), rng)
+        case.expect(untouched, where, "draws from torch's global rng; self.clock belongs to the training")
         if label:
             exact[where] = (label, _call(case, where, precise, "generate", 3, label))
     _check_told(case, exact)
     first, other = (_call(case, "generate", fresh, "generate", 3, None, seed=seed) for seed in (0, 1))
-    if trainer.distinct_images is None and torch.equal(first, other):
-        raise case.wrong("generate", "other images for another random seed; if there are few, distinct_images says so")
+    varied = trainer.distinct_images is not None or not torch.equal(first, other)
+    case.expect(varied, "generate", "other images for another random seed; if there are few, distinct_images says so")
 
 
 def check_export(case: Case, trainer: Trainer) -> None:
@@ -120,8 +115,7 @@ def check_export(case: Case, trainer: Trainer) -> None:
             program = exported(part, images[:2])
         with steady(trainer):
             apart = (program.module()(*inputs) - part(*inputs)).abs().max().item()
-        if not apart <= 1e-4:
-            raise case.wrong(where, f"the images of translate; they are {apart:.2g} apart")
+        case.expect(apart <= 1e-4, where, f"the images of translate; they are {apart:.2g} apart")
 
 
 def _call(case: Case, where: str, model: Trainer, method: str, *args: Any, seed: int = 0) -> Tensor:
@@ -133,8 +127,8 @@ def _call(case: Case, where: str, model: Trainer, method: str, *args: Any, seed:
         torch.manual_seed(seed)
         result = getattr(model, method)(*given)
     for now, then in zip(given, before, strict=True):
-        if isinstance(now, Tensor) and not torch.equal(now, then):
-            raise case.wrong(where, "its input to stay as it is; it writes into it: clone it")
+        same = not isinstance(now, Tensor) or torch.equal(now, then)
+        case.expect(same, where, "its input to stay as it is; it writes into it: clone it")
     return result
 
 
@@ -145,34 +139,31 @@ def _check_images(
     before = copy.deepcopy(trainer.state_dict())
     made, again = (_call(case, where, trainer, method, *args) for _ in range(2))
     for key, value in trainer.state_dict().items():
-        if not torch.equal(value, before[key]):
-            raise case.wrong(where, f"no lasting change, but {key} changed")
-    if tuple(made.shape) != shape:
-        raise case.wrong(where, f"images of shape {shape}; they are {tuple(made.shape)}")
-    if not made.isfinite().all() or made.abs().max() > 1 + 1e-4:
-        raise case.wrong(where, f"values in [-1, 1]; the largest is {made.abs().max():.3g}: end with a tanh")
-    if not torch.equal(made, again):
-        raise case.wrong(where, "the same images for the same random seed")
+        case.expect(torch.equal(value, before[key]), where, f"no lasting change, but {key} changed")
+    case.expect(tuple(made.shape) == shape, where, f"images of shape {shape}; they are {tuple(made.shape)}")
+    largest = made.abs().max().item()
+    case.expect(largest <= 1 + 1e-4, where, f"values in [-1, 1]; the largest is {largest:.3g}: end with a tanh")
+    case.expect(torch.equal(made, again), where, "the same images for the same random seed")
     apart = (made - _call(case, where, fresh, method, *args)).abs().max().item()
-    if apart:
-        raise case.wrong(
-            where,
-            f"the same images from a model that only loads the weights; they are {apart:.2g} apart. What they depend "
-            "on must be a parameter or a buffer: there self.clock is at its beginning, and attributes are as __init__ "
-            "left them",
-        )
+    case.expect(
+        apart == 0,
+        where,
+        f"the same images from a model that only loads the weights; they are {apart:.2g} apart. What they depend on "
+        "must be a parameter or a buffer: there self.clock is at its beginning, and attributes are as __init__ left "
+        "them",
+    )
     return made
 
 
-def _check_told(case: Case, made: dict[str, tuple[str, Tensor]]) -> None:
+def _check_told(case: Case, made: Told) -> None:
     """Targets that exclude each other give different images."""
     for (one, (target, images)), (other, (another, others)) in combinations(made.items(), 2):
-        if _exclude(case.spec, target, another) and torch.allclose(images, others, rtol=0, atol=SAME):
-            raise case.wrong(
-                other,
-                f"other images than {one} gives; they are the same, so nothing tells the networks where to go (a "
-                "constant plane beside the image does not survive an instance norm)",
-            )
+        case.expect(
+            not _exclude(case.spec, target, another) or not torch.allclose(images, others, rtol=0, atol=SAME),
+            other,
+            f"other images than {one} gives; they are the same, so nothing tells the networks where to go (a constant "
+            "plane beside the image does not survive an instance norm)",
+        )
 
 
 def _exclude(spec: DataSpec, one: str, other: str) -> bool:
