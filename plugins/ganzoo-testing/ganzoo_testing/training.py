@@ -20,8 +20,8 @@ from ganzoo_testing.case import Case
 from ganzoo_testing.helpers import difference
 from ganzoo_testing.processes import in_processes
 
-STEPS = 3  # before a checkpoint, and again after it; and those of phases that are rarer
-FEWER = 2  # of what is repeated in bfloat16, and by two processes
+STEPS = 3  # before a checkpoint; and those of phases that are rarer
+FEWER = 2  # after it, and of what is repeated in bfloat16 and by two processes
 
 
 def check_optimizers(case: Case) -> Engine:
@@ -143,7 +143,7 @@ def check_updates(case: Case, engine: Engine) -> list[int]:
     """
     watch = Watch(case, engine)
     before = case.moments(engine, 0, STEPS)
-    after = case.moments(engine, before[-1] + 1, STEPS)
+    after = case.moments(engine, before[-1] + 1, FEWER)
     case.run(engine, before, watch.step)
     with case.expecting("checkpoint", "a state that can be saved"):
         checkpoint.save(case.checkpoint, engine.trainer.state_dict(), engine.state_dict(), {})
