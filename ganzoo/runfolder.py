@@ -84,6 +84,7 @@ def better() -> dict[str, int]:
     for entry in registry().entries:
         if entry.type == "metric":
             known |= dict.fromkeys((entry.qualified, entry.name), entry.facts.get("better", ""))
+    known |= {f"{name}_diversity": "higher" for name, which in known.items() if which == "lower"}
     return {name: 1 if which == "higher" else -1 for name, which in known.items() if which in ("higher", "lower")}
 
 

@@ -47,8 +47,11 @@ class Generator(nn.Module, ABC):
     """height and width must be multiples of this, in pixels; the engine pads images that are not"""
 
     @abstractmethod
-    def forward(self, image: Tensor) -> Tensor:
-        """(batch, in_channels, height, width) in [-1, 1] to (batch, out_channels, height, width) in [-1, 1]."""
+    def forward(self, image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """(batch, in_channels, height, width) in [-1, 1] to (batch, out_channels, height, width) in [-1, 1].
+
+        What a model's own generator takes beside the image, such as a style, comes after it.
+        """
 
 
 class Discriminator(nn.Module, ABC):
@@ -329,7 +332,7 @@ class Trainer(nn.Module, ABC):
 
     # Use
 
-    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+    def translate(self, images: Tensor, source: str, target: str, *args: Any, **kwargs: Any) -> Tensor:
         """Images (batch, channels, height, width) in [-1, 1] of domain `source` as images of domain `target`.
 
         With labels the source is "image" and the target a list such as "blond,smiling" or "blond,no-glasses". A model

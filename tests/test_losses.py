@@ -124,3 +124,22 @@ def test_penalties_sum_over_scales():
     assert R1()(lambda image: [D(image), D(image)], real, fake, Clock()).item() == pytest.approx(
         4 * R1()(D, real, fake, Clock()).item()
     )
+
+
+def test_logits_that_the_model_has_already_are_not_computed_again():
+    """Of fakes alone, as where D is asked about another domain for them; R1 then still shares the pass over the reals."""
+    real, fake = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
+    weight = torch.randn(3, 1)
+    seen = []
+
+    def D(image):
+        seen.append(image)
+        return (image.mean((2, 3)) @ weight).flatten()
+
+    loss = CrossEntropy(penalty="r1")
+    whole = loss.discriminator_terms(D, real, fake, Clock())
+    given = loss.discriminator_terms(D, real, fake, Clock(), logits=(None, D(fake)))
+    assert len(seen) == 4
+    assert {name: term.item() for name, term in given.items()} == {name: term.item() for name, term in whole.items()}
+    both = Hinge().discriminator_terms(D, real, fake, Clock(), logits=(D(real), D(fake)))
+    assert len(seen) == 6 and both["D"] == Hinge().discriminator_terms(D, real, fake, Clock())["D"]

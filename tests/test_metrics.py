@@ -15,7 +15,7 @@ from torchvision.models import AlexNet_Weights, alexnet
 from ganzoo import GanzooError, checkpoint
 from ganzoo.evaluation.scores import Scores
 from ganzoo.metrics import FID, KID, L1, LPIPS, PSNR, SSIM
-from ganzoo.runfolder import RunFolder
+from ganzoo.runfolder import RunFolder, better
 
 STRANGER = """
 from ganzoo import hookimpl
@@ -313,3 +313,13 @@ def test_without_the_library_the_extra_is_named(monkeypatch, metric):
         monkeypatch.setattr(f"torchmetrics.image.{module}._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(GanzooError, match=r'pip install "ganzoo\[eval\]"'):
         metric()
+
+
+def test_the_diversity_of_variants_is_measured_by_distances_alone():
+    scores = Scores({"l1": L1(), "ssim": SSIM()}, torch.device("cpu"))
+    black = torch.full((1, 3, 16, 16), -1.0)
+    assert scores.compute() == {}
+    scores.add_variants(black, black + 0.5)
+    scores.add_variants(black, black)
+    assert scores.compute() == {"l1_diversity": pytest.approx(0.125)}
+    assert better()["l1_diversity"] == 1 and better()["l1"] == -1 and "ssim_diversity" not in better()

@@ -236,6 +236,7 @@ def test_a_run_is_sampled_evaluated_and_averaged(place):
     run = place[0] / "run"
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics.keys() == {"photo->painting", "painting->photo"} and "l1" in metrics["photo->painting"]
+    assert metrics["photo->painting"]["l1_diversity"] > 0 and "ssim_diversity" not in metrics["photo->painting"]
     assert tomllib.loads((run / "recipe.toml").read_text())["train"]["ema"] == 5000, "the model's own default"
     averaged = checkpoint.load_networks(run / "checkpoints" / "000000008", ema=True)[0]
     assert not torch.equal(

@@ -58,7 +58,8 @@ class Translation:
     """Translations between domains: against the ground truth, against real images of the target, and back again.
 
     `cycle_l1` is the L1 of cycle consistency of images in [0, 1], where the model also translates back. Metrics against
-    the ground truth are there where the source knows it.
+    the ground truth are there where the source knows it. `NAME_diversity` is the distance of two translations of an
+    image, of styles at random (StarGAN v2, arXiv:1912.01865, measures it with LPIPS).
     """
 
     def fits(self, trainer: Trainer) -> bool:
@@ -80,6 +81,8 @@ class Translation:
                     back = translated(trainer, fake, target, source, index, None if reference is None else image)
                     rows.append({"cycle_l1": l1(back, image.to(back))})
                 scores.add(fake, image, *ground_truth)
+                if trainer.samples_styles:
+                    scores.add_variants(fake, translated(trainer, image, source, target, total + index))
                 progress(done := done + 1, total)
             for _, tensor in dataset.test_items(target) if scores.need_real else ():
                 scores.add_real(tensor[None])

@@ -17,7 +17,8 @@ from ganzoo.trainer import Trainer
 class Scores:
     """Metrics of one direction and, with a `baseline`, of the identity baseline: the inputs as outputs.
 
-    Images are (batch, channels, height, width) in [-1, 1].
+    Those that are distances (L1, LPIPS) also measure the diversity of variants. Images are (batch, channels, height,
+    width) in [-1, 1].
     """
 
     def __init__(self, metrics: Mapping[str, Metric], device: torch.device, baseline: bool = True) -> None:
@@ -25,6 +26,11 @@ class Scores:
         self.metrics = {
             suffix: {name: _another(metric).to(self.device) for name, metric in metrics.items()}
             for suffix in (("", "_identity") if baseline else ("",))
+        }
+        self.metrics["_diversity"] = {
+            name: _another(metric).to(self.device)
+            for name, metric in metrics.items()
+            if metric.against == "ground truth" and metric.higher_is_better is False
         }
         self.counts: Counter[str] = Counter()  # images, by suffix, and "real"
 
@@ -44,6 +50,11 @@ class Scores:
                     metric.update(self._unit(images), False)
                 elif target is not None and images.shape == target.shape:
                     metric.update(self._unit(images), self._unit(target))
+
+    def add_variants(self, one: Tensor, other: Tensor) -> None:
+        """Two translations of the same images, of different styles."""
+        for metric in self.metrics["_diversity"].values():
+            metric.update(self._unit(one), self._unit(other))
 
     def add_real(self, images: Tensor) -> None:
         """Real images of the target, for the metrics that compare with them."""

@@ -108,17 +108,21 @@ class MappingNetwork(nn.Module):
         return torch.stack([head(shared) for head in self.heads], dim=1)
 
 
-def to_vector(channels: int, size: int, width: int, most: int) -> nn.Sequential:
-    """What style encoder and discriminator begin with: images (batch, channels, size, size) to (batch, most, 1, 1)."""
+def to_vector(channels: int, size: int, width: int, most: int) -> tuple[nn.Sequential, int]:
+    """What style encoder and discriminator begin with: images (batch, channels, size, size) to (batch, out, 1, 1).
+
+    Also gives the number of channels that come out.
+    """
     halvings = int(log2(size)) - 2
     widths = [min(width * 2**level, most) for level in range(halvings + 1)]
-    return nn.Sequential(
+    layers = nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1),
         *(ResidualBlock(here, there, down=True) for here, there in pairwise(widths)),
         nn.LeakyReLU(0.2),
         nn.Conv2d(widths[-1], widths[-1], size // 2**halvings),
         nn.LeakyReLU(0.2),
     )
+    return layers, widths[-1]
 
 
 class StyleEncoder(nn.Module):
@@ -129,8 +133,7 @@ class StyleEncoder(nn.Module):
 
     def __init__(self, channels: int, size: int, width: int, most: int, style: int, domains: int) -> None:
         super().__init__()
-        self.shared = to_vector(channels, size, width, most)
-        last = self.shared[-2].out_channels
+        self.shared, last = to_vector(channels, size, width, most)
         self.heads = nn.ModuleList(nn.Linear(last, style) for _ in range(domains))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -146,8 +149,8 @@ class MultiDomainDiscriminator(Discriminator):
 
     def __init__(self, channels: int, size: int, width: int, most: int, domains: int) -> None:
         super().__init__()
-        self.shared = to_vector(channels, size, width, most)
-        self.head = nn.Conv2d(self.shared[-2].out_channels, domains, 1)
+        self.shared, last = to_vector(channels, size, width, most)
+        self.head = nn.Conv2d(last, domains, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.shared(image)).flatten(1)

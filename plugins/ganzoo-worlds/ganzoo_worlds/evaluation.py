@@ -86,7 +86,7 @@ def compared(translator: Translator, source: str, target: str) -> Iterator[dict[
         asked = (target, *found[1:])
         outlines = edges(fake)
         nearest = max(range(TEST), key=lambda s: (edges(rendered(s, size, asked)) * outlines).sum().item())
-        row = {
+        row: dict[str, float] = {
             "domain": found[0] == target,
             "identity": nearest == seed,
             "glasses": found[3] == own[3],
