@@ -28,8 +28,7 @@ MEANING = {
     "identity": "the person is told from the other 49 by outlines alone: shape, hair style and pose",
     "glasses": "glasses are kept, on or off",
     "smile": "the smile is kept, on or off",
-    "hair_kept": "the hair colour is kept",
-    "hair_taken": "the hair colour is that of the reference, which has another",
+    "hair": "the hair colour is the source's; with a reference, the reference's; of the domain where that is a colour",
     "diversity": "L1 between translations of one face by two seeds, images taken as 0 to 1",
 }
 
@@ -39,70 +38,89 @@ MEANING = {
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def evaluate_faces(run: Path, as_json: bool, device: str) -> None:
-    """Evaluate a RUN that translates rendered faces between photo and cartoon, by the ground truth.
+    """Evaluate a RUN that translates rendered faces, by the ground truth: renderings or hair colours into each other.
 
-    Shares of the 50 test faces. A translation's attributes are those of the nearest (L1) of 24 renderings of the same
-    person. A model that takes references is given a face with another hair colour each time.
+    Shares of the 50 test faces, apart for styles at random and of references. The attributes of a translation are those
+    of the nearest (L1) of 24 renderings of the same person. The reference is the next face with another hair colour.
     """
     translator = load(run, device)
-    directions = [pair for pair in translator.directions if set(pair) <= set(faces.RENDERINGS)]
+    directions = [pair for pair in translator.directions if set(pair) <= {*faces.RENDERINGS, *HAIR}]
     if not directions:
         raise GanzooError(
-            f'{run} translates between no renderings of faces. Train one with source = "faces" and domains = '
-            f'["{faces.RENDERINGS[0]}", "{faces.RENDERINGS[1]}"].'
+            f'{run} translates between no renderings or hair colours of faces. Train one with source = "faces" and '
+            f'domains = ["{HAIR[0]}", "{HAIR[1]}"].'
         )
-    found = {}
-    for source, target in directions:
-        with bar(f"{source} to {target}") as update:
+    found: dict[str, dict[str, float]] = {}
+    with bar("evaluating") as update:
+        for place, (source, target) in enumerate(directions):
             rows = []
             for row in compared(translator, source, target):
                 rows.append(row)
-                update(len(rows), TEST)
-        found[f"{source}->{target}"] = {name: sum(row[name] for row in rows) / TEST for name in rows[0]}
+                update(place * TEST + len(rows), len(directions) * TEST)
+            found[f"{source}->{target}"] = {name: sum(row[name] for row in rows) / TEST for name in rows[0]}
+    found["mean"] = {name: sum(values[name] for values in found.values()) / len(found) for name in rows[0]}
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
     table = Table(title=f"{run} at {translator.images:,} images", title_justify="left", box=None, header_style="dim")
     for column in ("", *found):
         table.add_column(column, justify="right" if column else "left")
-    for name in next(iter(found.values())):
-        table.add_row(MEANING[name], *(f"{values[name]:.2f}" for values in found.values()))
+    for name in found["mean"]:
+        table.add_row(name, *(f"{values[name]:.2f}" for values in found.values()))
     Console().print(table)
+    for name, meaning in MEANING.items():
+        click.echo(f"{name}: {meaning}")
 
 
 def compared(translator: Translator, source: str, target: str) -> Iterator[dict[str, float]]:
-    """What is right of the translation of each test face: 1 or 0 by the keys of `MEANING`, and the diversity."""
+    """What is right of the translations of each test face: 1 or 0 by the keys of `MEANING`, and the diversity.
+
+    Of translations by a reference the names are "NAME by reference".
+    """
     size, trainer = translator.spec.size, translator.trainer
     for seed in range(TEST):
         own = state_of(seed, source)
-        image, reference, wanted = rendered(seed, size, own), None, "hair_kept"
-        hair = own[1]
-        if trainer.encodes_styles:
-            other = next(s for s in range(seed + 1, seed + TEST) if state_of(s % TEST, target)[1] != own[1]) % TEST
-            hair, wanted = state_of(other, target)[1], "hair_taken"
-            reference = rendered(other, size, state_of(other, target))[None]
-        fake = translator.translate_tensor(image[None], source, target, seed, reference)[0].float().cpu()
-        found = min(STATES, key=lambda state: (rendered(seed, size, state) - fake).abs().mean().item())
-        asked = (target, *found[1:])
-        outlines = edges(fake)
-        nearest = max(range(TEST), key=lambda s: (edges(rendered(s, size, asked)) * outlines).sum().item())
-        row: dict[str, float] = {
-            "domain": found[0] == target,
-            "identity": nearest == seed,
-            "glasses": found[3] == own[3],
-            "smile": found[2] == own[2],
-            wanted: found[1] == hair,
-        }
+        image = rendered(seed, size, own)[None]
+        row: dict[str, float] = {}
+        if trainer.samples_styles or not trainer.encodes_styles:
+            fake = translator.translate_tensor(image, source, target, seed)
+            row |= verdicts(fake, seed, own, target, own[1])
         if trainer.samples_styles:
-            one, two = (translator.translate_tensor(image[None], source, target, s) for s in (2 * seed, 2 * seed + 1))
-            row["diversity"] = (one - two).abs().mean().item() / 2
-        yield {name: float(value) for name, value in row.items()}
+            other = translator.translate_tensor(image, source, target, TEST + seed)
+            row["diversity"] = (fake - other).abs().mean().item() / 2
+        if trainer.encodes_styles:
+            others = ((seed + i) % TEST for i in range(1, TEST))
+            reference = next(state for s in others if (state := (s, state_of(s, target)))[1][1] != own[1])
+            style = rendered(reference[0], size, reference[1])[None]
+            fake = translator.translate_tensor(image, source, target, seed, style)
+            found = verdicts(fake, seed, own, target, reference[1][1])
+            row |= {f"{name} by reference": value for name, value in found.items()}
+        yield row
 
 
-def state_of(seed: int, rendering: str) -> State:
-    """The state that the person of `seed` has by nature."""
+def verdicts(fake: Tensor, seed: int, own: State, target: str, hair: str) -> dict[str, float]:
+    """What is right, 1 or 0, of a translation (1, 3, size, size) of the person of `seed`, in [-1, 1]."""
+    image, size = fake[0].float().cpu(), fake.shape[-1]
+    found = min(STATES, key=lambda state: (rendered(seed, size, state) - image).abs().mean().item())
+    outlines = edges(image)
+    nearest = max(range(TEST), key=lambda s: (edges(rendered(s, size, found)) * outlines).sum().item())
+    asked = state_of(seed, target)
+    right = {
+        "domain": found[0] == asked[0] and (target not in HAIR or found[1] == target),
+        "identity": nearest == seed,
+        "glasses": found[3] == own[3],
+        "smile": found[2] == own[2],
+        "hair": found[1] == (target if target in HAIR else hair),
+    }
+    return {name: float(value) for name, value in right.items()}
+
+
+def state_of(seed: int, domain: str) -> State:
+    """The state of the person of `seed` in a domain, a rendering or a hair colour."""
     has = faces.attributes(seed)
-    return rendering, next(name for name in HAIR if has[name]), has["smiling"], has["glasses"]
+    if domain in HAIR:
+        return "photo", domain, has["smiling"], has["glasses"]
+    return domain, next(name for name in HAIR if has[name]), has["smiling"], has["glasses"]
 
 
 @lru_cache(maxsize=TEST * len(STATES))
