@@ -30,7 +30,7 @@ def in_processes(function: Callable[..., Any], *args: Any, count: int = 2) -> li
     """
     context: Any = multiprocessing.get_context(METHOD)
     if METHOD == "forkserver":
-        context.set_forkserver_preload(["ganzoo.run", "ganzoo_testing"])  # they start with torch imported
+        context.set_forkserver_preload(["ganzoo_testing.preload"])  # they start with torch imported
     home = (function.__module__, function.__code__.co_filename, function.__name__)
     with tempfile.TemporaryDirectory() as folder:
         facts = (count, Path(folder), list(sys.path), list(FILES), home, args)
