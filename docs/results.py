@@ -5,6 +5,7 @@
 Hours on two cores for all of them; a run that is already finished in runs/ is taken as it is.
 """
 
+import json
 import os
 import platform
 import subprocess
@@ -49,7 +50,9 @@ def main() -> None:
         if read_table(run.status).get("state") != "finished":
             continue
         model, last = read_table(run.recipe)["model"], read_lines(run.log)[-1]
-        metrics = headline(read_table(run.metrics))
+        metrics = read_table(run.metrics)
+        styled = any("l1_diversity" in values for values in metrics.values())
+        metrics = faces(run) if styled else headline(metrics)
         command = f"`ganzoo run recipes/{recipe.name} --quick`"
         threads = read_table(run.env)["threads"]
         cells = (model, command, metrics, f"{last['images']:,}", f"{last['seconds'] / 60:.1f}", str(threads))
@@ -77,6 +80,13 @@ def headline(metrics: dict[str, dict[str, float]]) -> str:
     if len(parts) > 4:  # many directions: the best and the worst
         parts = [min(parts), max(parts)]
     return "; ".join(text for _, text in parts)
+
+
+def faces(run: RunFolder) -> str:
+    """What translations of faces keep and take, of a model whose many answers no single ground truth fits."""
+    command = [Path(sys.executable).with_name("ganzoo"), "evaluate-faces", run.path, "--json"]
+    mean = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)["mean"]
+    return "`ganzoo evaluate-faces`, mean: " + ", ".join(f"{name} {value:.2f}" for name, value in mean.items())
 
 
 def _row(run: RunFolder, name: str) -> Path:

@@ -8,7 +8,7 @@ def register_models(register):
     register(
         "cut",
         "ganzoo_cut.model:CUT",
-        summary="one-sided unpaired translation by contrastive learning; twice as fast as CycleGAN",
+        summary="one-sided unpaired translation by contrastive learning",
         data_kind="unpaired",
         paper="Park et al. 2020, arXiv:2007.15651",
     )
