@@ -25,7 +25,9 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        mode = beside.stat().st_mode
         yield beside
+        beside.chmod(mode)  # some libraries replace the file by one that nobody else may read
         sync(beside)
         os.replace(beside, path)
     except OSError as error:

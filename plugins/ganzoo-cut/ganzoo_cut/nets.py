@@ -15,9 +15,17 @@ from ganzoo.nets.resnet import ResidualBlock
 class BlurDown(nn.Module):
     """Half the height and width, after a blur with [1, 2, 1] / 4 in both directions; the border is reflected."""
 
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("kernel", (row[:, None] * row)[None, None], persistent=False)
+
     def forward(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
-        return F.avg_pool2d(F.avg_pool2d(padded, 2, stride=1), 2)  # [1, 1] twice is [1, 2, 1]
+        return F.conv2d(padded, self.kernel.expand(channels, 1, 3, 3), stride=2, groups=channels)
 
 
 def blur_up() -> nn.Module:
