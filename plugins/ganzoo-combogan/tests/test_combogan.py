@@ -44,7 +44,7 @@ def test_conformance(options):
 def plain_steps(model, batches, clock, *, lr, total, cycle=10.0, identity=3.0, latent=2.0, pool_size=2):
     """Anoosheh et al. 2018, section 3: CycleGAN's step for the two domains at hand, optimizers for each.
 
-    Least squares on all predictions, weights 1, 2 ... and one more for the last. Nothing of ganzoo but its dice.
+    Least squares on all predictions, weights 1, 2 ... and one more for the last. Nothing of ganzoo but its random numbers.
     """
     l1, mse, half = nn.SmoothL1Loss(), nn.MSELoss(), nn.AvgPool2d(3, 2)
 

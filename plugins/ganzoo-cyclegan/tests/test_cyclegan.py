@@ -37,7 +37,7 @@ def test_conformance(options):
 
 
 def plain_steps(model, batches, clock, *, lr, total, cycle=10.0, identity=5.0, pool_size=3):
-    """The algorithm of Zhu et al. 2017, sections 3 and 4 with the authors' settings; nothing of ganzoo but its dice.
+    """The algorithm of Zhu et al. 2017, sections 3 and 4 with the authors' settings; nothing of ganzoo but its random numbers.
 
     G: x to y, F: y to x. Adam (0.5, 0.999), constant then linear to zero; generators first, then discriminators on a
     history of fakes, their objective halved.

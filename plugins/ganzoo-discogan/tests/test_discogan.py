@@ -55,7 +55,7 @@ def plain_steps(model, batches, preset, *, early_images=10, reconstruction=0.5):
     def made(domain, images):
         return torch.sigmoid(model.G[domain].layers(images))
 
-    def judged(domain, images):
+    def discriminate(domain, images):
         features = [images]
         for stage in model.D[domain].stages:
             features.append(stage(features[-1]))
@@ -73,10 +73,10 @@ def plain_steps(model, batches, preset, *, early_images=10, reconstruction=0.5):
             for here, there in ("xy", "yx"):
                 if kind == "G":
                     fakes[there] = fake = made(there, images[here])
-                    p, features = judged(there, fake)
+                    p, features = discriminate(there, fake)
                     back = mse(made(here, fake), images[here])
                     if official:
-                        _, real = judged(there, images[there])
+                        _, real = discriminate(there, images[there])
                         match = sum(
                             (f.mean(0) - t.mean(0)).square().mean() for f, t in zip(features, real, strict=True)
                         )
@@ -85,7 +85,7 @@ def plain_steps(model, batches, preset, *, early_images=10, reconstruction=0.5):
                         loss += bce(p, torch.ones_like(p)) + 2 * r * back
                 else:
                     fake = made(there, images[here]) if official else fakes[there]
-                    p, q = judged(there, images[there])[0], judged(there, fake.detach())[0]
+                    p, q = discriminate(there, images[there])[0], discriminate(there, fake.detach())[0]
                     mistakes = bce(p, torch.ones_like(p)) + bce(q, torch.zeros_like(q))
                     loss += 0.5 * mistakes if official else mistakes
             opts[kind].zero_grad()

@@ -106,7 +106,7 @@ def plain_cgan(G, D, batches, clock, *, lr=0.1, momentum=0.5):
         linear = layer[0].linear
         return F.linear(x, linear.weight, linear.bias).reshape(len(x), -1, pieces).max(dim=2).values
 
-    def judge(pixels, y):
+    def discriminate(pixels, y):
         joint = maxout(D.joint, torch.cat([maxout(D.image, pixels, 5), maxout(D.label, y, 5)], dim=1), 4)
         return torch.sigmoid(F.linear(joint, D.last.weight, D.last.bias))
 
@@ -114,16 +114,16 @@ def plain_cgan(G, D, batches, clock, *, lr=0.1, momentum=0.5):
         clock.set(step * len(x))
         opt_D.zero_grad()
         fake = generate(2 * clock.rand(len(x), 8, like=x) - 1, y).detach()
-        (-judge(x.flatten(1), y).log().mean() - (1 - judge(fake, y)).log().mean()).backward()
+        (-discriminate(x.flatten(1), y).log().mean() - (1 - discriminate(fake, y)).log().mean()).backward()
         opt_D.step()
         opt_G.zero_grad()
         fake = generate(2 * clock.rand(len(x), 8, like=x) - 1, y)
-        (-judge(fake, y).log().mean()).backward()
+        (-discriminate(fake, y).log().mean()).backward()
         opt_G.step()
 
 
 def test_ten_steps_of_cgan_agree_with_the_paper():
-    no_dropout = {"generator_dropout": 0.0, "discriminator_dropout": 0.0}  # its dice are another matter
+    no_dropout = {"generator_dropout": 0.0, "discriminator_dropout": 0.0}  # its random numbers are another matter
     small = {"generator_width": 24, "discriminator_width": 24, "latent": 8}
     how = {"preset": "paper", "batch": 4, "precision": "64", "constant": 1.0}
     ours = engine("cgan", small | no_dropout, DIGITS, **how)

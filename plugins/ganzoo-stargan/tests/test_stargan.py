@@ -76,7 +76,7 @@ def test_published_parameters(network, parameters):
 
 
 def plain_steps(model, batches, clock, classification, *, lr=1e-4, total=80, rec=10.0, gp=10.0, n_critic=5):
-    """The algorithm of Choi et al. 2018, section 3, with the authors' settings; nothing of ganzoo but its dice.
+    """The algorithm of Choi et al. 2018, section 3, with the authors' settings; nothing of ganzoo but its random numbers.
 
     WGAN-GP critic, labels of another image of the batch as the target, `n_critic` critic steps to one of G.
     """

@@ -50,7 +50,7 @@ def test_sharing_moves_blocks():
 
 
 def plain_steps(model, batches, clock, *, lr=1e-4, kl=0.1, adversary="none", vae=True):
-    """Liu et al. 2017, equations 2 to 5, with the weights of section 5; nothing of ganzoo but its dice.
+    """Liu et al. 2017, equations 2 to 5, with the weights of section 5; nothing of ganzoo but its random numbers.
 
     With unit variance the divergence from the standard normal distribution is half the squared mean. `adversary` adds
     the critic of codes that encoders fool.
