@@ -103,7 +103,7 @@ class Penalty(ABC):
         In full precision and uncompiled: neither autocast nor compiled networks survive the second derivative.
         """
         with torch.autocast(real.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
-            points = self.points(real, fake.detach().to(real.dtype), clock).detach().requires_grad_()
+            points = _watched(self.points(real, fake.detach().to(real.dtype), clock))
             return self.on(points, D(points))
 
     def on(self, points: Tensor, logits: Logits) -> Tensor:
@@ -164,7 +164,7 @@ class Loss(ABC):
         autocast = torch.is_autocast_enabled(real.device.type)
         on_real, on_fake = logits
         shared = penalty is not None and penalty.at_real and on_real is None and not autocast
-        real = real.detach().requires_grad_() if shared else real
+        real = _watched(real) if shared else real
         with torch.compiler.set_stance("force_eager") if shared else nullcontext():
             on_real = D(real) if on_real is None else on_real
             on_fake = D(fake) if on_fake is None else on_fake
@@ -180,6 +180,11 @@ class Loss(ABC):
 def scales(logits: Logits) -> list[Tensor]:
     """Logits as a list of scales, also where there is one."""
     return logits if isinstance(logits, list) else [logits]
+
+
+def _watched(images: Tensor) -> Tensor:
+    """The images, with a gradient to ask for; no leaf, as hooks on modules (those that count FLOPs) choke on leaves."""
+    return images.detach().requires_grad_().view_as(images)
 
 
 class Frozen(nn.Module):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.clock import Clock
 from ganzoo.losses import DRAGAN, R1, CrossEntropy, GradientPenalty, Hinge, LeastSquares, Wasserstein
@@ -143,3 +144,14 @@ def test_logits_that_the_model_has_already_are_not_computed_again():
     assert {name: term.item() for name, term in given.items()} == {name: term.item() for name, term in whole.items()}
     both = Hinge().discriminator_terms(D, real, fake, Clock(), logits=(D(real), D(fake)))
     assert len(seen) == 6 and both["D"] == Hinge().discriminator_terms(D, real, fake, Clock())["D"]
+
+
+@pytest.mark.parametrize("penalty", ["r1", "gp"])
+def test_the_operations_of_a_penalty_can_be_counted(penalty):
+    """As `ganzoo bench` does it: with hooks on modules, in the forward and in the second backward pass."""
+    D = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Tanh(), nn.Conv2d(2, 1, 3))
+    real, fake = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
+    with FlopCounterMode(display=False) as flops:
+        terms = CrossEntropy(penalty=penalty).discriminator_terms(D, real, fake, Clock())
+        torch.stack(list(terms.values())).sum().backward()
+    assert flops.get_total_flops() > 0 and all(p.grad is not None for p in D.parameters())
