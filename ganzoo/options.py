@@ -284,8 +284,8 @@ class TrainOptions(Options):
     """half-life, in images seen, of the averaged weights used for translation; 0: no averaging"""
     clip: NonNegative = 0.0
     """gradient-norm clipping threshold per phase; 0: off"""
-    precision: Annotated[Literal["32", "bf16-mixed", "16-mixed", "64"], BeforeValidator(_text)] = "32"
-    """floating-point precision of the training"""
+    precision: Annotated[Literal["auto", "32", "bf16-mixed", "16-mixed", "64"], BeforeValidator(_text)] = "32"
+    """floating-point precision of the training; auto: bf16-mixed where the device has matrix units for it, else 32"""
     compile: bool = False
     """compile every network with torch.compile"""
     metrics: tuple[MetricPart, ...] = ("l1", "psnr", "ssim")

@@ -17,7 +17,7 @@ from ganzoo.loop import Engine
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
 from ganzoo.runfolder import RunFolder, flat, read_lines
-from ganzoo.runtime import Runtime
+from ganzoo.runtime import Runtime, settled_precision
 from ganzoo.runwriter import RunWriter, Screen
 from ganzoo.trainer import Trainer
 
@@ -38,7 +38,8 @@ def start(recipe: Recipe, path: Path, screen: Screen) -> None:
         raise GanzooError(f"{path} exists. Go on with it by adding --resume, or give another folder with --out.")
     if path.is_file() or (path.exists() and any(entry.name[0] != "." for entry in path.iterdir())):
         raise GanzooError(f"{path} exists and is no run folder. Give another folder with --out.")
-    _train(recipe, RunFolder(path), screen)
+    settled = recipe.train.model_copy(update={"precision": settled_precision(recipe.train)})  # kept when it goes on
+    _train(replace(recipe, train=settled), RunFolder(path), screen)
 
 
 def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:

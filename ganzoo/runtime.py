@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -37,12 +37,13 @@ class Runtime:
             raise GanzooError(f"{said} Set it to a multiple of {self.world}.")
         if kind != "cuda" and train.precision == "16-mixed":
             raise GanzooError('train.precision = "16-mixed" needs a GPU. Use "bf16-mixed" or "32" here.')
+        precision = settled_precision(train)
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             strategy = "ddp" if self.world > 1 else "auto"
             self.fabric = Fabric(
-                accelerator=kind, strategy=strategy, devices=devices, num_nodes=nodes, precision=train.precision
+                accelerator=kind, strategy=strategy, devices=devices, num_nodes=nodes, precision=precision
             )
         scaler: Any = getattr(self.fabric.strategy.precision, "scaler", None)
         self.scaler: torch.amp.GradScaler = scaler or torch.amp.GradScaler(enabled=False)  # of 16-mixed, or idle
@@ -142,6 +143,18 @@ class Runtime:
 def rank() -> int:
     """This process's number, as torchrun, SLURM or the first process (0) gave it."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
+
+
+def settled_precision(train: TrainOptions) -> Literal["32", "bf16-mixed", "16-mixed", "64"]:
+    """What `train.precision` is on its device: without matrix units bfloat16 is slower, at times many times."""
+    if train.precision != "auto":
+        return train.precision
+    kind = device_kind(train.device)
+    if kind == "cuda":
+        units = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:  # torch asks the processor, but has no public name for it
+        units = kind == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    return "bf16-mixed" if units else "32"
 
 
 def device_kind(device: str) -> str:

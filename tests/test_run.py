@@ -11,10 +11,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from ganzoo import checkpoint
+from ganzoo.options import TrainOptions
 from ganzoo.runfolder import RunFolder
+from ganzoo.runtime import Runtime, settled_precision
 
 FILES = ("env.json", "log.jsonl", "metrics.json", "recipe.toml", "report.html", "status.json")
 
@@ -271,3 +274,19 @@ def test_ctrl_c_while_measuring_ends_at_once_and_nothing_is_lost(tmp_path, start
     assert done.returncode == 0, done
     assert "ssim" in done.stdout
     assert (tmp_path / "out" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(("units", "precision"), [(True, "bf16-mixed"), (False, "32")])
+def test_automatic_precision_follows_the_processor(monkeypatch, units, precision):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units)
+    train = TrainOptions(images=1, device="cpu", precision="auto")
+    assert settled_precision(train) == precision
+    assert Runtime(train, 1).fabric.strategy.precision.precision.startswith(precision)
+    assert settled_precision(train.model_copy(update={"precision": "64"})) == "64"
+
+
+def test_a_run_keeps_the_precision_that_it_began_with(tmp_path, recipe, ganzoo):
+    recipe(tmp_path, {"train.images": 4, "train.precision": "auto"})
+    done = ganzoo("run", "tiny.toml", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert tables((tmp_path / "run" / "recipe.toml").read_text())["train"]["precision"] in ("32", "bf16-mixed")
