@@ -85,10 +85,14 @@ def _check_alike(runs: dict[str, Translator], translating: bool, generating: boo
         known = "; ".join(f"{n}: {', '.join('->'.join(d) for d in run.directions)}" for n, run in runs.items())
         raise GanzooError(f"These runs have no direction in common, so nothing can be set side by side ({known}).")
     for name, run in others:
-        for what in ("size", "labels") if translating else ("size",):
-            mine, theirs = getattr(run.spec, what), getattr(first.spec, what)
-            if mine != theirs:
-                raise GanzooError(f"{name} has the {what} {mine}, {first_name} {theirs}: compare runs that are alike.")
+        if run.spec.size != first.spec.size:
+            sizes = f"{name} was trained at {run.spec.size} px, {first_name} at {first.spec.size} px"
+            raise GanzooError(f"{sizes}: compare runs of one size.")
+        if translating and run.spec.labels != first.spec.labels:
+            mine, theirs = (", ".join(spec.labels) or "none" for spec in (run.spec, first.spec))
+            raise GanzooError(
+                f"{name} knows the labels {mine}, {first_name} {theirs}: compare runs of the same labels."
+            )
 
 
 def _translations(runs: dict[str, Translator], dataset: Dataset, source: str, target: str) -> Image.Image:

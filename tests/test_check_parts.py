@@ -151,7 +151,7 @@ class Flat(Softplus):
 
 class Renamed(Softplus):
     def discriminator_terms(self, *args, **kwargs):
-        return {"judge": term for term in super().discriminator_terms(*args, **kwargs).values()}
+        return {"critic_loss": term for term in super().discriminator_terms(*args, **kwargs).values()}
 
 
 class Slope(Penalty):
@@ -201,7 +201,7 @@ SPOILED = {
     "map": ("loss", "generator", "a finite scalar tensor"),
     "forgetful": ("loss", "discriminator", "a gradient of all that it is given"),
     "flat": ("loss", "adversarial", "a loss of logits of several scales"),
-    "renamed": ("loss", "discriminator_terms", "the terms ['D_x'] of domain x; they are ['judge']"),
+    "renamed": ("loss", "discriminator_terms", "the terms ['D_x'] of domain x; they are ['critic_loss']"),
     "dice": ("penalty", "points", "clock.rand"),
     "total": ("penalty", "cost", "a mean over the images"),
     "rows": ("penalty", "call", "a finite scalar tensor"),

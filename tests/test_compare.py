@@ -85,7 +85,9 @@ def test_page_stands_alone_and_is_not_overwritten(ganzoo, runs):
 
 
 def test_runs_that_cannot_be_set_side_by_side(ganzoo, runs):
-    ganzoo("compare", "tiny", "larger", cwd=runs).mistake("larger has the size 48, tiny 32")
+    ganzoo("compare", "tiny", "larger", cwd=runs).mistake(
+        "larger was trained at 48 px, tiny at 32 px: compare runs of one size."
+    )
     ganzoo("compare", "tiny", "nothing", cwd=runs).mistake("There is no run nothing")
 
 

@@ -67,10 +67,10 @@ class Judge:
     def __init__(self):
         known = [DATASET.counterparts(ref) for ref, _ in IMAGES]
         self.labels_of = torch.tensor([labels for images in known for labels in images])
-        self.truths = torch.stack([image for images in known for image in images.values()])
+        self.ground_truths = torch.stack([image for images in known for image in images.values()])
 
     def labels(self, images):
-        return torch.stack([self.labels_of[(self.truths - p).abs().sum(dim=(1, 2, 3)).argmin()] for p in images])
+        return torch.stack([self.labels_of[(self.ground_truths - p).abs().sum(dim=(1, 2, 3)).argmin()] for p in images])
 
 
 @pytest.fixture

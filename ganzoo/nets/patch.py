@@ -32,7 +32,7 @@ class PatchDiscriminator(Discriminator):
         bias = needs_bias(norm)
         if size < 3 * 2**layers:  # less would leave one position, which no norm and no last convolution can take
             why = f"A patch discriminator with {layers} layers needs images of {3 * 2**layers} px or more"
-            how = 'enlarge it, or take fewer layers, such as discriminator = { name = "patch", layers = 1 }'
+            how = "enlarge it, or give the discriminator fewer layers, such as layers = 1"
             raise GanzooError(f"{why}, and data.size is {size}: {how}.")
         kernel, padding = (4, 1) if layers else (1, 0)
         stack = [nn.Conv2d(in_channels, width, kernel, 2 if layers else 1, padding), nn.LeakyReLU(0.2, True)]

@@ -7,9 +7,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganzoo import Count, Discriminator, GanzooError, Generator
-from ganzoo.nets.layers import NormOption, Width, needs_bias, norm_layer
-from ganzoo.nets.resnet import ResidualBlock
+from ganzoo import Count
+from ganzoo.nets.layers import NormOption, Width
+from ganzoo.nets.patch import PatchDiscriminator
+from ganzoo.nets.resnet import ResidualBlock, ResnetGenerator
 
 
 class BlurDown(nn.Module):
@@ -33,14 +34,33 @@ def blur_up() -> nn.Module:
     return nn.Upsample(scale_factor=2, mode="bilinear")
 
 
-class AntialiasedResnet(Generator):
-    """The residual generator with blurred down- and upsampling (Park et al. 2020, arXiv:2007.15651, appendix).
+def antialiased(layers: nn.Sequential) -> nn.Sequential:
+    """The layers without aliasing.
 
-    Each convolution of stride 2 has stride 1 and is followed by a blur; transposed ones are bilinear upsampling and a
-    convolution. Parameters with 3 channels: 11,378,179 with 9 blocks, 7,837,699 with 6, as many as "resnet" has.
+    Convolutions of stride 2 get stride 1, and a blur that halves after their activation. Transposed ones become
+    bilinear upsampling and a convolution of the same channels.
     """
+    found: list[nn.Module] = []
+    halves = False
+    for layer in layers:
+        if isinstance(layer, nn.ConvTranspose2d):
+            convolution = nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1, bias=layer.bias is not None)
+            found += [blur_up(), convolution]
+            continue
+        found.append(layer)
+        if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
+            layer.stride, halves = (1, 1), True
+        elif halves and isinstance(layer, nn.ReLU | nn.LeakyReLU):
+            found.append(BlurDown())
+            halves = False
+    return nn.Sequential(*found)
 
-    multiple = 4
+
+class AntialiasedResnet(ResnetGenerator):
+    """ "resnet" with blurred down- and upsampling (Park et al. 2020, arXiv:2007.15651, appendix).
+
+    Parameters with 3 channels: 11,378,179 with 9 blocks, 7,837,699 with 6, as many as "resnet" has.
+    """
 
     def __init__(
         self,
@@ -52,27 +72,10 @@ class AntialiasedResnet(Generator):
         blocks: Annotated[Count | None, Field(description="residual blocks; default: 9 from 256 px on, else 6")] = None,
         norm: NormOption = "instance",
     ) -> None:
-        super().__init__()
-        if blocks is None:
-            blocks = 9 if size >= 256 else 6
-        bias = needs_bias(norm)
-
-        def activated(convolution: nn.Module, channels: int) -> list[nn.Module]:
-            return [convolution, norm_layer(norm, channels), nn.ReLU(True)]
-
-        layers = [nn.ReflectionPad2d(3), *activated(nn.Conv2d(in_channels, width, 7, bias=bias), width)]
-        for w in (width, 2 * width):
-            layers += [*activated(nn.Conv2d(w, 2 * w, 3, padding=1, bias=bias), 2 * w), BlurDown()]
-        first = len(layers)
-        layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]
-        for w in (4 * width, 2 * width):
-            layers += [blur_up(), *activated(nn.Conv2d(w, w // 2, 3, padding=1, bias=bias), w // 2)]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
-        self.encoded = sorted({0, 4, 8, first, first + blocks // 2})
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.layers(image)
+        super().__init__(in_channels, out_channels, size, width=width, blocks=blocks, norm=norm)
+        self.layers = antialiased(self.layers)
+        residual = [place for place, layer in enumerate(self.layers) if isinstance(layer, ResidualBlock)]
+        self.encoded = sorted({0, 4, 8, residual[0], residual[len(residual) // 2]})
 
     def features(self, image: Tensor) -> list[Tensor]:
         """The padded image, the convolutions before each halving, the first and the middle residual block.
@@ -87,8 +90,8 @@ class AntialiasedResnet(Generator):
         return [found[place] for place in self.encoded]
 
 
-class AntialiasedPatch(Discriminator):
-    """The PatchGAN with blurred downsampling (Park et al. 2020): one logit for each overlapping patch.
+class AntialiasedPatch(PatchDiscriminator):
+    """ "patch" with blurred downsampling (Park et al. 2020): one logit for each overlapping patch.
 
     Parameters with 3 channels and 3 layers: 2,764,737, as many as "patch" has.
     """
@@ -102,25 +105,8 @@ class AntialiasedPatch(Discriminator):
         layers: Annotated[Count, Field(description="halvings and one more convolution; 3: the paper's")] = 3,
         norm: NormOption = "instance",
     ) -> None:
-        super().__init__()
-        if size < 3 * 2**layers:
-            raise GanzooError(
-                f"An anti-aliased patch discriminator with {layers} layers needs images of {3 * 2**layers} px or more, "
-                f"and data.size is {size}: enlarge it, or take fewer layers, such as "
-                'discriminator = { name = "patch-antialiased", layers = 1 }.'
-            )
-        bias = needs_bias(norm)
-        stack: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, padding=1), nn.LeakyReLU(0.2, True), BlurDown()]
-        channels = width
-        for level in range(1, layers + 1):
-            out = width * min(2**level, 8)
-            stack += [nn.Conv2d(channels, out, 4, padding=1, bias=bias), norm_layer(norm, out), nn.LeakyReLU(0.2, True)]
-            stack += [BlurDown()] if level < layers else []
-            channels = out
-        self.layers = nn.Sequential(*stack, nn.Conv2d(channels, 1, 4, padding=1))
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.layers(image)
+        super().__init__(in_channels, size, width=width, layers=layers, norm=norm)
+        self.layers = antialiased(self.layers)
 
 
 class Projection(nn.Module):

@@ -53,7 +53,7 @@ def plain_steps(model, batches, clock, *, lr=1e-4, kl=0.1, adversary="none", vae
     """Liu et al. 2017, equations 2 to 5, with the weights of section 5; nothing of ganzoo but its random numbers.
 
     With unit variance the divergence from the standard normal distribution is half the squared mean. `adversary` adds
-    the critic of codes that encoders fool.
+    the critic of codes that encoders are trained against.
     """
     E, shared_encoder, shared_decoder, G, D = (model.E, model.shared_encoder, model.shared_decoder, model.G, model.D)
     opt_G = torch.optim.Adam(
@@ -76,7 +76,7 @@ def plain_steps(model, batches, clock, *, lr=1e-4, kl=0.1, adversary="none", vae
     def divergence(mean):
         return 0.5 * (mean**2).mean() if vae else torch.zeros(())
 
-    def judged(logits, real):
+    def loss_of(logits, real):
         return bce(logits, torch.full_like(logits, float(real)))
 
     for step, (x, y) in enumerate(batches):
@@ -92,18 +92,18 @@ def plain_steps(model, batches, clock, *, lr=1e-4, kl=0.1, adversary="none", vae
         vae_loss = vae_loss + 100 * (l1(image_of(code_x, "x"), x) + l1(image_of(code_y, "y"), y))
         cycle = kl * (divergence(mean_x) + divergence(mean_xy) + divergence(mean_y) + divergence(mean_yx))
         cycle = cycle + 100 * (l1(back_x, x) + l1(back_y, y))
-        gan = 10 * (judged(D["y"](x_to_y), True) + judged(D["x"](y_to_x), True))
-        latent = judged(model.C(code_x), False) + judged(model.C(code_y), True) if adversary == "critic" else 0
+        gan = 10 * (loss_of(D["y"](x_to_y), True) + loss_of(D["x"](y_to_x), True))
+        latent = loss_of(model.C(code_x), False) + loss_of(model.C(code_y), True) if adversary == "critic" else 0
         opt_G.zero_grad()
         (vae_loss + cycle + gan + latent).backward()
         opt_G.step()
         opt_D.zero_grad()
         for domain, real, fake in (("x", x, y_to_x), ("y", y, x_to_y)):
-            (10 * (judged(D[domain](real), True) + judged(D[domain](fake.detach()), False))).backward()
+            (10 * (loss_of(D[domain](real), True) + loss_of(D[domain](fake.detach()), False))).backward()
         opt_D.step()
         if opt_C:
             opt_C.zero_grad()
-            (judged(model.C(code_x.detach()), True) + judged(model.C(code_y.detach()), False)).backward()
+            (loss_of(model.C(code_x.detach()), True) + loss_of(model.C(code_y.detach()), False)).backward()
             opt_C.step()
 
 

@@ -9,12 +9,10 @@ from pathlib import Path
 import click
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from ganzoo import GanzooError, Translator, load
-from ganzoo.cli.output import bar
+from ganzoo.cli.output import bar, print_table
 from ganzoo.data.images import to_tensor
 from ganzoo_worlds import faces
 from ganzoo_worlds.sources import TEST
@@ -62,12 +60,8 @@ def evaluate_faces(run: Path, as_json: bool, device: str) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    table = Table(title=f"{run} at {translator.images:,} images", title_justify="left", box=None, header_style="dim")
-    for column in ("", *found):
-        table.add_column(column, justify="right" if column else "left")
-    for name in found["mean"]:
-        table.add_row(name, *(f"{values[name]:.2f}" for values in found.values()))
-    Console().print(table)
+    rows_shown = [[name, *(f"{values[name]:.2f}" for values in found.values())] for name in found["mean"]]
+    print_table(["", *found], rows_shown, title=f"{run} at {translator.images:,} images", right=list(found))
     for name, meaning in MEANING.items():
         click.echo(f"{name}: {meaning}")
 

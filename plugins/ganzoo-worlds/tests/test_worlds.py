@@ -1,4 +1,4 @@
-"""The built-in worlds are an answer sheet only if a seed is the same scene in every rendering and at every size."""
+"""The built-in worlds know the ground truth only if a seed is the same scene in every rendering and at every size."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def _changed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     [(landscapes, r) for r in landscapes.RENDERINGS] + [(faces, r) for r in faces.RENDERINGS],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_pictures_depend_on_the_seed_alone(world, rendering):
+def test_images_depend_on_the_seed_alone(world, rendering):
     one = world.render(3, rendering, 48)
     assert one.shape == (48, 48, 3) and one.dtype == np.uint8
     for seed in range(40, 80):  # enough to push seed 3 out of the cache

@@ -65,7 +65,7 @@ def plain_steps(model, batches, *, lr=1e-4, ramp=20, semantic=1.0):
         code = shared_encoder(E[domain](image))
         return code / code.square().mean(1, keepdim=True).sqrt()
 
-    def judged(logits, real):
+    def loss_of(logits, real):
         return bce(logits, torch.full_like(logits, float(real)))
 
     for step, (x, y) in enumerate(batches):
@@ -74,8 +74,8 @@ def plain_steps(model, batches, *, lr=1e-4, ramp=20, semantic=1.0):
         x_to_y, y_to_x = G["y"](shared_decoder(code_x)), G["x"](shared_decoder(code_y))
         loss = l2(G["x"](shared_decoder(code_x)), x) + l2(G["y"](shared_decoder(code_y)), y)
         loss = loss + semantic * (l1(embed(x_to_y, "y"), code_x) + l1(embed(y_to_x, "x"), code_y))
-        loss = loss + judged(D["y"](x_to_y), True)
-        domain = judged(classifier(code_x), True) + judged(classifier(code_y), False)
+        loss = loss + loss_of(D["y"](x_to_y), True)
+        domain = loss_of(classifier(code_x), True) + loss_of(classifier(code_y), False)
         opt_G.zero_grad()
         confusion = torch.autograd.grad(domain, encoder_parameters, retain_graph=True)
         (loss + domain).backward()  # encoders: + domain here, - (1 + strength) x domain below
@@ -83,7 +83,7 @@ def plain_steps(model, batches, *, lr=1e-4, ramp=20, semantic=1.0):
             parameter.grad -= (1 + strength) * gradient
         opt_G.step()
         opt_D.zero_grad()
-        (judged(D["y"](y), True) + judged(D["y"](x_to_y.detach()), False)).backward()
+        (loss_of(D["y"](y), True) + loss_of(D["y"](x_to_y.detach()), False)).backward()
         opt_D.step()
 
 

@@ -6,6 +6,6 @@ def register_models(register):
     register(
         "vaegan",
         "ganzoo_vaegan.model:VAEGAN",
-        summary="an auto-encoder judged by a discriminator, in three phases",
+        summary="an auto-encoder with a discriminator, in three phases",
         data_kind="images",
     )
