@@ -22,8 +22,8 @@ class ResidualBlock(nn.Module):
 
         pool: list[nn.Module] = [nn.AvgPool2d(2)] if down else []
         self.residual = nn.Sequential(*half(channels, channels), *pool, *half(channels, out))
-        same = channels == out
-        self.shortcut = nn.Sequential(*([] if same else [nn.Conv2d(channels, out, 1, bias=False)]), *pool)
+        project = [] if channels == out else [nn.Conv2d(channels, out, 1, bias=False)]
+        self.shortcut = nn.Sequential(*pool, *project)  # the paper pools last: the same, at four times the work
 
     def forward(self, x: Tensor) -> Tensor:
         return (self.shortcut(x) + self.residual(x)) / sqrt(2)
