@@ -8,7 +8,7 @@ RUN/checkpoints/000012000/   named by images seen
 
 import json
 import re
-import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about:
     `networks`: the weights, and averages of some of them as `ema.NAME`. Raises GanzooError if a weight is not finite,
     or if it cannot be written.
     """
-    if final.exists():
+    if final.is_dir() and not final.is_symlink():
         return final
     for name, value in networks.items():
         if value.is_floating_point() and not value.isfinite().all():
@@ -44,7 +44,7 @@ def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about:
     tensors: dict[str, Tensor] = {}
     layout = _flatten(state, tensors, "")
     try:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(beside)
         beside.mkdir(parents=True)
         unique, aliases = _unshared(networks)
         (beside / NETWORKS).write_bytes(safetensors.torch.save(unique, about | {"aliases": json.dumps(aliases)}))
@@ -55,7 +55,8 @@ def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about:
         beside.rename(final)
         sync(final.parent)
     except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):
+            _remove(beside)
         raise unwritable(final, error) from error
     return final
 
@@ -63,15 +64,27 @@ def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about:
 def prune(run: RunFolder, keep: int, best: int | None = None) -> None:
     """Removes all checkpoints but the newest `keep` and the one at `best` images; and those half written when killed.
 
-    Raises OSError if one cannot be removed.
+    Raises OSError in the end if some cannot be removed.
     """
     spared = None if best is None else run.checkpoint(best)
-    half_written = [path for path in run.checkpoints_folder.glob(".*") if re.fullmatch(r"\.\d{9,}", path.name)]
+    half_written = [path for path in run.checkpoints_folder.glob(".*") if re.fullmatch(r"\.[0-9]{9,}", path.name)]
+    problem: OSError | None = None
     for old in (*run.checkpoints()[:-keep], *half_written):
-        if old.is_symlink():
-            old.unlink()
-        elif old != spared:
-            shutil.rmtree(old)
+        try:
+            if old != spared:
+                _remove(old)
+        except OSError as error:
+            problem = error
+    if problem:
+        raise problem
+
+
+def _remove(checkpoint: Path) -> None:
+    """What `save` has written there, and nothing else. Raises OSError if that cannot be removed, or is not all."""
+    if checkpoint.is_dir() and not checkpoint.is_symlink():
+        for name in (NETWORKS, TRAINING, STATE):
+            (checkpoint / name).unlink(missing_ok=True)
+        checkpoint.rmdir()
 
 
 def load_networks(path: Path, ema: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:

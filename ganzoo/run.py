@@ -1,9 +1,10 @@
 """A recipe becomes a trained run: the whole journey, top to bottom. What it leaves behind is in runfolder.py."""
 
 import signal
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,8 @@ def start(recipe: Recipe, path: Path, screen: Screen) -> None:
 
     Raises GanzooError, with exit code 1 once training has begun, or Stopped.
     """
-    if RunFolder.is_run(path):
-        raise GanzooError(f"{path} exists. Go on with it by adding --resume, or give another folder with --out.")
-    if path.is_file() or (path.exists() and any(entry.name[0] != "." for entry in path.iterdir())):
-        raise GanzooError(f"{path} exists and is no run folder. Give another folder with --out.")
     settled = recipe.train.model_copy(update={"precision": settled_precision(recipe.train)})  # kept when it goes on
-    _train(replace(recipe, train=settled), RunFolder(path), screen)
+    _train(replace(recipe, train=settled), RunFolder(path), screen, _refuse_existing)
 
 
 def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
@@ -48,6 +45,7 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
     Raises GanzooError, also where a change is to what the run's mathematics hangs on, or Stopped.
     """
     folder = RunFolder(path)
+    folder.refuse_links()
     began, changed = recipe.read(folder.recipe), recipe.read(folder.recipe, changes=changes)
     for key in differences(changed, began):
         if key not in CHANGEABLE:
@@ -55,6 +53,19 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
                 f"{key} cannot change in the middle of a run. Begin a new run with another --out, or leave it out; "
                 f"these can change: {', '.join(sorted(CHANGEABLE))}. The learning rate's schedule follows train.images."
             )
+    _train(changed, folder, screen, partial(_last_checkpoint, began))
+
+
+def _refuse_existing(folder: RunFolder) -> None:
+    """Raises GanzooError where a new run would not have the folder for itself."""
+    if RunFolder.is_run(path := folder.path):
+        raise GanzooError(f"{path} exists. Go on with it by adding --resume, or give another folder with --out.")
+    if any(entry.name[0] != "." for entry in path.iterdir()):
+        raise GanzooError(f"{path} exists and is no run folder. Give another folder with --out.")
+
+
+def _last_checkpoint(began: Recipe, folder: RunFolder) -> Path | None:
+    """Where a run goes on that began with this recipe; None if it was ended before its first checkpoint."""
     last = folder.latest()
     log = read_lines(folder.log)
     if last is None and log and log[-1]["images"] >= began.train.checkpoint_every + began.data.batch:
@@ -62,17 +73,25 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
             f"{folder.path} was trained to image {log[-1]['images']:,}, but {folder.checkpoints_folder} holds no "
             "checkpoint. Put the checkpoints back, or begin a new run with another --out."
         )
-    _train(changed, folder, screen, last)
+    return last
 
 
-def _train(recipe: Recipe, folder: RunFolder, screen: Screen, last: Path | None = None) -> None:
-    """From the recipe to the weights, beginning with the checkpoint `last` if there is one."""
+def _train(recipe: Recipe, folder: RunFolder, screen: Screen, find: Callable[[RunFolder], Path | None]) -> None:
+    """From the recipe to the weights; `find` gives the checkpoint to begin with, or refuses the folder."""
     runtime = Runtime(recipe.train, recipe.data.batch)
-    opened: Any = (
-        open_dataset(recipe.data, recipe.data_kind, screen.say, screen.download) if runtime.rank == 0 else None
-    )
-    runtime.launch()
-    dataset: Dataset = runtime.fabric.broadcast(opened)
+    with folder.locked() if runtime.rank == 0 else nullcontext():
+        found: Any = None
+        if runtime.rank == 0:
+            last = find(folder)
+            found = last, open_dataset(recipe.data, recipe.data_kind, screen.say, screen.download)
+        runtime.launch()
+        _go(recipe, folder, screen, runtime, *runtime.fabric.broadcast(found))
+
+
+def _go(
+    recipe: Recipe, folder: RunFolder, screen: Screen, runtime: Runtime, last: Path | None, dataset: Dataset
+) -> None:
+    """What every process does."""
     recipe = replace(recipe, data=dataset.options)
     with runtime.fail_together():
         torch.manual_seed(recipe.train.seed)

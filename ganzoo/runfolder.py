@@ -5,17 +5,24 @@ RUN/env.json         versions, hardware, data used   RUN/checkpoints/000012000/ 
 RUN/log.jsonl        a line every `log_every`        RUN/report.html             everything as one page
 RUN/status.json      running, finished, stopped ...  RUN/metrics.json            on the test images, at the end
 RUN/metrics.jsonl    those of each checkpoint, where the recipe asks for the best one
+RUN/.lock            who trains into it now
 """
 
 import json
 import math
+import os
 import re
+import socket
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from ganzoo.errors import GanzooError
+from ganzoo.files import unwritable
 from ganzoo.registry import registry
 
 HIGHER_IS_BETTER = (  # of evaluation's own metrics; "cycle_l1" alone is better where it is lower
@@ -38,12 +45,65 @@ class RunFolder:
         self.samples = path / "samples"
         self.checkpoints_folder = path / "checkpoints"
         self.report = path / "report.html"
+        self.lock = path / ".lock"
 
     @classmethod
     def is_run(cls, path: Path) -> bool:
         """Whether a run has begun in this folder."""
         run = cls(path)
-        return run.recipe.is_file() and run.env.is_file()
+        return os.path.isfile(run.recipe) and os.path.isfile(run.env)  # those of Path raise where nobody may look
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Inside, no other process trains into this folder. It is made, and removed in the end if it is still empty.
+
+        Raises GanzooError where another one does, a part of it is a link, or the operating system refuses.
+        """
+        self.refuse_links()
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        lock = FileLock(self.lock)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
+        except Timeout:
+            who = self._holder()
+            raise GanzooError(
+                f"{self.path} is being trained by {who}. Wait until that has ended, or stop it."
+            ) from None
+        except FileExistsError:
+            raise GanzooError(f"{self.path} exists and is no run folder. Give another folder with --out.") from None
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        try:
+            if (
+                type(lock) is FileLock
+            ):  # on file systems that know no locks it becomes another, which writes this itself
+                with suppress(OSError):
+                    self.lock.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
+            yield
+        finally:
+            with suppress(OSError):
+                self.lock.unlink()  # while it is held: whoever has opened it meanwhile sees that it is gone
+            lock.release()
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
+
+    def _holder(self) -> str:
+        """Who trains, as the lock says."""
+        with suppress(OSError, ValueError):
+            process, host, *_ = self.lock.read_text(encoding="utf-8").splitlines()
+            return f"process {int(process)} on {host!a}"
+        return "another process"
+
+    def refuse_links(self) -> None:
+        """Raises GanzooError where a part of the folder is a link: what is read and written would lie elsewhere."""
+        for part in vars(self).values():
+            if part != self.path and part.is_symlink():
+                raise GanzooError(
+                    f"{part} is a link to {os.readlink(part)}, and a run is read and written in its own folder only. "
+                    "Put what it leads to in its place; the whole run folder may be a link."
+                )
 
     def sample(self, images: int) -> Path:
         """The sample grid at N images seen."""
@@ -141,10 +201,10 @@ def number(value: Any) -> float:
 
 
 def _numbered(folder: Path, suffix: str) -> list[Path]:
-    """The entries of a folder that are named by images seen, in their order."""
+    """The entries of a folder that are named by images seen, as we name them, in their order; links are not ours."""
     try:
         entries = list(folder.iterdir()) if folder.exists() else []
     except OSError as error:
         raise GanzooError(f"{folder} cannot be read ({error.strerror}).") from error
-    numbered = (p for p in entries if re.fullmatch(r"\d+", p.stem) and p.suffix == suffix)
+    numbered = (p for p in entries if re.fullmatch(r"[0-9]{9,}", p.stem) and p.suffix == suffix and not p.is_symlink())
     return sorted(numbered, key=lambda p: int(p.stem))

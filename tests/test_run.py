@@ -209,10 +209,14 @@ def test_only_checkpoints_are_removed_from_their_folder(place, finished, ganzoo)
     (run / "checkpoints" / ".git").mkdir()
     (run / "checkpoints" / ".DS_Store").touch()
     (run / "checkpoints" / ".000000022").mkdir()
+    (run / "checkpoints" / "2024").mkdir()
+    (run / "checkpoints" / "000000020" / "notes.txt").touch()
     done = ganzoo("run", run, "--resume", "--set", "train.images=28", cwd=place)
     assert done.returncode == 0, done
     names = {path.name for path in (run / "checkpoints").iterdir()}
-    assert names == {".DS_Store", ".git", "000000024", "000000028"}
+    assert names == {".DS_Store", ".git", "000000004", "2024", "000000020", "000000024", "000000028"}
+    assert {path.name for path in (run / "checkpoints" / "000000020").iterdir()} == {"notes.txt"}
+    assert "An older checkpoint cannot be removed: [Errno 39] Directory not empty" in done.stdout
     assert len(list(mine.iterdir())) == 3
 
 

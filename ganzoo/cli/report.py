@@ -15,4 +15,5 @@ def command(path: Path) -> None:
 
     if not RunFolder.is_run(path):
         raise GanzooError(f"{path} is not a run folder. `ganzoo run RECIPE` makes one.")
+    RunFolder(path).refuse_links()
     click.echo(report.write(path))
