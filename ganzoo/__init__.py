@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the same names as in _NAMES, for type checkers
     from ganzoo.options import Count as Count
     from ganzoo.options import DiscriminatorPart as DiscriminatorPart
     from ganzoo.options import GeneratorPart as GeneratorPart
+    from ganzoo.options import Layers as Layers
     from ganzoo.options import LossPart as LossPart
     from ganzoo.options import Natural as Natural
     from ganzoo.options import NonNegative as NonNegative
@@ -55,7 +56,7 @@ API = 1
 _NAMES = {
     "ganzoo.errors": "GanzooError Offline",
     "ganzoo.hooks": "hookimpl",
-    "ganzoo.options": "AdamOptions AdversarialOptions Count DiscriminatorPart GeneratorPart LossPart Natural "
+    "ganzoo.options": "AdamOptions AdversarialOptions Count DiscriminatorPart GeneratorPart Layers LossPart Natural "
     "NonNegative Options PenaltyPart Probability Weight needs",
     "ganzoo.trainer": "Batch Carry DataSpec Discriminator Frozen Generator Logits Loss Penalty Phase Terms Trainer",
     "ganzoo.pool": "ImagePool",

@@ -22,7 +22,9 @@ from pydantic import (
 )
 
 from ganzoo.errors import GanzooError
-from ganzoo.registry import did_you_mean, registry
+from ganzoo.registry import Entry, did_you_mean, registry
+
+DEEPEST, LONGEST = 20, 200  # tables in tables; letters of a wrong value that are shown
 
 
 class Options(BaseModel):
@@ -36,6 +38,12 @@ class Options(BaseModel):
         frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
     """how pydantic reads the table; every table of ganzoo is read in this way"""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_written(cls, value: Any) -> Any:
+        _check_written(value)
+        return value
 
 
 class Part(BaseModel):
@@ -58,6 +66,18 @@ class Part(BaseModel):
     def has(self, *capabilities: str) -> bool:
         """Whether the part has these methods beside those that every part of its type has, e.g. "features"."""
         return all(callable(getattr(self._class, name, None)) for name in capabilities)
+
+
+def _check_written(value: Any, depth: int = 1) -> None:
+    """Raises ValueError for what no recipe could say again."""
+    if depth > DEEPEST:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("it is not UTF-8 text: rename the file or folder")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("it is too large a number")
+    for item in (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_written(item, depth + 1)
 
 
 class _PartOptions(Options):
@@ -89,16 +109,35 @@ def sentences(error: ValidationError, table: type[BaseModel]) -> Iterator[tuple[
         elif mistake["type"] == "missing":
             message = "is missing; the recipe must say it"
         elif mistake["type"] != "value_error":
-            message = f"{message[0].lower()}{message[1:]}, it is {mistake['input']!r}"
+            given = repr(mistake["input"])
+            shown = given if len(given) <= LONGEST else f"{given[:LONGEST]}..."
+            message = f"{message[0].lower()}{message[1:]}, it is {shown}"
         yield key, message
 
 
-def _known(type_: str, part: Part) -> Part:
+def find_source(name: str) -> Entry:
+    """The source or the published archive of that name. Raises GanzooError where there is none, or both."""
+    claims = [entry for type_ in ("archive", "source") for entry in registry().matches(type_, name)]
+    if not claims:
+        near = did_you_mean(name, registry().names("source") + registry().names("archive"))
+        raise GanzooError(
+            f'There is no data source "{name}".{near} '
+            f'Your own images are source = "folders" with root = "FOLDER"; `ganzoo data list` shows the others.'
+        )
+    if len({entry.type for entry in claims}) > 1:
+        choices = " or ".join(f'"{entry.qualified}" ({entry.type})' for entry in claims)
+        raise GanzooError(f'Packages offer "{name}" as an archive and as a source. Write {choices}.')
+    return claims[0]
+
+
+def _known(type_: str, part: Part, to_train: bool) -> Part:
     """The part looked up, and its options checked against those of its class."""
     try:
+        if type_ == "source" and find_source(part.name).type == "archive":
+            return part
         found = registry().load(type_, part.name)
     except GanzooError as error:
-        if type_ == "source":  # told when the data is opened: a trained model is used without it
+        if type_ == "source" and not to_train:  # a trained model is used without it
             return part
         raise ValueError(str(error)) from error
     table, given = options_of(found), part.model_extra or {}
@@ -121,14 +160,14 @@ def _known(type_: str, part: Part) -> Part:
 def _registered(type_: str) -> BeforeValidator:
     """How pydantic reads an option that names a registered part; to a type checker the option is Any."""
 
-    def read(value: Any) -> Part:
+    def read(value: Any, info: ValidationInfo) -> Part:
         if isinstance(value, str):
             value = {"name": value}
         if isinstance(value, dict) and isinstance(value.get("name"), str):
             value = Part(**value)
         if not isinstance(value, Part):
             raise ValueError(f'write the name of a {type_}, or a table with its options: {{ name = "NAME", ... }}')
-        return _known(type_, value)
+        return _known(type_, value, to_train=bool((info.context or {}).get("to_train")))
 
     schema = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["name"]}], "part": type_}
     return BeforeValidator(read, json_schema_input_type=Annotated[Any, WithJsonSchema(schema)])
@@ -177,13 +216,17 @@ PenaltyOption = Annotated[PenaltyPart | None, Field(description="gradient penalt
 MetricPart = Annotated[Any, _registered("metric")]
 SourcePart = Annotated[Any, _registered("source")]
 
-Count = Annotated[int, Field(ge=1)]
+LARGEST = 10**12
+"""The largest number that a recipe may set: more than anybody needs, and no library chokes on it."""
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """The type of an option that counts something: a whole number, 1 or more."""
-Natural = Annotated[int, Field(ge=0)]
+Natural = Annotated[int, Field(ge=0, le=LARGEST)]
 """The type of an option that counts something that may be absent: a whole number, 0 or more."""
-NonNegative = Annotated[float, Field(ge=0)]
+Layers = Annotated[int, Field(ge=0, le=100)]
+"""The type of an option that counts layers or blocks of a network: a whole number from 0 to 100."""
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 """The type of an option such as a learning rate: a number, 0 or more."""
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=LARGEST)]
 """The type of an option that weights a term of a loss: a number, 0 or more; 0 leaves the term out."""
 Probability = Annotated[float, Field(ge=0, lt=1)]
 """The type of an option such as a dropout probability: a number from 0 to below 1."""
@@ -240,10 +283,10 @@ class DataOptions(Options):
     """attributes of which at most one holds, e.g. [["Black_Hair", "Blond_Hair", "Brown_Hair"]]"""
     label_sets: tuple[tuple[str, ...], ...] = ()
     """labels that come from different data sets: an image knows those of one (rendered data sets hide the others)"""
-    size: Annotated[int, Field(ge=8)] = 256
+    size: Annotated[Count, Field(ge=8)] = 256
     """side of the square the networks see, in pixels"""
-    load: int | None = Field(default=None, ge=8)
-    """size before the random crop; default: size x 286/256, the paper's"""
+    load: Count | None = None
+    """size before the random crop, at least `size`; default: size x 286/256, the paper's"""
     preprocess: Literal["resize-and-crop", "square", "resized-crop", "crop", "scale-width", "none"] = "resize-and-crop"
     """how an image becomes that square; square: as resize-and-crop, but of the largest square in its middle;
     resized-crop: a random crop of 80 to 100 % of every other image, and the others whole, resized"""
@@ -253,10 +296,17 @@ class DataOptions(Options):
     """channels of the images: one number, or one for each domain: 1 grey, 2 grey+alpha, 3 colour, 4 colour+alpha"""
     batch: Count = 1
     """images of each domain in a step, over all devices together"""
-    workers: int | None = Field(default=None, ge=0)
+    workers: int | None = Field(default=None, ge=0, le=1024)
     """processes that prepare images; default: none on a CPU, up to 8 beside a GPU"""
     broken: Literal["stop", "skip"] = "stop"
     """what to do with an image that cannot be read"""
+
+    @field_validator("load")
+    @classmethod
+    def _can_be_cropped(cls, load: int | None, found: ValidationInfo) -> int | None:
+        if load is not None and load < found.data.get("size", load):
+            raise ValueError(f"a crop of size {found.data['size']} does not fit in {load}: set it to that size or more")
+        return load
 
     @property
     def load_size(self) -> int:
@@ -270,7 +320,7 @@ class TrainOptions(Options):
     """length of the training: images seen of each domain"""
     constant: float = Field(default=0.5, ge=0, le=1)
     """share of the training at the full learning rate; then it falls linearly to zero"""
-    seed: int = Field(default=0, ge=0)
+    seed: Natural = 0
     """fixes the initial weights, the order of the images and every random draw"""
     checkpoint_every: Count = 10_000
     """images seen between checkpoints"""

@@ -1,6 +1,5 @@
 """A TOML file becomes a frozen, validated Recipe; every mistake is reported at once, in the recipe's own words."""
 
-import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,9 +12,12 @@ from pydantic import ValidationError
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions, Options, TrainOptions, sentences
 from ganzoo.registry import did_you_mean, registry
+from ganzoo.text import printable
 
 TABLES = ("data", "options", "train")
 KEYS = ("model", "preset", *TABLES, "quick")
+SHOWN = 50  # mistakes
+Change = tuple[str, tuple[str, ...], Any]  # where it comes from, dotted key, value
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Recipe:
 
     def to_toml(self, *comments: str) -> str:
         """The resolved recipe, with every default, as a recipe file."""
-        return "".join(f"# {comment}\n" for comment in comments) + tomlkit.dumps(self.tables())
+        return "".join(f"# {printable(comment)}\n" for comment in comments) + tomlkit.dumps(self.tables())
 
 
 def read(path: Path, quick: bool = False, changes: Iterable[str] = ()) -> Recipe:
@@ -57,55 +59,82 @@ def read(path: Path, quick: bool = False, changes: Iterable[str] = ()) -> Recipe
     Raises GanzooError naming every mistake with its line, before data or device are touched.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except FileNotFoundError:
         recipes = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.toml"))]
         raise GanzooError(f"There is no recipe {path}.{did_you_mean(str(path), recipes)}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise GanzooError(f"{path} is not valid TOML: {error}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise GanzooError(f"{path} cannot be read: {error}.") from None
-    return parse(document, text=text, path=path, quick=quick, changes=changes)
+    except UnicodeDecodeError as error:
+        raise GanzooError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
+    except OSError as error:
+        raise GanzooError(f"{path} cannot be read ({error.strerror}).") from None
+    document = read_toml(text, f"{path} is not valid TOML")
+    return parse(document, text=text, path=path, quick=quick, changes=changes, to_train=True)
+
+
+def read_toml(text: str, problem: str) -> dict[str, Any]:
+    """The document in a text; GanzooError, a sentence that begins with the problem, where there is none."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise GanzooError(f"{problem}: it is nested too deeply.") from None
+    except ValueError as error:  # also of a number with thousands of digits
+        raise GanzooError(f"{problem}: {error}.") from None
 
 
 def parse(
-    document: dict[str, Any], text: str = "", path: Path | None = None, quick: bool = False, changes: Iterable[str] = ()
+    document: dict[str, Any],
+    text: str = "",
+    path: Path | None = None,
+    quick: bool = False,
+    changes: Iterable[str] = (),
+    to_train: bool = False,
 ) -> Recipe:
-    """The same from a recipe already read, e.g. a dict written in Python."""
-    document = {k: dict(v) if isinstance(v, dict) else v for k, v in document.items()}
-    report = _Mistakes(path, text)
-    quick_table = document.pop("quick", {})
-    if quick and not quick_table:
+    """The same from a recipe already read, e.g. a dict written in Python; where nothing is to be trained, the data
+    source need not be installed."""
+    report = _Mistakes(path, text, to_train)
+    document, quick_table = dict(document), document.get("quick", {})
+    if not isinstance(document.pop("quick", {}), dict):
+        report.add(("quick",), "should be a table, written [quick]")
+        quick_table = {}
+    elif quick and not quick_table:
         raise GanzooError(f"{path or 'The recipe'} has no [quick] table, so it cannot be run with --quick.")
-    for keys, value in _leaves(quick_table) if quick else ():
-        _put(document, keys, value, "[quick]", report)
-    for change in changes:
-        keys, value = _parse_change(change)
-        _put(document, keys, value, "--set", report)
+    quickly = [("[quick]", *leaf) for leaf in _leaves(quick_table)]
+    asked = [("--set", *_parse_change(change)) for change in changes]
+    if quickly and not quick:  # looked at all the same
+        aside = _Mistakes(path, text, to_train)
+        _resolve(document, quickly, aside)
+        report.found += [mistake for mistake in aside.found if mistake[0].startswith("[quick]")]
+    fields = _resolve(document, [*(quickly if quick else ()), *asked], report)
+    report.raise_if_any()
+    return Recipe(**fields, path=path, quick=quick)
 
+
+def _resolve(given: dict[str, Any], changes: list[Change], report: "_Mistakes") -> dict[str, Any]:
+    """The fields of a Recipe; what is wrong is added to the report, and then they are of no use."""
+    document = {k: dict(v) if isinstance(v, dict) else v for k, v in given.items()}
+    for origin, keys, value in changes:
+        _put(document, keys, value, origin, report)
     for key in document:
-        if key not in KEYS:
-            report.add((key,), f"there is no such key.{did_you_mean(key, list(KEYS))}")
+        if key not in ("model", "preset", *TABLES):
+            report.add((key,), f"there is no such key.{did_you_mean(key, [k for k in KEYS if k != key])}")
     trainer = _trainer(document, report)
     if trainer:
         _fill_in(document, trainer, report)
     classes = {"data": DataOptions, "options": trainer and trainer.Config, "train": TrainOptions}
     tables: Any = {table: report.validate(table, cls, document.get(table, {})) for table, cls in classes.items() if cls}
-    report.raise_if_any()
-    return Recipe(document["model"], trainer, preset=document.get("preset", ""), path=path, quick=quick, **tables)
+    return {"model": document.get("model"), "trainer": trainer, "preset": document.get("preset", ""), **tables}
 
 
 class _Mistakes:
     """Collects what is wrong, each with the line it stands on."""
 
-    def __init__(self, path: Path | None, text: str) -> None:
-        self.path, self.text = path, text
+    def __init__(self, path: Path | None, text: str, to_train: bool) -> None:
+        self.path, self.lines, self.to_train = path, _lines(text), to_train
         self.found: list[tuple[str, str]] = []
         self.origin: dict[tuple[str, ...], str] = {}  # keys that did not come from the recipe's own tables
 
     def add(self, keys: tuple[str, ...], message: str) -> None:
-        place = self.origin.get(keys) or _line(self.text, keys)
+        place = self.origin.get(keys) or self.lines.get(keys) or self.lines.get(keys[:1], "")
         self.found.append((f"{place} {'.'.join(keys)}".lstrip(), message))
 
     def validate(self, table: str, kind: type[Options], given: Any) -> Options | None:
@@ -113,7 +142,7 @@ class _Mistakes:
             self.add((table,), f"should be a table, written [{table}]")
             return None
         try:
-            return kind(**given)
+            return kind.model_validate(given, context={"to_train": self.to_train})
         except ValidationError as error:
             for key, mistake in sentences(error, kind):
                 self.add((table, key) if key else (table,), mistake)
@@ -122,8 +151,9 @@ class _Mistakes:
     def raise_if_any(self) -> None:
         if self.found:
             many = "a mistake" if len(self.found) == 1 else f"{len(self.found)} mistakes"
-            lines = "\n".join(f"  {place}: {message}" for place, message in dict.fromkeys(self.found))
-            raise GanzooError(f"{self.path or 'The recipe'} has {many}:\n{lines}")
+            lines = [f"  {place}: {message}" for place, message in dict.fromkeys(self.found)]
+            more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+            raise GanzooError("\n".join([f"{self.path or 'The recipe'} has {many}:", *lines[:SHOWN], *more]))
 
 
 def _trainer(document: dict[str, Any], report: _Mistakes) -> Any:
@@ -139,11 +169,13 @@ def _trainer(document: dict[str, Any], report: _Mistakes) -> Any:
 
 def _fill_in(document: dict[str, Any], trainer: Any, report: _Mistakes) -> None:
     """What the recipe leaves open is the preset's and then the model's published setting."""
-    preset = document.get("preset", "")
-    if preset and preset not in trainer.presets:
-        known = list(trainer.presets)
+    preset, known = document.get("preset", ""), list(trainer.presets)
+    if not isinstance(preset, str):
+        report.add(("preset",), f"should be text, the name of one of: {', '.join(known)}")
+        return
+    if preset and preset not in known:
         near = did_you_mean(preset, known)
-        report.add(("preset",), f'there is no preset "{preset}".{near} There are: {", ".join(known)}')
+        report.add(("preset",), f'there is no preset "{preset}".{near} There are: {", ".join(known) or "none"}')
     layers = ((f'preset "{preset}"', trainer.presets.get(preset, {})), ("recipe_defaults", trainer.recipe_defaults))
     for origin, settings in layers:
         for key, value in settings.items():
@@ -166,7 +198,7 @@ def _leaves(table: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tupl
 def _put(document: dict[str, Any], keys: tuple[str, ...], value: Any, origin: str, report: _Mistakes) -> None:
     report.origin[keys] = report.origin[keys[:2]] = origin
     table = document.setdefault(keys[0], {}) if keys[0] in TABLES else None
-    if len(keys) == 1:
+    if len(keys) == 1 and keys != ("quick",):
         document[keys[0]] = value
     elif len(keys) == 2 and isinstance(table, dict):
         table[keys[1]] = value
@@ -186,22 +218,26 @@ def _parse_change(change: str) -> tuple[tuple[str, ...], Any]:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value  # a bare word: text
+    except (RecursionError, ValueError) as error:
+        raise GanzooError(f"--set {key} has no value that can be read: {error}.") from None
     return tuple(key.strip().split(".")), parsed
 
 
-def _line(text: str, keys: tuple[str, ...]) -> str:
-    """The line that sets these keys, such as "line 7", else that of their table's header, else nothing."""
+def _lines(text: str) -> dict[tuple[str, ...], str]:
+    """The dotted keys of a recipe, and its tables, with the line that sets them, such as "line 7"."""
     table: tuple[str, ...] = ()
-    header = ""
+    found: dict[tuple[str, ...], str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        if match := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-            here = table = _keys(match[1])
-            header = f"line {number}" if table == keys[:1] else header
-        elif match := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line):
-            here = (*table, *_keys(match[1]))
-        if match and here == keys:
-            return f"line {number}"
-    return header
+        line = line.strip()
+        key, equals, _ = line.partition("=")
+        if line.startswith("["):
+            here = table = _keys(line[1:].partition("]")[0])
+        elif equals:
+            here = (*table, *_keys(key))
+        else:
+            continue
+        found.setdefault(here, f"line {number}")
+    return found
 
 
 def _keys(dotted: str) -> tuple[str, ...]:

@@ -80,6 +80,8 @@ def table_options(config: Any) -> list[dict[str, Any]]:
 
 def type_name(schema: dict[str, Any]) -> str:
     """A JSON Schema type in a reader's words."""
+    from ganzoo.options import LARGEST
+
     if "part" in schema:
         return schema["part"]
     if "enum" in schema:
@@ -90,5 +92,5 @@ def type_name(schema: dict[str, Any]) -> str:
         return f"[{', '.join(type_name(s) for s in schema['prefixItems'])}]"
     kind = {"string": "text", "object": "table", "boolean": "true | false", "null": "unset"}.get(schema.get("type", ""))
     bounds = [f">= {schema['minimum']:g}"] if "minimum" in schema else []
-    bounds += [f"<= {schema['maximum']:g}"] if "maximum" in schema else []
+    bounds += [f"<= {schema['maximum']:g}"] if schema.get("maximum", LARGEST) < LARGEST else []
     return " ".join([kind or schema.get("type", "any"), *bounds])

@@ -10,7 +10,7 @@ from ganzoo.data import archives
 from ganzoo.data.images import ImageRef
 from ganzoo.data.published import find
 from ganzoo.errors import GanzooError
-from ganzoo.options import DataOptions
+from ganzoo.options import DataOptions, find_source
 from ganzoo.registry import did_you_mean, registry
 from ganzoo.trainer import DataSpec
 
@@ -57,17 +57,7 @@ class Source(ABC):
 def open_source(options: DataOptions, kind: str, say: archives.Say, progress: archives.Progress) -> Source:
     """The source that `[data]` names, downloaded if need be. Raises GanzooError, Offline."""
     name = options.source.name
-    claims = [entry for type_ in ("archive", "source") for entry in registry().matches(type_, name)]
-    if not claims:
-        near = did_you_mean(name, registry().names("source") + registry().names("archive"))
-        raise GanzooError(
-            f'There is no data source "{name}".{near} '
-            f'Your own images are source = "folders" with root = "FOLDER"; `ganzoo data list` shows the others.'
-        )
-    if len({entry.type for entry in claims}) > 1:
-        choices = " or ".join(f'"{entry.qualified}" ({entry.type})' for entry in claims)
-        raise GanzooError(f'Packages offer "{name}" as an archive and as a source. Write {choices}.')
-    if claims[0].type == "archive":
+    if find_source(name).type == "archive":
         if options.source.model_extra:
             raise GanzooError(f'The published archive "{name}" has no options of its own: write source = "{name}".')
         archive = find(name)

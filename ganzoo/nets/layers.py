@@ -14,7 +14,7 @@ from ganzoo.options import Count, Init
 
 Norm = Literal["instance", "batch", "none"]
 """The type of an option that names a norm."""
-Width = Annotated[Count, Field(description="channels of the first layer; the others are multiples of it")]
+Width = Annotated[Count, Field(le=2**16, description="channels of the first layer; the others are multiples of it")]
 """The type of a part's option for its width."""
 NormOption = Annotated[Norm, Field(description="normalisation after the convolutions")]
 """The same as a part's option, with its description."""

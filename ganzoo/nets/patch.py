@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ganzoo.errors import GanzooError
 from ganzoo.nets.layers import NormOption, Width, needs_bias, norm_layer
-from ganzoo.options import Natural
+from ganzoo.options import Layers
 from ganzoo.trainer import Discriminator
 
 
@@ -24,7 +24,7 @@ class PatchDiscriminator(Discriminator):
         *,
         width: Width = 64,
         layers: Annotated[
-            Natural, Field(description="side of a patch: 0: 1 px, 1: 16, 2: 34, 3: 70, the paper's, 4: 142, 5: 286")
+            Layers, Field(description="side of a patch: 0: 1 px, 1: 16, 2: 34, 3: 70, the paper's, 4: 142, 5: 286")
         ] = 3,
         norm: NormOption = "instance",
     ) -> None:

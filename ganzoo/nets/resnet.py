@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.nets.layers import Norm, NormOption, Width, needs_bias, norm_layer
-from ganzoo.options import Natural
+from ganzoo.options import Layers
 from ganzoo.trainer import Generator
 
 
@@ -52,7 +52,7 @@ class ResnetGenerator(Generator):
         size: int,
         *,
         width: Width = 64,
-        blocks: Annotated[Natural | None, Field(description="residual blocks; default: 9 from 256 px, else 6")] = None,
+        blocks: Annotated[Layers | None, Field(description="residual blocks; default: 9 from 256 px, else 6")] = None,
         norm: NormOption = "instance",
         upsample: Annotated[
             Literal["transpose", "nearest"], Field(description="transposed, or nearest neighbour and convolution")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ganzoo.errors import GanzooError, multiples_around
 from ganzoo.nets.layers import NormOption, Width, needs_bias, norm_layer
-from ganzoo.options import Count, Probability
+from ganzoo.options import Layers, Probability
 from ganzoo.trainer import Generator
 
 SHALLOWEST = 4  # halvings, unless a recipe asks for fewer; with fewer there is no bottleneck to speak of
@@ -28,7 +28,7 @@ class UnetGenerator(Generator):
         size: int,
         *,
         width: Width = 64,
-        depth: Annotated[Count | None, Field(description="halvings; default: as many as fit, at most 8")] = None,
+        depth: Annotated[Layers | None, Field(ge=1, description="halvings; default: as many as fit, at most 8")] = None,
         norm: NormOption = "instance",
         dropout: Annotated[Probability, Field(description="dropout probability of inner decoder layers")] = 0.0,
     ) -> None:

@@ -10,7 +10,7 @@ from torch.optim import Adam
 from ganzoo import GanzooError, ImagePool
 from ganzoo.losses import DISTANCES, Distance
 from ganzoo.nets.layers import Norm, init_weights
-from ganzoo.options import AdversarialOptions, Count, DiscriminatorPart, Natural, Weight
+from ganzoo.options import AdversarialOptions, Count, DiscriminatorPart, Layers, Natural, Weight
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms, Trainer
 
 from .nets import Decoder, Encoder
@@ -19,9 +19,9 @@ from .nets import Decoder, Encoder
 class ComboGANOptions(AdversarialOptions):
     width: Count = 64
     """channels of the encoders' first layer; their last has four times as many"""
-    encoder_blocks: Natural = 4
+    encoder_blocks: Layers = 4
     """residual blocks of each encoder"""
-    decoder_blocks: Natural = 5
+    decoder_blocks: Layers = 5
     """residual blocks of each decoder"""
     norm: Norm = "instance"
     """of encoders and decoders; without one they soon keep brightness and colours, but change a style less"""

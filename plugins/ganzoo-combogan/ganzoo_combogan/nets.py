@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganzoo import Count, Discriminator
+from ganzoo import Discriminator, Layers
 from ganzoo.nets.layers import Norm, Width, norm_layer
 
 GREY = (0.299, 0.587, 0.114)
@@ -103,7 +103,7 @@ class TwoStreamDiscriminator(Discriminator):
         size: int,
         *,
         width: Width = 64,
-        layers: Annotated[Count, Field(description="layers of each stream; all but the first predict")] = 4,
+        layers: Annotated[Layers, Field(ge=1, description="layers of each stream; all but the first predict")] = 4,
     ) -> None:
         super().__init__()
         self.grey, self.colour = Branch(1, width, layers), Branch(in_channels, width, layers)

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganzoo import Count
+from ganzoo import Layers
 from ganzoo.nets.layers import NormOption, Width
 from ganzoo.nets.patch import PatchDiscriminator
 from ganzoo.nets.resnet import ResidualBlock, ResnetGenerator
@@ -69,7 +69,9 @@ class AntialiasedResnet(ResnetGenerator):
         size: int,
         *,
         width: Width = 64,
-        blocks: Annotated[Count | None, Field(description="residual blocks; default: 9 from 256 px on, else 6")] = None,
+        blocks: Annotated[
+            Layers | None, Field(ge=1, description="residual blocks; default: 9 from 256 px on, else 6")
+        ] = None,
         norm: NormOption = "instance",
     ) -> None:
         super().__init__(in_channels, out_channels, size, width=width, blocks=blocks, norm=norm)
@@ -102,7 +104,7 @@ class AntialiasedPatch(PatchDiscriminator):
         size: int,
         *,
         width: Width = 64,
-        layers: Annotated[Count, Field(description="halvings and one more convolution; 3: the paper's")] = 3,
+        layers: Annotated[Layers, Field(ge=1, description="halvings and one more convolution; 3: the paper's")] = 3,
         norm: NormOption = "instance",
     ) -> None:
         super().__init__(in_channels, size, width=width, layers=layers, norm=norm)

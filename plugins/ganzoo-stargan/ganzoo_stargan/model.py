@@ -3,12 +3,13 @@
 from typing import ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from ganzoo import GanzooError
 from ganzoo.attributes import all_targets, parse_target
-from ganzoo.options import AdamOptions, Count, GeneratorPart, LossPart, NonNegative, Weight
+from ganzoo.options import AdamOptions, Count, GeneratorPart, Layers, LossPart, NonNegative, Weight
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms, Trainer
 from ganzoo_stargan.nets import StarGANDiscriminator
 
@@ -20,7 +21,7 @@ class StarGANOptions(AdamOptions):
     """the generator predicts a residual, a little smoothed, instead of the image: learns faster; not the paper's"""
     discriminator_width: Count = 64
     """channels of the discriminator's first layer, doubled by each"""
-    discriminator_layers: Count = 6
+    discriminator_layers: Layers = Field(default=6, ge=1)
     """layers of the discriminator, each halving the image"""
     loss: LossPart = "wgan-gp"
     """adversarial loss"""

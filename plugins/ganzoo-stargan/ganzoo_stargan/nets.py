@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo import Discriminator, GanzooError, Generator, Natural
+from ganzoo import Discriminator, GanzooError, Generator, Layers
 from ganzoo.nets.layers import Width
 
 
@@ -45,7 +45,7 @@ class StarGANGenerator(Generator):
         size: int,
         *,
         width: Width = 64,
-        blocks: Annotated[Natural, Field(description="residual blocks")] = 6,
+        blocks: Annotated[Layers, Field(description="residual blocks")] = 6,
     ) -> None:
         super().__init__()
         layers = [*_normed(nn.Conv2d(in_channels, width, 7, 1, 3, bias=False), width), nn.ReLU(True)]

@@ -6,22 +6,23 @@ two domains alike (Ganin et al. 2016, arXiv:1505.07818; Lample et al. 2017, arXi
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo import GanzooError
 from ganzoo.losses import DISTANCES, CrossEntropy, Distance
 from ganzoo.nets.layers import Norm, init_weights, needs_bias, norm_layer, reverse_gradient
 from ganzoo.nets.resnet import ResidualBlock
-from ganzoo.options import AdamOptions, Count, DiscriminatorPart, Init, LossPart, Natural, NonNegative, Weight
+from ganzoo.options import AdamOptions, Count, DiscriminatorPart, Init, Layers, LossPart, NonNegative, Weight
 from ganzoo.trainer import Batch, Carry, DataSpec, Discriminator, Phase, Terms, Trainer
 
 
 class UNITOptions(AdamOptions):
     width: Count = 64
     """channels after the first convolution"""
-    blocks: Count = 4
+    blocks: Layers = Field(default=4, ge=1)
     """residual blocks of an encoder, and of a decoder"""
-    share_layers: Natural = 1
+    share_layers: Layers = 1
     """how many of these blocks both domains share: the last of the encoders, the first of the decoders"""
     kernel: Literal[3, 4] = 3
     """side of the strided convolutions: 3 in the paper, 4 in PyTorch-GAN"""
