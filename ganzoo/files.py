@@ -63,6 +63,14 @@ def append_line(path: Path, line: str) -> None:
         raise unwritable(path, error) from error
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with "~" replaced by a home folder. Raises GanzooError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise GanzooError(f'"{path}": {str(error).rstrip(".")}. Write the path out.') from None
+
+
 def refuse_existing(path: Path) -> None:
     """Raises GanzooError if there is something at `path`; an empty folder is nothing."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):

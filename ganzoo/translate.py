@@ -1,5 +1,6 @@
 """A trained run applied to images."""
 
+import io
 import tomllib
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -15,10 +16,11 @@ from torch.nn import functional as F
 from ganzoo import checkpoint, grid, recipe
 from ganzoo.attributes import parse_target
 from ganzoo.clock import derive_seed, seeded
-from ganzoo.data.images import ImageRef, convert, find_images, to_image, to_tensor
+from ganzoo.data.archives import Say
+from ganzoo.data.images import KINDS, ImageRef, LeftOut, convert, find_images, tell, to_image, to_tensor
 from ganzoo.data.transforms import test_transform
 from ganzoo.errors import GanzooError
-from ganzoo.files import atomic, refuse_existing
+from ganzoo.files import refuse_existing, write_bytes
 from ganzoo.registry import did_you_mean, registry
 from ganzoo.runfolder import RunFolder
 from ganzoo.runtime import device_kind
@@ -27,6 +29,7 @@ from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHI
 GENERATED = 16  # new images where no number is given
 ImageLike = Image.Image | str | Path
 WITHOUT_ALPHA = {".jpg", ".jpeg", ".bmp", ".ppm"}
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_cpu")  # in torch's RuntimeErrors
 
 
 class Translator:
@@ -209,22 +212,24 @@ def translate_files(
     seed: int | None = None,
     variants: int | None = None,
     grid: bool = False,
+    say: Say = print,
 ) -> Iterator[tuple[int, int, str | None]]:
     """Translates an image or every image in a folder, with names and sizes kept; yields (done, of, what failed).
 
     `variants`: N translations of each image, NAME-1, NAME-2 and so on, with the seed and those after it. `grid`:
-    instead of the translation an image of all translations. Raises GanzooError, before anything is written, if a
-    result would overwrite a file.
+    instead of the translation an image of all translations. `say` is given what is left out of the folder. Raises
+    GanzooError, before anything is written, if a result would overwrite a file or has a suffix of no image.
     """
     seeds = [seed] if variants is None else range(seed or 0, (seed or 0) + variants)
     numbers = range(1, variants + 1) if variants and not grid else ()
     pairs = [
         (file, [result.with_stem(f"{result.stem}-{number}") for number in numbers] or [result])
-        for file, result in _pairs(input, output)
+        for file, result in _pairs(input, output, say)
     ]
     style = None if reference is None else _opened(reference)
     translator.reference_tensor(style, translator.direction(to, source)[1], seeds[0])
     for result in chain(*(results for _, results in pairs)):
+        _format(result)
         refuse_existing(result)
     for done, (file, results) in enumerate(pairs, start=1):
         try:
@@ -233,11 +238,17 @@ def translate_files(
                 made = [translator.grid(image, source, style, seeds)]
             else:
                 made = [translator.translate(image, to, source, style, each) for each in seeds]
+            contents = [_encoded(translation, result) for translation, result in zip(made, results, strict=True)]
         except GanzooError as error:
             yield done, len(pairs), str(error)
             continue
-        for translation, result in zip(made, results, strict=True):
-            _write(translation, result)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
+                raise
+            yield done, len(pairs), f"{file} is too large for the memory here ({image.width}x{image.height} pixels)"
+            continue
+        for content, result in zip(contents, results, strict=True):
+            write_bytes(result, content)
         yield done, len(pairs), None
 
 
@@ -256,7 +267,7 @@ def generate_files(
     for result in results:
         refuse_existing(result)
     for done, (image, result) in enumerate(zip(translator.generate(count, label, seed), results, strict=True), start=1):
-        _write(image, result)
+        write_bytes(result, _encoded(image, result))
         yield done, count
 
 
@@ -274,25 +285,38 @@ def _opened(image: ImageLike) -> Image.Image:
         raise GanzooError(str(error).split(" Replace")[0]) from error
 
 
-def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+def _pairs(source: Path, target: Path, say: Say) -> list[tuple[Path, Path]]:
     if source.is_dir():
-        images = find_images(source)
+        left_out: LeftOut = {}
+        images = find_images(source, left_out=left_out)
+        for sentence in tell(left_out, source):
+            say(sentence)
         if not images:
-            raise GanzooError(f"{source} holds no images (jpg, png, webp, bmp, tiff, ppm).")
+            raise GanzooError(f"{source} holds no images ({KINDS}).")
         return [(p, target / p.relative_to(source)) for p in images]
     if not source.exists():
         raise GanzooError(f"There is no image or folder {source}.")
     return [(source, target / source.name if target.is_dir() or not target.suffix else target)]
 
 
-def _write(image: Image.Image, path: Path) -> None:
+def _encoded(image: Image.Image, path: Path) -> bytes:
+    """The file that the image should be at `path`, in the format that this name says."""
     if path.suffix.lower() in WITHOUT_ALPHA:
         image = convert(image, 1 if image.mode in ("L", "LA") else 3)
-    kind = Image.registered_extensions().get(path.suffix.lower())
+    kind = _format(path)
+    try:
+        image.save(file := io.BytesIO(), format=kind, quality=95)
+    except (OSError, ValueError) as error:  # of one that is too large for the format, say
+        raise GanzooError(f"{path} cannot be written as {kind} ({error}). Give it another suffix.") from error
+    return file.getvalue()
+
+
+def _format(path: Path) -> str:
+    """Pillow's name of the format that a suffix stands for. Raises GanzooError for one that it cannot write."""
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
     if kind not in Image.SAVE:
         raise GanzooError(f'{path}: "{path.suffix}" is no kind of image that can be written. Use .png or .jpg.')
-    with atomic(path) as beside:
-        image.save(beside, format=kind, quality=95)
+    return kind
 
 
 def least_multiples(trainer: Trainer) -> int:

@@ -300,7 +300,7 @@ def test_data_check_finds_what_is_wrong(tmp_path, images, ganzoo):
     Image.open(root / "trainA" / "2.png").convert("RGBA").save(root / "testA" / "again.webp", lossless=True)
     (root / "trainB" / "3.png").write_bytes((root / "trainB" / "3.png").read_bytes()[:300])
     (root / "testB" / "0.png").write_text("no image")
-    for i, value in enumerate((300, 60_000)):  # both would be white if 16 bits were cut to 8
+    for i, value in enumerate((20_000, 60_000)):  # both would be white if 16 bits were cut to 8
         Image.fromarray(np.full((9, 9), value, np.uint16)).save(root / ("trainB", "testB")[i] / "sixteen.png")
     done = ganzoo("data", "check", "mine", cwd=tmp_path, env={"COLUMNS": "150"})
     message = done.mistake(

@@ -109,6 +109,56 @@ def test_pairs_may_differ_in_file_type(tmp_path):
     assert (item["day"] + item["night"]).abs().max() < 0.02
 
 
+LAYOUTS = [  # files of day and night, and the pairs, by the suffixes that tell the two apart
+    ("1.jpg 1.mirror.jpg", "1.png 1.mirror.png"),
+    ("a/1.jpg b/1.jpg c.jpg", "a/1.png b/1.png c.png"),
+    ("x-1.jpg x.jpg", "x-1.png x.png"),
+]
+
+
+@pytest.mark.parametrize(("day", "night"), LAYOUTS)
+def test_partners_are_found_by_name_and_not_by_place(tmp_path, day, night):
+    for domain, files in (("day", day), ("night", night)):
+        for file in files.split():
+            (tmp_path / domain / file).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8)).save(tmp_path / domain / file)
+    source = open_dataset(options(tmp_path), "paired").source
+    ours, theirs = (
+        [ref.path.relative_to(tmp_path / domain).with_suffix("") for ref in source.images("train", domain)]
+        for domain in ("day", "night")
+    )
+    assert ours == theirs and len(ours) == len(day.split())
+
+
+def test_images_held_out_are_pairs(tmp_path):
+    """With suffixes in the order of names: every other one has another place among those of its domain."""
+    for number in range(60):
+        for domain, suffix in (("day", ".png"), ("night", (".png", ".bmp")[number % 2])):
+            (tmp_path / domain).mkdir(exist_ok=True)
+            Image.new("L", (8, 8)).save(tmp_path / domain / f"{number // 2}{'.a' * (number % 2)}{suffix}")
+    source = open_dataset(options(tmp_path), "paired").source
+    for part, count in (("train", 57), ("test", 3)):
+        ours, theirs = ([ref.path.stem for ref in source.images(part, d)] for d in ("day", "night"))
+        assert ours == theirs and len(ours) == count
+
+
+@pytest.mark.parametrize(
+    ("day", "night", "words"),
+    [
+        ("x/1.png x/2.png", "1.png 2.png", '"1" has no partner in day .*sub-folders of the same name'),
+        ("0.png 0.jpg 1.png", "0.png 1.png", r"0\.jpg and .*0\.png have one name"),
+        ("0.png 1.png", "0.png 0.jpg 1.png", r"0\.jpg and .*0\.png have one name"),
+    ],
+)
+def test_pairs_that_cannot_be_told_are_refused(tmp_path, day, night, words):
+    for domain, files in (("day", day), ("night", night)):
+        for file in files.split():
+            (tmp_path / domain / file).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8)).save(tmp_path / domain / file)
+    with pytest.raises(GanzooError, match=words):
+        open_dataset(options(tmp_path), "paired")
+
+
 def test_a_published_archive_of_pairs(tmp_path, monkeypatch):
     """A local copy of facades.tar.gz, as its publishers pack it."""
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))

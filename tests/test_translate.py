@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import ganzoo as package
 from ganzoo import checkpoint, recipe
 from ganzoo.data.images import convert, to_tensor
 from ganzoo.runfolder import RunFolder
-from ganzoo.translate import Translator
+from ganzoo.translate import Translator, translate_files
 
 SIZES = {  # name -> (width, height) as seen, after turning
     "a.jpg": (40, 40),
@@ -120,6 +122,36 @@ def test_a_broken_picture_is_named_and_the_others_are_done(tmp_path, run, mixed,
     done.mistake("in/b.PNG cannot be read as an image", code=1)
     assert "2 images translated from A to B" in done.stdout
     assert names(tmp_path / "out") == {"a.jpg", "c.webp"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+def test_one_that_is_too_large_for_the_memory_is_named_and_the_others_are_done(tmp_path, run, mixed):
+    import resource
+
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (5000, 5000)).save(tmp_path / "in" / "0.png")
+    shutil.copy(mixed / "b.PNG", tmp_path / "in")
+    translator, limits = package.load(run), resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 600_000_000, limits[1]))
+    try:
+        done = list(translate_files(translator, tmp_path / "in", tmp_path / "out"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert done[0][2] == f"{tmp_path / 'in' / '0.png'} is too large for the memory here (5000x5000 pixels)"
+    assert names(tmp_path / "out") == {"b.PNG"}
+
+
+def test_one_that_the_format_cannot_hold_is_named_and_what_is_left_out_is_told(tmp_path, run, mixed):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (20_000, 1)).save(tmp_path / "in" / "0.png")
+    (tmp_path / "in" / "0.png").rename(tmp_path / "in" / "0.webp")
+    shutil.copy(mixed / "b.PNG", tmp_path / "in")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "gone.png")
+    told = []
+    done = list(translate_files(package.load(run), tmp_path / "in", tmp_path / "out", say=told.append))
+    assert "0.webp cannot be written as WEBP" in done[0][2] and names(tmp_path / "out") == {"b.PNG"}
+    assert told == [f"Left out of {tmp_path / 'in'}: broken links and devices: 1 (gone.png)."]
 
 
 def test_to_the_other_domain_and_from_file_to_file(tmp_path, run, mixed, translated, ganzoo):

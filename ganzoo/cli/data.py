@@ -83,7 +83,8 @@ def check_command(what: Path) -> None:
         raise GanzooError("\n  ".join([f"{count}:", *problems[:50]]) + "\nRemove or replace these files.")
     if untested := [domain for domain in source.domains if ("test", domain) not in found]:
         click.echo(f"Without test images, so tested on those for training: {', '.join(untested)}.")
-    click.echo("Everything can be read, and no image of a test folder is among the training images.")
+    everything = "Everything else" if source.left_out else "Everything"
+    click.echo(f"{everything} can be read, and no image of a test folder is among the training images.")
 
 
 def _range(images: list[tuple[tuple[int, int], str]]) -> str:

@@ -46,6 +46,7 @@ def command(
     source, target = translator.direction(to, source)
     target = "all targets" if grid else target
     how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
+    how["say"] = lambda text: click.echo(text, err=True)
     failures = []
     with bar(f"{source} to {target}") as update:
         for done, total, failure in translate.translate_files(translator, input, output, to, source, **how):

@@ -246,13 +246,16 @@ def open_dataset(
 
     `say` is given what the user should know, `progress` the bytes downloaded and their total. Raises GanzooError.
     """
-    wanted = load_kind(kind)
+    wanted, fallback = load_kind(kind), None
     try:
-        return Dataset(open_source(options, wanted.source_kind, say, progress), options, wanted)
+        source = open_source(options, wanted.source_kind, say, progress)
     except Offline as error:
         if not options.fallback:
             raise
         fallback = {"wanted": options.source.name, "used": options.fallback.name, "because": str(error)}
         say('NOT the data you asked for: "{used}" instead of "{wanted}". {because}'.format(**fallback))
-        used = DataOptions(**options.model_dump(exclude={"source", "fallback", "domains"}), source=options.fallback)
-        return Dataset(open_source(used, wanted.source_kind, say, progress), used, wanted, fallback)
+        options = DataOptions(**options.model_dump(exclude={"source", "fallback", "domains"}), source=options.fallback)
+        source = open_source(options, wanted.source_kind, say, progress)
+    for sentence in source.left_out:
+        say(sentence)
+    return Dataset(source, options, wanted, fallback)

@@ -8,9 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from ganzoo.data import labelled
-from ganzoo.data.images import ImageRef, find_images, natural
+from ganzoo.data.images import KINDS, ImageRef, LeftOut, find_images, natural, tell
 from ganzoo.data.sources import Source, check_known
 from ganzoo.errors import GanzooError
+from ganzoo.files import expanded
 from ganzoo.options import DataOptions
 from ganzoo.runfolder import RunFolder
 
@@ -34,10 +35,10 @@ class Folders(Source):
     Without test folders every 20th image, 50 at most, is held out for testing, if a domain has at least 40 images;
     a smaller domain is tested on its training images.
 
-    Paired images are files of the same name in two domains, or files that hold both side by side (left is the first
-    domain). Asked for as unpaired ones, the first half of such files gives the left, the second half the right
-    images, so that no pair is seen; those for testing stay pairs. Labelled images are one folder a class, or any
-    images with an attribute file (`data.labels`).
+    Paired images are files of the same name in two domains, whatever their suffix, in sub-folders of the same name if
+    in any, or files that hold both side by side (left is the first domain). Asked for as unpaired ones, the first half
+    of such files gives the left, the second half the right images, so that no pair is seen; those for testing stay
+    pairs. Labelled images are one folder a class, or any images with an attribute file (`data.labels`).
     """
 
     kinds = ("unpaired", "paired", "domains", "labelled", "images")
@@ -45,40 +46,43 @@ class Folders(Source):
     def __init__(self, options: DataOptions, kind: str) -> None:
         if not options.root:
             raise GanzooError('data.source is "folders": set data.root to the folder that holds your images.')
-        self.root = Path(options.root).expanduser()
+        self.root = expanded(options.root)
         if not self.root.is_dir():
             raise GanzooError(f"data.root: there is no folder {self.root}. Create it or correct the path.")
         if RunFolder.is_run(self.root):
             raise GanzooError(f"data.root: {self.root} is the folder of a run. Give the one that your images are in.")
         self._images: dict[str, Split] = {}
+        self._left_out: LeftOut = {}
         train, test = _splits(self.root)
         if kind == "labelled" and options.labels:
-            self.labels, images = labelled.read(self.root, options)
+            self.labels, images = labelled.read(self.root, options, self._left_out)
             self.groups, self._images["image"] = options.groups, _hold_out(images, MOST_LABELLED)
         elif kind == "labelled":
             self._images["image"] = self._classes(options)
         elif kind == "images":
-            self._images["image"] = _split("image", train if train.is_dir() else self.root, test)
-        elif kind in ("paired", "unpaired") and (pairs := find_images(train, recursive=False)):
+            self._images["image"] = self._split("image", train if train.is_dir() else self.root, test)
+        elif kind in ("paired", "unpaired") and (pairs := self._find(train, recursive=False)):
             self._side_by_side(kind, options.domains or ("A", "B"), pairs, test)
         else:
-            layout = find_layout(self.root, options.domains)
+            layout = find_layout(self.root, options.domains, self._left_out)
             if len(layout) < 2:
                 found = ", ".join(layout)
                 raise GanzooError(
                     f"{self.root} should hold two domains or more, {len(layout)} found: {found}. {_explain(self.root)}"
                 )
-            self._images = {domain: _split(domain, *folders) for domain, folders in layout.items()}
             if kind == "paired":
-                self._check_pairs()
+                self._images = self._pairs(layout)
+            else:
+                self._images = {domain: self._split(domain, *folders) for domain, folders in layout.items()}
         self.domains = self.domains or tuple(self._images)
+        self.left_out = tell(self._left_out, self.root)
 
     def images(self, split: str, domain: str) -> Sequence[ImageRef]:
         return self._images[domain][split]
 
     def _classes(self, options: DataOptions) -> Split:
         """Of the classes in folders, exactly one holds for an image."""
-        layout = find_layout(self.root, options.attributes)
+        layout = find_layout(self.root, options.attributes, self._left_out)
         if len(layout) < 2:
             raise GanzooError(
                 f"The images in {self.root} have no labels: sort them into folders, or name an attribute file with "
@@ -91,7 +95,7 @@ class Folders(Source):
         images: Split = {"train": [], "test": []}
         for name, folders in layout.items():
             labels = tuple(float(name == other) for other in layout)
-            for part, refs in _split(name, *folders).items():
+            for part, refs in self._split(name, *folders).items():
                 images[part] += [replace(ref, labels=labels) for ref in refs]
         return images
 
@@ -100,21 +104,47 @@ class Folders(Source):
         self.domains, self.ground_truth = domains, True
         middle = (len(pairs) + 1) // 2
         trained = (pairs[:middle], pairs[middle:] or pairs) if kind == "unpaired" else (pairs, pairs)
-        tested = find_images(test, recursive=False) if test else []
+        tested = self._find(test, recursive=False) if test else []
         for side, domain in enumerate(domains[:2]):
             parts = {"train": trained[side], "test": tested or pairs}
             self._images[domain] = {part: [Half(path, side) for path in paths] for part, paths in parts.items()}
 
-    def _check_pairs(self) -> None:
+    def _pairs(self, layout: Layout) -> dict[str, Split]:
+        """Domains that all have the same names in the same order."""
         self.ground_truth = True
-        for part in ("train", "test"):
-            names = {domain: {ref.path.stem for ref in self._images[domain][part]} for domain in self._images}
-            for domain, there in names.items():
-                for lonely in sorted(set().union(*names.values()) - there):
+        trained = {domain: self._named(train) for domain, (train, _) in layout.items()}
+        tested = {domain: self._named(test) if test else {} for domain, (_, test) in layout.items()}
+        for part, named in (("train", trained), ("test", tested)):
+            for domain, there in named.items():
+                for lonely in sorted(set().union(*named.values()) - there.keys()):
                     raise GanzooError(
                         f'"{lonely}" has no partner in {domain} ({part}): pairs are files of the same name in '
-                        f"{' and '.join(names)}. Add the missing one or remove the other."
+                        f"{' and '.join(named)}, in sub-folders of the same name if in any. Add the missing one or "
+                        "remove the other."
                     )
+        return {
+            domain: _divide(domain, train, [*trained[domain].values()], [*tested[domain].values()] if test else None)
+            for domain, (train, test) in layout.items()
+        }
+
+    def _named(self, folder: Path) -> dict[str, ImageRef]:
+        """The images in a folder by their path in it without the suffix, in the order of these names."""
+        found: dict[str, ImageRef] = {}
+        for path in self._find(folder):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in found:
+                raise GanzooError(f"{found[name].path} and {path} have one name: which is the partner? Remove one.")
+            found[name] = ImageRef(path)
+        return {name: found[name] for name in sorted(found, key=lambda name: (natural(name), name))}
+
+    def _split(self, domain: str, train: Path, test: Path | None) -> Split:
+        images, tests = (
+            [ImageRef(path) for path in self._find(folder)] if folder else None for folder in (train, test)
+        )
+        return _divide(domain, train, images or [], tests)
+
+    def _find(self, folder: Path, recursive: bool = True) -> list[Path]:
+        return find_images(folder, recursive, self._left_out)
 
 
 @dataclass(frozen=True)
@@ -131,12 +161,13 @@ class Half(ImageRef):
         return both.crop((self.side * half, 0, (self.side + 1) * half, both.height))
 
 
-def find_layout(root: Path, names: Sequence[str] = ()) -> Layout:
-    """The domains, or classes, under a folder.
+def find_layout(root: Path, names: Sequence[str], left_out: LeftOut) -> Layout:
+    """The domains, or classes, under a folder; `left_out` is told what else might have been one.
 
     `names` choose among named folders, or name trainA, trainB ... (or train0 ... trainN) in their order.
     """
     inside = _folders(root)
+    left_out["broken links and devices"] = [path for path in root.glob("[!.]*") if not path.exists()]
     letters = sorted((m[1] for p in inside if (m := re.fullmatch(r"train([A-Z]|\d+)", p.name))), key=natural)
     if letters:
         if names and len(names) != len(letters):
@@ -144,9 +175,12 @@ def find_layout(root: Path, names: Sequence[str] = ()) -> Layout:
             raise GanzooError(f"data.domains names {len(names)} domains, but {root} holds {len(letters)}: {found}.")
         return {name: _splits(root, letter) for name, letter in zip(names or letters, letters, strict=True)}
     layout: Layout = {p.name: _splits(root, f"/{p.name}") for p in _folders(root / "train")}
+    inside = [] if layout else inside
     layout = layout or {p.name: _splits(p) for p in inside if (p / "train").is_dir()}
     layout = layout or {p.name: (p, None) for p in inside if p.name not in TEST_NAMES and find_images(p)}
     check_known(f"{root} has no folder", names, layout)
+    if not names:
+        left_out["folders without images to train on"] = [path for path in inside if path.name not in layout]
     return {name: layout[name] for name in names or layout}
 
 
@@ -156,13 +190,11 @@ def _splits(root: Path, rest: str = "") -> tuple[Path, Path | None]:
     return train, next((test for test in tests if test.is_dir()), None)
 
 
-def _split(domain: str, train: Path, test: Path | None) -> Split:
-    images = [ImageRef(path) for path in find_images(train)]
+def _divide(domain: str, folder: Path, images: list[ImageRef], tests: list[ImageRef] | None) -> Split:
+    """Images to train on, and to test on: those of a folder for it, if there is one, else some that are held out."""
     if not images:
-        raise GanzooError(f'The domain "{domain}" is empty: put images (jpg, png, webp, bmp, tiff, ppm) into {train}.')
-    if test:
-        return {"train": images, "test": [ImageRef(path) for path in find_images(test)] or images}
-    return _hold_out(images, MOST_HELD_OUT)
+        raise GanzooError(f'The domain "{domain}" is empty: put images ({KINDS}) into {folder}.')
+    return _hold_out(images, MOST_HELD_OUT) if tests is None else {"train": images, "test": tests or images}
 
 
 def _hold_out(images: list[ImageRef], most: int) -> Split:

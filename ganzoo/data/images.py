@@ -1,18 +1,26 @@
 """One image: opened, turned the right way up, with the channels asked for; as a tensor and back."""
 
 import re
+import warnings
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from ganzoo.errors import GanzooError
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".jp2"}
+KINDS = "jpg, png, webp, bmp, tiff, ppm, avif, jp2"
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "GIF")
+"""what is decoded, whatever a file is called: other decoders of Pillow start programs (EPS) or are hardly maintained"""
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
+DARK = 1 / 16  # of the range: 12 bits in a file of 16, say, would look black
+LeftOut = dict[str, list[Path]]
+"""Why -> what lies in folders of images and is not used."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +38,78 @@ class ImageRef:
         return str(self.path)
 
     def open(self) -> Image.Image:
-        """Decoded whole and turned as its EXIF orientation says. Raises GanzooError where it cannot be read."""
+        """Decoded whole, 8 bits a channel, turned as its EXIF orientation says.
+
+        Raises GanzooError where it cannot be read, or its numbers cannot be shown as they are.
+        """
         try:
-            with Image.open(self.path) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(self.path, formats=FORMATS) as image:
+                deep = any(";16" in str(tile.args) for tile in image.tile)
                 image.load()
-                return ImageOps.exif_transpose(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                if deep and image.mode in MODES.values():  # Pillow has cut it to the upper 8 bits
+                    _check_range(0, 256 * int(np.asarray(image.convert("RGB")).max()) + 255, 65535)
+                return eight_bits(ImageOps.exif_transpose(image))
+        except Exception as error:  # which ones decoders raise for damaged files is not documented
             raise GanzooError(
-                f"{self.path} cannot be read as an image ({error}). Replace or remove it"
+                f"{self.path} cannot be read as an image ({_why(error)}). Replace or remove it"
                 ', or set data.broken = "skip" in the recipe to go on without such images.'
             ) from error
 
 
-def find_images(folder: Path, recursive: bool = True) -> list[Path]:
-    """The image files in a folder, in natural order (2 before 10). Hidden ones, and hidden folders, are left out."""
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    names = {p: p.relative_to(folder) for p in found if p.suffix.lower() in EXTENSIONS and p.is_file()}
-    shown = [path for path, name in names.items() if not any(part.startswith(".") for part in name.parts)]
-    return sorted(shown, key=lambda path: natural(str(names[path])))
+def _why(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is none of {KINDS}"
+    if isinstance(error, MemoryError):
+        return "it is too large for the memory here"
+    return str(error) or type(error).__name__
+
+
+def find_images(folder: Path, recursive: bool = True, left_out: LeftOut | None = None) -> list[Path]:
+    """The image files in a folder, in natural order (2 before 10). Hidden ones, and hidden folders, are left out.
+
+    Links are followed, and each folder is entered once. What else is not used, `left_out` is told. Raises GanzooError
+    where the folder cannot be read.
+    """
+    found: list[Path] = []
+    skipped: LeftOut = {} if left_out is None else left_out
+    entered, waiting = set(), deque([folder])
+    while waiting:
+        here = waiting.popleft()
+        try:
+            about = here.stat()
+            entries = {path: path.is_dir() for path in sorted(here.iterdir()) if not path.name.startswith(".")}
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if here == folder:
+                raise GanzooError(f"{folder} cannot be read ({error.strerror}). Check who may read it.") from error
+            skipped.setdefault("folders that cannot be read", []).append(here)
+            continue
+        if (about.st_dev, about.st_ino) in entered:
+            skipped.setdefault("links to folders that are there already", []).append(here)
+            continue
+        entered.add((about.st_dev, about.st_ino))
+        for path, is_folder in entries.items():
+            if is_folder and recursive and path.is_symlink():
+                waiting.append(path)  # after those that are no links
+            elif is_folder and recursive:
+                waiting.appendleft(path)
+            elif not is_folder and not path.is_file():
+                skipped.setdefault("broken links and devices", []).append(path)
+            elif not is_folder and path.suffix.lower() in EXTENSIONS:
+                found.append(path)
+            elif not is_folder:
+                skipped.setdefault("files that are no images", []).append(path)
+    return sorted(found, key=lambda path: (natural(name := str(path.relative_to(folder))), name))
+
+
+def tell(left_out: LeftOut, root: Path) -> tuple[str, ...]:
+    """What to say of it: nothing, or a sentence that counts and names."""
+    parts = []
+    for why, paths in sorted(item for item in left_out.items() if item[1]):
+        names = sorted(str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths)
+        parts.append(f"{why}: {len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
+    return (f"Left out of {root}: {'; '.join(parts)}.",) if parts else ()
 
 
 def natural(text: str) -> list[tuple[int, int | str]]:
@@ -56,13 +118,40 @@ def natural(text: str) -> list[tuple[int, int | str]]:
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
-    """8 bits a channel, 1 to 4 channels; 16 bits are reduced, transparency without an alpha channel becomes white."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).round().astype(np.uint8))
+    """8 bits a channel, 1 to 4 channels; transparency without an alpha channel becomes white.
+
+    Raises GanzooError for an image with numbers that cannot be shown as they are.
+    """
+    try:
+        image = eight_bits(image)
+    except ValueError as error:
+        raise GanzooError(f"The image cannot be used: {error}.") from None
     if channels in (1, 3) and (image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(MODES[channels])
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """The same with 8 bits a channel: 16 bits are reduced, floating-point numbers go from 0 to 1.
+
+    Raises ValueError for other numbers, and for those that would all be nearly black.
+    """
+    if image.mode == "LAB":
+        return image.convert("RGB")
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    most = 1 if image.mode == "F" else 65535
+    values = np.asarray(image, dtype=np.float32)
+    _check_range(values.min(), values.max(), most)
+    return Image.fromarray((values / most * 255).round().astype(np.uint8))
+
+
+def _check_range(low: float, high: float, most: float) -> None:
+    if not 0 <= low <= high <= most or 0 < high < DARK * most:
+        raise ValueError(
+            f"its numbers go from {low:g} to {high:g} where 0 to {most} is black to white: save it with 8 bits"
+        )
 
 
 def to_tensor(image: Image.Image) -> Tensor:

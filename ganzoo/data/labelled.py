@@ -6,7 +6,7 @@ from itertools import chain
 from math import nan
 from pathlib import Path
 
-from ganzoo.data.images import ImageRef, find_images
+from ganzoo.data.images import ImageRef, LeftOut, find_images
 from ganzoo.data.sources import check_known
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
@@ -14,7 +14,7 @@ from ganzoo.options import DataOptions
 VALUES = {"1": 1.0, "-1": 0.0, "0": 0.0, "": nan}
 
 
-def read(root: Path, options: DataOptions) -> tuple[tuple[str, ...], list[ImageRef]]:
+def read(root: Path, options: DataOptions, left_out: LeftOut) -> tuple[tuple[str, ...], list[ImageRef]]:
     """Names of the labels, and the images that the file `options.labels` describes, in its order."""
     file = next((p for p in (root / options.labels, Path(options.labels)) if p.is_file()), None)
     if file is None:
@@ -24,15 +24,17 @@ def read(root: Path, options: DataOptions) -> tuple[tuple[str, ...], list[ImageR
     check_known(f"data.attributes: {file} has no attribute", chosen, names)
     check_known("data.groups: data.attributes have no", chain(*options.groups), chosen)
     columns = [names.index(name) for name in chosen]
-    files = _matched(root, file, list(rows), options.broken == "skip")
+    found = find_images(root, left_out=left_out)
+    files = _matched(root, file, list(rows), found, options.broken == "skip")
+    left_out["images without labels"] = sorted(set(found).difference(files.values()))
     images = [ImageRef(path, labels=tuple(rows[name][c] for c in columns)) for name, path in files.items()]
     return chosen, images
 
 
-def _matched(root: Path, file: Path, names: list[str], skip: bool) -> dict[str, Path]:
+def _matched(root: Path, file: Path, names: list[str], images: list[Path], skip: bool) -> dict[str, Path]:
     """Names in the attribute file -> images, found by their path under `root` or by their file name alone."""
     found: dict[str, Path] = {}
-    images, known = find_images(root), set(names)
+    known = set(names)
     for path in images:
         for name in {path.relative_to(root).as_posix(), path.name} & known:
             if found.setdefault(name, path) != path:
@@ -72,7 +74,10 @@ def _read_table(file: Path) -> tuple[list[str], dict[str, list[float]]]:
 
 def _csv(file: Path, text: str) -> tuple[list[str], list[list[str]]]:
     """A header; the first column names the image. 1, 0 or -1; empty where it is not known."""
-    lines = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+    try:
+        lines = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+    except csv.Error as error:
+        raise GanzooError(f"{file} is no table with commas ({error}). Correct it, or name another.") from None
     header, *rows = [line for line in lines if any(line)] or [[]]
     if len(header) < 2:
         raise GanzooError(

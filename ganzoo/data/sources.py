@@ -38,6 +38,8 @@ class Source(ABC):
     """labels of which at most one holds, such as hair colours"""
     ground_truth: bool = False
     """whether the test images of all domains at one index show the same thing, so that a translation can be checked"""
+    left_out: tuple[str, ...] = ()
+    """sentences on what lies beside its images and is not used, which the user is told"""
 
     @abstractmethod
     def __init__(self, options: DataOptions, kind: str) -> None: ...
@@ -56,6 +58,17 @@ class Source(ABC):
 
 def open_source(options: DataOptions, kind: str, say: archives.Say, progress: archives.Progress) -> Source:
     """The source that `[data]` names, downloaded if need be. Raises GanzooError, Offline."""
+    name = options.source.name
+    try:
+        return _opened(options, kind, say, progress)
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.filename else error
+        raise GanzooError(
+            f'The data of "{name}" cannot be read ({why}). Correct the path or who may read it.'
+        ) from error
+
+
+def _opened(options: DataOptions, kind: str, say: archives.Say, progress: archives.Progress) -> Source:
     name = options.source.name
     if find_source(name).type == "archive":
         if options.source.model_extra:
