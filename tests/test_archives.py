@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -15,11 +16,14 @@ import tarfile
 import threading
 import time
 import zipfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ganzoo.data import archives
 from ganzoo.data.archives import MARKER, get
@@ -28,6 +32,7 @@ from ganzoo.errors import GanzooError, Offline
 from ganzoo.registry import registry
 
 PACKAGE = Path(archives.__file__).parents[2]
+LOCALHOST = Path(__file__).with_name("localhost.pem")  # a key and its certificate, of no use elsewhere
 
 
 class Mirror(ThreadingHTTPServer):
@@ -35,13 +40,17 @@ class Mirror(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, content: bytes, mood: str) -> None:
-        self.content, self.mood, self.asked = content, mood, []
+    def __init__(self, content: bytes, mood: str, tls: bool) -> None:
+        self.content, self.mood, self.asked, self.scheme = content, mood, [], "https" if tls else "http"
         super().__init__(("127.0.0.1", 0), Handler)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(LOCALHOST)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def url(self, name: str = "tiny.zip") -> str:
-        return f"http://127.0.0.1:{self.server_port}/{name}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/{name}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -52,13 +61,34 @@ class Handler(BaseHTTPRequestHandler):
         mirror.asked.append(self.path)
         if mood == "404":
             return self.send_error(404)
+        if mood.startswith("http"):
+            self.send_response(302)
+            self.send_header("Location", mood)
+            return self.end_headers()
         self.send_response(200)
         self.send_header("Content-Type", "text/html" if mood == "login page" else "application/octet-stream")
-        self.send_header("Content-Length", str(len(mirror.content)))
+        if mood in ("chunks", "endless"):
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", "abc" if mood == "abc" else str(len(mirror.content)))
         if mood == "gzip":
             self.send_header("Content-Encoding", "x-gzip")
         self.end_headers()
-        self.wfile.write(mirror.content[: 150_000 if mood in ("breaks off", "hangs") else None])
+        with suppress(OSError):  # the other end has had enough
+            self._send(mirror.content, mood)
+
+    def _send(self, content: bytes, mood: str) -> None:
+        for start in range(0, len(content), 2) if mood == "drips" else ():
+            self.wfile.write(content[start : start + 2])
+            self.wfile.flush()
+            time.sleep(0.05)
+        for part in {"chunks": [content], "endless": repeat(content)}.get(mood, ()):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+        if mood == "chunks":
+            self.wfile.write(b"0\r\n\r\n")
+        if mood in ("drips", "chunks", "endless"):
+            return
+        self.wfile.write(content[: 150_000 if mood in ("breaks off", "hangs") else None])
         if mood == "hangs":
             self.wfile.flush()
             time.sleep(3)
@@ -66,22 +96,24 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-def zipped(top: str = "tiny/", seed: int = 0, extra: tuple[str | zipfile.ZipInfo, ...] = ()) -> bytes:
+def zipped(
+    top: str = "tiny/", seed: int = 0, extra: tuple[str | zipfile.ZipInfo, ...] = (), each: int = 50_000
+) -> bytes:
     """A zip of 4 x 2 files of noise, about 400 kB."""
     noise, file = random.Random(seed), io.BytesIO()
     with zipfile.ZipFile(file, "w") as opened:
         for part in UNPAIRED:
             for number in range(2):
-                opened.writestr(f"{top}{part}/{number}.jpg", noise.randbytes(50_000))
+                opened.writestr(f"{top}{part}/{number}.jpg", noise.randbytes(each))
         for name in extra:
             opened.writestr(name, "../escaped.txt")
     return file.getvalue()
 
 
-def tarred(*members: tarfile.TarInfo, seed: int = 0) -> bytes:
+def tarred(*members: tarfile.TarInfo, seed: int = 0, size: int = 200_000, mode: str = "w:gz") -> bytes:
     file, image = io.BytesIO(), tarfile.TarInfo("tiny/train/0.jpg")
-    image.size = 200_000
-    with tarfile.open(fileobj=file, mode="w:gz") as opened:
+    image.size = size
+    with tarfile.open(fileobj=file, mode=mode) as opened:
         for member in (image, *members):
             opened.addfile(member, io.BytesIO(random.Random(seed).randbytes(member.size)))
     return file.getvalue()
@@ -110,6 +142,7 @@ GOOD, BAD = zipped(), zipped(seed=1)
 def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(LOCALHOST))
     monkeypatch.delenv("GANZOO_MIRROR", raising=False)
     return tmp_path / "cache"
 
@@ -118,8 +151,8 @@ def cache(tmp_path, monkeypatch) -> Path:
 def mirror(cache):
     with ExitStack() as stack:
 
-        def start(content: bytes = GOOD, mood: str = "") -> Mirror:
-            server = Mirror(content, mood)
+        def start(content: bytes = GOOD, mood: str = "", tls: bool = False) -> Mirror:
+            server = Mirror(content, mood, tls)
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
             return server
@@ -179,6 +212,8 @@ def test_download_then_cache(mirror, fetch, said, cache):
         ("login page", "a web page instead of the file"),
         ("breaks off", "broke off"),
         ("hangs", "stopped answering"),
+        ("drips", "less than 10 kB a second"),
+        ("endless", "more than the 400,"),
     ],
 )
 def test_the_second_mirror_delivers_what_the_first_does_not(mirror, fetch, monkeypatch, mood, why):
@@ -192,6 +227,34 @@ def test_the_second_mirror_delivers_what_the_first_does_not(mirror, fetch, monke
 def test_a_mirror_that_calls_gz_an_encoding(mirror, fetch):
     content = tarred()
     assert (fetch(mirror(content, "gzip").url(), content=content, layout=SIDE_BY_SIDE) / "train" / "0.jpg").is_file()
+
+
+@pytest.mark.parametrize("mood", ["abc", "chunks"])
+def test_a_mirror_that_does_not_say_how_much_there_is(mirror, fetch, mood):
+    assert whole(fetch(mirror(mood=mood).url()))
+
+
+def test_without_a_checksum_only_https_is_taken(mirror, fetch, cache, monkeypatch):
+    plain, safe = mirror(), mirror(tls=True)
+    for urls in ([plain.url()], [mirror(mood=plain.url(), tls=True).url()]):  # the second leads to the first
+        with pytest.raises(Offline, match=f"without a checksum only https is taken, not {re.escape(plain.url())}"):
+            fetch(*urls, sha256=None)
+    assert left(cache) == []
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
+    with pytest.raises(Offline, match=r"its certificate was refused.*only https is taken"):
+        fetch(safe.url(), plain.url(), sha256=None)
+    assert whole(fetch(safe.url(), plain.url())), "what has a checksum may come by any way"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"half a di"])
+def test_a_damaged_record_or_marker(mirror, fetch, cache, damage):
+    server = mirror(tls=True)
+    folder = fetch(server.url(), sha256=None)
+    (folder / MARKER).write_bytes(damage)
+    assert whole(fetch(server.url(), sha256=None)), "it is unpacked again"
+    (cache / "tiny.sha256").write_bytes(damage)
+    with pytest.raises(GanzooError, match=r"tiny\.sha256 should hold a sha256\. Delete it if you trust"):
+        fetch(server.url(), sha256=None)
 
 
 def test_own_mirror_comes_first(mirror, fetch, monkeypatch):
@@ -242,7 +305,7 @@ def test_wrong_checksums(mirror, fetch, cache):
 
 def test_no_published_checksum(mirror, fetch, said, cache, tmp_path):
     first, second = tarred(), tarred(seed=1)
-    server, changes = mirror(first), {"sha256": None, "bytes": None, "layout": SIDE_BY_SIDE, "counts": ()}
+    server, changes = mirror(first, tls=True), {"sha256": None, "bytes": None, "layout": SIDE_BY_SIDE, "counts": ()}
     folder = fetch(server.url("tiny.tar.gz"), **changes)
     assert "of unknown size" in said[0] and sha256(first) in said[1] and "trusted" in said[1]
     assert (cache / "tiny.sha256").read_text() == sha256(first)
@@ -258,7 +321,7 @@ def test_a_local_file_without_published_checksum_is_not_recorded(mirror, fetch, 
     (tmp_path / "mine.zip").write_bytes(BAD)
     folder = fetch(closed_port(), local=tmp_path / "mine.zip", sha256=None)
     assert left(cache) == ["tiny"] and (folder / MARKER).read_text() == sha256(BAD)
-    assert whole(fetch(mirror().url(), sha256=None))  # the download is not taken to be there
+    assert whole(fetch(mirror(tls=True).url(), sha256=None))  # the download is not taken to be there
 
 
 def test_local_file(fetch, cache, tmp_path):
@@ -312,8 +375,55 @@ def test_damaged_archive(mirror, fetch, cache, tmp_path, content):
     with pytest.raises(GanzooError, match="get it again"):
         fetch(local=tmp_path / "mine", content=content)
     with pytest.raises(GanzooError, match="get it again"):
-        fetch(mirror(content).url(), sha256=None)  # neither trusted nor recorded
+        fetch(mirror(content, tls=True).url(), sha256=None)  # neither trusted nor recorded
     assert left(cache) == []
+
+
+def bomb(kind: str) -> bytes:
+    """A small archive of a large file of zeros."""
+    file, zeros = io.BytesIO(), bytes(3_000_000)
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+            opened.writestr("tiny/trainA/0.jpg", zeros)
+        return file.getvalue()
+    with tarfile.open(fileobj=file, mode="w:gz") as opened:
+        info = tarfile.TarInfo("tiny/trainA/0.jpg")
+        info.size = len(zeros)
+        opened.addfile(info, io.BytesIO(zeros))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_what_swells_is_refused(fetch, cache, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(archives, "ALWAYS_FINE", 2_000_000)
+    (tmp_path / "mine").write_bytes(content := bomb(kind))
+    assert len(content) < 10_000
+    with pytest.raises(GanzooError, match=r"was refused: unpacked .* more than 100 times as large"):
+        fetch(local=tmp_path / "mine", content=content)
+    assert left(cache) == []
+
+
+def test_archives_at_random(cache, tmp_path):
+    """Bytes changed and cut, of every kind: a folder below the cache, or a GanzooError; nothing beside it."""
+    strange = [member("../x"), member("tiny/a", SYM, "../.."), member("tiny/a/x"), member("tiny/b", tarfile.FIFOTYPE)]
+    kinds = [zipped(each=300), zipped(each=300, extra=("../x", link_in_zip()))]
+    kinds += [tarred(*strange[:count], size=300, mode="w") for count in range(5)]
+    flips = st.lists(st.tuples(st.floats(-1, 1, exclude_max=True), st.integers(1, 255)), max_size=5)
+
+    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @given(st.sampled_from(kinds), flips, st.one_of(st.just(1.0), st.floats(0, 1)))
+    def holds(content, flips, kept):
+        content = bytearray(content)
+        for place, change in flips:
+            content[int(place * len(content))] ^= change
+        (tmp_path / "mine").write_bytes(content[: int(kept * len(content))])
+        archive = tiny(sha256=None, layout=("train", "trainA"), counts=())
+        with suppress(GanzooError):
+            get(archive, local=tmp_path / "mine", say=str)
+        assert {path.name for path in tmp_path.iterdir()} <= {"mine", "cache"}
+        assert not [path for path in cache.rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir())]
+
+    holds()
 
 
 def child(archive: Archive) -> subprocess.Popen:
@@ -365,7 +475,7 @@ def test_links_in_the_cache_are_not_followed(mirror, fetch, cache, tmp_path):
     cache.mkdir()
     (cache / "tiny").symlink_to(theirs)
     (cache / "tiny.sha256").symlink_to(theirs / "note")
-    assert whole(fetch(mirror().url(), sha256=None))
+    assert whole(fetch(mirror(tls=True).url(), sha256=None))
     assert (theirs / "note").read_text() == "theirs" and len([*theirs.iterdir()]) == 2
     (cache / ".tiny.partial").symlink_to(theirs)
     with pytest.raises(GanzooError, match="Cannot use"):

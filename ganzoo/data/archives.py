@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import threading
@@ -16,14 +17,18 @@ from stat import S_IFDIR, S_IFMT, S_IFREG
 import requests
 from filelock import FileLock
 from platformdirs import user_cache_dir
+from urllib3.exceptions import HTTPError
 
 from ganzoo.data.published import Archive
 from ganzoo.errors import GanzooError, Offline
-from ganzoo.files import write_text
+from ganzoo.files import expanded, write_text
 
 CONNECT, STALL = 5.0, 15.0  # seconds: to connect, without a byte
 DEADLINE = 15.0  # seconds until all mirrors must have answered
+SLOWEST = 10_000  # bytes per second on average, after the seconds of STALL
 CHUNK = 1 << 16  # bytes
+SWOLLEN = 100  # times the size of the archive: images hardly compress
+ALWAYS_FINE = 1 << 30  # bytes to unpack
 MARKER = ".ganzoo-complete"  # written last into an unpacked folder; holds the sha256 of its archive
 PLAIN = {"Accept-Encoding": "identity"}
 WHY = {
@@ -32,7 +37,9 @@ WHY = {
     "ConnectTimeout": "it did not answer",
     "ReadTimeout": "it did not answer",
     "ConnectionError": "it cannot be reached, or stopped answering",
-    "ChunkedEncodingError": "the connection broke off",
+    "ProtocolError": "the connection broke off",
+    "IncompleteRead": "the connection broke off",
+    "ReadTimeoutError": "it cannot be reached, or stopped answering",
 }
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]
@@ -40,7 +47,7 @@ Say = Callable[[str], None]
 
 def cache_folder() -> Path:
     """Where archives are kept: $GANZOO_CACHE, or the system's cache folder for ganzoo. It may not exist yet."""
-    return Path(os.environ.get("GANZOO_CACHE") or user_cache_dir("ganzoo")).expanduser()
+    return expanded(os.environ.get("GANZOO_CACHE") or user_cache_dir("ganzoo"))
 
 
 def get(
@@ -51,7 +58,7 @@ def get(
     `progress` is given (bytes done, bytes in all or 0). Raises Offline when no mirror delivers; GanzooError when the
     checksum or the archive is wrong, or the disk is full.
     """
-    cache, local = cache_folder(), Path(local).expanduser() if local else None
+    cache, local = cache_folder(), expanded(local) if local else None
     try:
         if local and not local.is_file():
             raise GanzooError(f'There is no file "{local}": correct `data.archive`, or remove it to download the file.')
@@ -96,7 +103,12 @@ def _record(archive: Archive) -> Path:
 def _expected(archive: Archive) -> str | None:
     """The digest that the file must have, None if nothing is known."""
     record = _record(archive)
-    return archive.sha256 or (record.read_text().strip() if record.is_file() and not record.is_symlink() else None)
+    if archive.sha256 or record.is_symlink() or not record.is_file():
+        return archive.sha256
+    found = record.read_bytes().decode(errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{64}", found):
+        raise GanzooError(f"{record} should hold a sha256. Delete it if you trust the file that is downloaded next.")
+    return found
 
 
 def _sha256(file: Path) -> str:
@@ -108,7 +120,7 @@ def _is_complete(target: Path, digest: str | None) -> bool:
     """Whether `target` was unpacked to the end, from the archive with this digest."""
     marker = target / MARKER
     links = target.is_symlink() or marker.is_symlink()
-    return not links and marker.is_file() and marker.read_text() == digest
+    return not links and digest is not None and marker.is_file() and marker.read_bytes() == digest.encode()
 
 
 def _way_out(archive: Archive) -> str:
@@ -128,9 +140,9 @@ def _download(archive: Archive, file: Path, expected: str | None, progress: Prog
     failed, wrong = [], False
     for url in urls:
         try:
-            _transfer(url, file, progress, DEADLINE / len(urls))
-        except requests.RequestException as error:
-            answer, why = error.response, WHY.get(type(error).__name__, str(error))
+            _transfer(url, file, archive, expected, progress, DEADLINE / len(urls))
+        except (requests.RequestException, HTTPError) as error:
+            answer, why = getattr(error, "response", None), WHY.get(type(error).__name__, str(error))
             failed.append(f"{url}: {why if answer is None else f'it answered {answer.status_code} {answer.reason}'}")
             continue
         if expected in (None, found := _sha256(file)):
@@ -144,17 +156,29 @@ def _download(archive: Archive, file: Path, expected: str | None, progress: Prog
                   '`data.archive = "FILE"`, or set `data.fallback` to a source that needs no download.')  # fmt: skip
 
 
-def _transfer(url: str, file: Path, progress: Progress, patience: float) -> None:
+def _transfer(
+    url: str, file: Path, archive: Archive, expected: str | None, progress: Progress, patience: float
+) -> None:
+    begun = time.monotonic()
     with _answer(url, patience) as response:
+        for answer in (*response.history, response):
+            if not expected and not answer.url.startswith("https:"):
+                raise requests.RequestException(f"without a checksum only https is taken, not {answer.url}")
         response.raise_for_status()
         if "text/html" in response.headers.get("Content-Type", ""):
             raise requests.RequestException("it sent a web page instead of the file, perhaps this network's login")
-        response.raw.headers.discard("Content-Encoding")  # servers that call .gz one would have it unpacked here
-        total, done = int(response.headers.get("Content-Length", 0)), 0
+        told = response.headers.get("Content-Length", "")
+        total, done = int(told) if told.isdecimal() and len(told) < 20 else archive.bytes or 0, 0
         with file.open("wb") as out:
-            for chunk in response.iter_content(CHUNK):
+            while chunk := response.raw.read1(CHUNK, decode_content=False):  # servers call .gz an encoding, too
                 done += out.write(chunk)
+                if archive.bytes and done > archive.bytes:
+                    raise requests.RequestException(f"it sends more than the {archive.bytes:,} bytes of the file")
+                if time.monotonic() - begun > STALL + done / SLOWEST:
+                    raise requests.RequestException(f"it sends less than {SLOWEST // 1000} kB a second")
                 progress(done, total)
+        if done < total:
+            raise requests.RequestException("the connection broke off")
 
 
 def _answer(url: str, patience: float) -> requests.Response:
@@ -164,8 +188,10 @@ def _answer(url: str, patience: float) -> requests.Response:
     def ask() -> None:
         try:
             answer.set_result(requests.get(url, stream=True, headers=PLAIN, timeout=(CONNECT, STALL)))
-        except Exception as error:
+        except requests.RequestException as error:
             answer.set_exception(error)
+        except Exception as error:  # of a host's name that is too long, say
+            answer.set_exception(requests.RequestException(str(error)))
 
     threading.Thread(target=ask, daemon=True).start()
     try:
@@ -195,16 +221,19 @@ def _unpack(file: Path, archive: Archive, beside: Path, target: Path, digest: st
 
 def _extract(file: Path, into: Path) -> None:
     """Writes the files of a zip or tar below the new folder `into`; GanzooError if it holds links or is damaged."""
+    room = max(ALWAYS_FINE, SWOLLEN * file.stat().st_size)
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as zipped:
                 for info in zipped.infolist():
-                    _check(file, info.filename, S_IFMT(info.external_attr >> 16) in (0, S_IFREG, S_IFDIR))
+                    room -= info.file_size  # no more is read, whatever is there
+                    _check(file, info.filename, S_IFMT(info.external_attr >> 16) in (0, S_IFREG, S_IFDIR), room)
                     zipped.extract(info, into)
         else:
             with tarfile.open(file) as tarred:
                 for member in tarred:
-                    _check(file, member.name, member.isreg() or member.isdir())
+                    room -= member.size
+                    _check(file, member.name, member.isreg() or member.isdir(), room)
                     tarred.extract(member, into, filter="data")
     except GanzooError:
         raise
@@ -215,8 +244,13 @@ def _extract(file: Path, into: Path) -> None:
         raise GanzooError(f"{file} is damaged or is no zip or tar archive ({why}): get it again.") from error
 
 
-def _check(file: Path, name: str, plain: bool) -> None:
+def _check(file: Path, name: str, plain: bool, room: int) -> None:
     """Refuses what could be written outside. Without links in an archive, names alone say where a member goes."""
+    if room < 0:
+        raise GanzooError(
+            f"{file} was refused: unpacked it would be more than {SWOLLEN} times as large, which images never are. "
+            "Get it from a source you trust."
+        )
     path = PureWindowsPath(name)  # parts at both kinds of slashes
     if not plain or path.anchor or ".." in path.parts:
         raise GanzooError(f"{file} was refused: {name} in it is a link, a device or outside its own folder. "
