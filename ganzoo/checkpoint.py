@@ -3,20 +3,26 @@
 RUN/checkpoints/000012000/   named by images seen
   networks.safetensors       weights, averaged weights as `ema.NAME`, and what is needed to use them as metadata
   training.safetensors       tensors of optimizers, pools and the like
-  state.json                 the shape of that state and its plain values
+  state.json                 the shape of that state and its plain values, and the sha256 of all three
 """
 
+import hashlib
 import json
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
+from pydantic import BaseModel, Json, NonNegativeInt, ValidationError, field_validator
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
 
 from ganzoo.errors import GanzooError
 from ganzoo.files import sync, unwritable
@@ -29,6 +35,29 @@ NETWORKS, TRAINING, STATE = "networks.safetensors", "training.safetensors", "sta
 EMA = "ema."  # before the names of averaged weights
 
 
+class About(BaseModel):
+    """What a file of weights says about itself: enough to use it anywhere the plugin is installed."""
+
+    format: Literal["ganzoo 1"]
+    model: str
+    distribution: str
+    version: str
+    recipe: str
+    spec: Json[DataSpec]
+    images: NonNegativeInt
+
+    @field_validator("spec")
+    @classmethod
+    def _is_sound(cls, spec: DataSpec) -> DataSpec:
+        grouped = {name for names in (*spec.groups, *spec.label_sets) for name in names}
+        channels = spec.channels.values()
+        if not spec.domains or spec.size < 1 or {*spec.channels} != {*spec.domains} or not {*channels} <= {1, 2, 3, 4}:
+            raise ValueError("domains, channels and size are needed, and have to agree")
+        if not grouped <= {*spec.labels}:
+            raise ValueError("groups name labels that there are not")
+        return spec
+
+
 def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str]) -> Path:
     """Writes the checkpoint `final` beside and renames it; one that is there already stays as it is.
 
@@ -37,19 +66,22 @@ def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about:
     """
     if final.is_dir() and not final.is_symlink():
         return final
-    for name, value in networks.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise GanzooError(f'The weights "{name}" are no longer finite numbers.')
+    if ill := _not_finite(networks):
+        raise GanzooError(f'The weights "{ill}" are no longer finite numbers.')
     beside = final.with_name(f".{final.name}")
     tensors: dict[str, Tensor] = {}
     layout = _flatten(state, tensors, "")
+    unique, aliases = _unshared(networks)
+    facts = about | {"aliases": json.dumps(aliases)}
     try:
         _remove(beside)
         beside.mkdir(parents=True)
-        unique, aliases = _unshared(networks)
-        (beside / NETWORKS).write_bytes(safetensors.torch.save(unique, about | {"aliases": json.dumps(aliases)}))
-        (beside / TRAINING).write_bytes(safetensors.torch.save(tensors))
-        (beside / STATE).write_text(json.dumps(layout), encoding="utf-8")
+        sums = {
+            NETWORKS: _write(beside / NETWORKS, safetensors.torch.save(unique, facts)),
+            TRAINING: _write(beside / TRAINING, safetensors.torch.save(tensors)),
+            STATE: _sha256_of(layout),
+        }
+        _write(beside / STATE, json.dumps({"sha256": sums, "state": layout}).encode())
         for file in (*beside.iterdir(), beside):
             sync(file)
         beside.rename(final)
@@ -92,12 +124,62 @@ def load_networks(path: Path, ema: bool = False) -> tuple[dict[str, Tensor], dic
 
     `ema`: the averaged weights instead of the live ones, where there are such.
     """
-    file = path / NETWORKS if path.is_dir() else path
-    tensors, about = _read(file)
-    for name, original in json.loads(about.get("aliases", "{}")).items():
-        tensors[name] = tensors[original]
+    tensors, about = _read(file := networks_file(path))
+    try:
+        for name, original in json.loads(about.get("aliases", "{}")).items():
+            tensors[name] = tensors[original]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise unreadable(file, error) from error
     averaged = {name.removeprefix(EMA): tensors.pop(name) for name in list(tensors) if name.startswith(EMA)}
     return tensors | averaged if ema else tensors, about
+
+
+def networks_file(path: Path) -> Path:
+    """Of a checkpoint folder, or that file itself."""
+    return path / NETWORKS if path.is_dir() else path
+
+
+def read_about(path: Path) -> About:
+    """What a checkpoint folder or its networks file says about itself. Raises GanzooError if it is not ganzoo's."""
+    file = networks_file(path)
+    try:
+        with safe_open(file, framework="pt") as content:
+            facts = content.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise unreadable(file, error) from error
+    if facts.get("format") != "ganzoo 1":
+        raise GanzooError(f"{path} was not written by ganzoo, or by a version that this one does not know.")
+    try:
+        return About.model_validate(facts)
+    except ValidationError as error:
+        raise unsound(path, error) from error
+
+
+def unsound(path: Path, error: Exception) -> GanzooError:
+    """What to say of a file of weights that cannot be used."""
+    return GanzooError(f"{path} is not a sound ganzoo file ({_why(error)}). Get it again from where it came from.")
+
+
+@contextmanager
+def no_larger_than(file: Path) -> Iterator[None]:
+    """Inside, networks can be built that have about as many parameters as the file may hold, and no larger ones.
+
+    So whoever wrote the recipe in it cannot fill the memory, or the time until the weights are compared.
+    """
+    left = 2**24 + file.stat().st_size  # a parameter takes 2 to 8 bytes there
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal left
+        if parameter is not None and not is_lazy(parameter):
+            left -= 1 + parameter.numel()
+        if left < 0:
+            raise GanzooError("the networks of its recipe are larger than the file.")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def about(trained: Recipe, spec: DataSpec, images: int) -> dict[str, str]:
@@ -116,7 +198,9 @@ def about(trained: Recipe, spec: DataSpec, images: int) -> dict[str, str]:
 
 
 def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
-    """Strict loading of weights; GanzooError if they are another model's."""
+    """Strict loading of weights; GanzooError if they are another model's, or not finite."""
+    if ill := _not_finite(weights):
+        raise unsound(path, ValueError(f'the weights "{ill}" are not finite numbers'))
     try:
         trainer.load_state_dict(weights)
     except RuntimeError as error:
@@ -125,13 +209,42 @@ def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
         raise GanzooError(f"{said} Use the recipe they were trained with, or begin a new run.") from error
 
 
+def _not_finite(weights: dict[str, Tensor]) -> str | None:
+    """The first weights that are not."""
+    return next((name for name, value in weights.items() if not value.isfinite().all()), None)
+
+
 def load_state(path: Path) -> dict[str, Any]:
-    """The training state that `save` was given."""
-    tensors, _ = _read(path / TRAINING)
+    """The training state that `save` was given. Raises GanzooError if a file is not the one that was saved."""
+    file = path / STATE
     try:
-        return _unflatten(json.loads((path / STATE).read_text(encoding="utf-8")), tensors)
+        saved = _StateFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        found = {STATE: _sha256_of(saved.state)}
+        for name in (NETWORKS, TRAINING):
+            with (path / name).open("rb") as content:
+                found[name] = hashlib.file_digest(content, "sha256").hexdigest()
+        for name in found:
+            file = path / name
+            if saved.sha256.get(name) != found[name]:
+                raise ValueError("it has changed since it was saved")
+        tensors, _ = _read(path / TRAINING)
+        return _unflatten(saved.state, tensors)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise unreadable(path / STATE, error) from error
+        raise unreadable(file, error) from error
+
+
+class _StateFile(BaseModel):
+    sha256: dict[str, str]
+    state: dict[str, Any]
+
+
+def _write(file: Path, content: bytes) -> str:
+    file.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sha256_of(layout: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(layout).encode()).hexdigest()
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -147,8 +260,19 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def unreadable(file: Path, error: Exception) -> GanzooError:
     """What to say where a checkpoint, or a file of it, could not be read."""
     return GanzooError(
-        f"{file} cannot be read ({error}). If it is damaged, remove its folder to go on from the checkpoint before."
+        f"{file} cannot be read ({_why(error)}). If it is damaged, remove its folder to go on from the checkpoint "
+        "before."
     )
+
+
+def _why(error: Exception) -> str:
+    """In one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        text = ": ".join((*map(str, first["loc"]), first["msg"].removeprefix("Value error, ")))
+    else:
+        text = str(error) or type(error).__name__
+    return shorten(text, 300, placeholder=" ...")
 
 
 def _unshared(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:

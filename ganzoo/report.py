@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from ganzoo.files import write_bytes
-from ganzoo.runfolder import RunFolder, better, by_direction, flat, number, read_lines, read_table, table
+from ganzoo.runfolder import RunFolder, better, by_direction, entries, flat, number, read_lines, read_table, table
 
 WHICH = ("", "higher is better", "lower is better")  # by 0, 1 and -1
 GRIDS, GRID_SIZE, POINTS = 24, (1600, 2400), 400
@@ -42,12 +42,13 @@ def _context(run: RunFolder) -> dict[str, Any]:
     problems: list[str] = []
     files = {name: read_table(getattr(run, name), problems) for name in ("env", "status", "metrics", "recipe")}
     log, grids, measured, signs = read_lines(run.log), run.sample_grids(), read_lines(run.metrics_log), better()
-    train = table(files["recipe"].get("train"))
+    train, history = table(files["recipe"].get("train")), files["env"].pop("history", [])
     terms = [table(row.get("terms")) for row in log]
     chart, chart_metric = partial(_chart, log), partial(_chart, measured)
     return files | {
         "run": run,
         "problems": problems,
+        "history": [row | {"warnings": entries(row.get("warnings"))} for row in map(table, entries(history))],
         "now": _now(train, files["status"], log[-1] if log else {}),
         "checkpoints": [int(path.name) for path in run.checkpoints()],
         "best": run.best(str(train.get("best", ""))),

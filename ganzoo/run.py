@@ -1,6 +1,7 @@
 """A recipe becomes a trained run: the whole journey, top to bottom. What it leaves behind is in runfolder.py."""
 
 import signal
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -10,14 +11,14 @@ from typing import Any
 
 import torch
 
-from ganzoo import recipe
+from ganzoo import checkpoint, recipe
 from ganzoo.clock import Clock
 from ganzoo.data.dataset import Dataset, batches, open_dataset
 from ganzoo.errors import GanzooError, multiples_around
 from ganzoo.loop import Engine
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
-from ganzoo.runfolder import RunFolder, flat, read_lines
+from ganzoo.runfolder import RunFolder, flat, number, read_lines, read_table
 from ganzoo.runtime import Runtime, settled_precision
 from ganzoo.runwriter import RunWriter, Screen
 from ganzoo.trainer import Trainer
@@ -67,11 +68,23 @@ def _refuse_existing(folder: RunFolder) -> None:
 def _last_checkpoint(began: Recipe, folder: RunFolder) -> Path | None:
     """Where a run goes on that began with this recipe; None if it was ended before its first checkpoint."""
     last = folder.latest()
-    log = read_lines(folder.log)
-    if last is None and log and log[-1]["images"] >= began.train.checkpoint_every + began.data.batch:
+    if last is None:
+        log, saved = read_lines(folder.log), number(read_table(folder.status).get("checkpoint"))
+        trained = log[-1]["images"] if log else 0
+        if saved > 0 or trained >= began.train.checkpoint_every + began.data.batch:
+            raise GanzooError(
+                f"{folder.path} was trained to image {max(trained, saved):,.0f}, but {folder.checkpoints_folder} holds "
+                "no checkpoint. Put the checkpoints back, or begin a new run with another --out."
+            )
+        return None
+    try:
+        theirs = recipe.parse(tomllib.loads(checkpoint.read_about(last).recipe))
+    except (ValueError, RecursionError) as error:
+        raise checkpoint.unreadable(last, error) from error
+    if other := [key for key in differences(theirs, began) if key not in CHANGEABLE]:
         raise GanzooError(
-            f"{folder.path} was trained to image {log[-1]['images']:,}, but {folder.checkpoints_folder} holds no "
-            "checkpoint. Put the checkpoints back, or begin a new run with another --out."
+            f"{last} was trained with another recipe than {folder.recipe}: they differ in {', '.join(other)}. Put the "
+            "right ones together, or begin a new run with another --out."
         )
     return last
 

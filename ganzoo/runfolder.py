@@ -168,7 +168,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
             row = table(json.loads(line))
         except (ValueError, RecursionError):  # the last line may still be being written
             continue
-        if not math.isnan(number(row.get("images"))):
+        if type(row.get("images")) is int:
             while rows and rows[-1]["images"] >= row["images"]:
                 rows.pop()
             rows.append(row)
@@ -193,6 +193,11 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def table(value: Any) -> dict[str, Any]:
     """The value if it is a table, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def entries(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
 
 
 def number(value: Any) -> float:

@@ -1,29 +1,35 @@
 """What a run records, and when: log, sample grids, metrics, checkpoints, report."""
 
 import json
+import os
 import platform
 import shlex
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
+from torch import Tensor
 
 from ganzoo import checkpoint, grid, report
 from ganzoo.clock import due, seeded
-from ganzoo.data.dataset import Dataset
+from ganzoo.data.dataset import Dataset, Fingerprint
 from ganzoo.errors import GanzooError, Stopped
 from ganzoo.evaluation import Metrics, evaluate
 from ganzoo.files import append_line, write_json, write_text
 from ganzoo.loop import Engine, Means, Step, placed
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
-from ganzoo.runfolder import RunFolder, read_lines, read_table
+from ganzoo.runfolder import RunFolder, entries, read_lines, read_table
+from ganzoo.trainer import DataSpec
 
 LIBRARIES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "safetensors")
 
@@ -39,6 +45,36 @@ class Screen(Protocol):
     def stop(self) -> None: ...
 
 
+def _check_alike(before: DataSpec, now: DataSpec) -> None:
+    """Raises GanzooError where networks were trained on other domains or labels."""
+    for what in ("domains", "channels", "size", "labels", "groups", "label_sets"):
+        if getattr(before, what) != getattr(now, what):
+            raise GanzooError(
+                f"The {what} of the data were {getattr(before, what)} when this run was trained, and are "
+                f"{getattr(now, what)} now. Put the data back, or begin a new run with another --out."
+            )
+
+
+def _three(sums: Tensor) -> Tensor:
+    if sums.shape != (3,):
+        raise ValueError("it should hold three numbers")
+    return sums
+
+
+class State(BaseModel):
+    """What a run goes on from, beside the weights."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", strict=True)
+
+    images: NonNegativeInt
+    engine: dict[str, Any]
+    means: dict[str, dict[str, Annotated[Tensor, AfterValidator(_three)]]]  # `Means.sums`
+    seconds: NonNegativeFloat
+    logged_at: tuple[NonNegativeInt, NonNegativeFloat]
+    lr: dict[str, float]
+    data: Fingerprint
+
+
 class RunWriter:
     """Keeps the run folder, and tells the screen. Every process has one, and the first one's writes."""
 
@@ -50,24 +86,48 @@ class RunWriter:
         self.logged_at = (0, 0.0)  # images and seconds at the last line of the log
         self._since = 0.0
         self._measured: dict[int, Metrics] = {}  # the newest, by images seen
+        self._saved = 0  # images seen at the newest checkpoint
+        self._warnings: list[str] = []  # that belong to the run's history
 
     def restore(self, path: Path) -> None:
-        """Goes back to a checkpoint."""
+        """Goes back to a checkpoint. Raises GanzooError if it is not as it was saved, or not of this run's data."""
+        saved, about = checkpoint.load_state(path), checkpoint.read_about(path)
+        _check_alike(about.spec, self.dataset.spec)
         weights, _ = checkpoint.load_networks(path)
         checkpoint.restore(self.engine.trainer, weights, path)
-        state = checkpoint.load_state(path)
         try:
-            self.engine.load_state_dict(state["engine"])
-            self.means.sums = placed(state["means"], self.engine.runtime.device)
-            self.clock.set(state["images"])
-            self.seconds, self.logged_at, before = state["seconds"], tuple(state["logged_at"]), state["lr"]
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            state = State.model_validate(saved)
+            if not state.images == about.images == int(path.name) or state.images % self.clock.batch:
+                raise ValueError("it does not agree with itself on how many images were seen")
+            self.engine.load_state_dict(state.engine)
+            self.means.sums = placed(state.means, self.engine.runtime.device)
+            self.clock.set(state.images)
+            self._saved = state.images
+            self.seconds, self.logged_at = state.seconds, state.logged_at
+            rates = {phase: (state.lr[phase], rate) for phase, rate in self.engine.lr().items()}
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise checkpoint.unreadable(path, error) from error
         self.screen.say(f"Going on from image {self.clock.images:,} of {self.options.images:,}.")
-        now = self.engine.lr()
-        if now != before:
-            changes = ", ".join(f"{phase} {before[phase]:.3g} before, {now[phase]:.3g} from here on" for phase in now)
-            self.screen.say(f"Warning: the learning rate follows the new train.images: {changes}.")
+        if any(before != now for before, now in rates.values()):
+            changes = ", ".join(
+                f"{p} {before:.3g} before, {now:.3g} from here on" for p, (before, now) in rates.items()
+            )
+            self._warn(f"the learning rate follows the new train.images: {changes}.")
+        if state.data != self.fingerprint:
+            counts = [", ".join(f"{n:,} of {d}" for d, n in x.images.items()) for x in (state.data, self.fingerprint)]
+            self._warn(
+                f"these are not the training images that the run saw before ({counts[0]} then, {counts[1]} now, or "
+                "others, or with other labels): from here on it is not what a run of either alone would give."
+            )
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Of the training images."""
+        return self.dataset.fingerprint()
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+        self.screen.say(f"Warning: {text}")
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -163,9 +223,19 @@ class RunWriter:
             "platform": platform.platform(),
             "python": platform.python_version(),
             "libraries": {name: version(name) for name in LIBRARIES},
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
             "fallback": before.get("fallback") or self.dataset.fallback,
+            "history": [*entries(before.get("history")), self._beginning()],
+        }
+
+    def _beginning(self) -> dict[str, Any]:
+        """A line of the run's history: it was begun, or gone on with."""
+        return {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "images": self.clock.images,
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "warnings": self._warnings,
         }
 
     def _log(self) -> None:
@@ -221,13 +291,16 @@ class RunWriter:
             "engine": self.engine.state_dict(),
             "means": self.means.sums,
             "seconds": self._elapsed(),
-            "logged_at": list(self.logged_at),
+            "logged_at": self.logged_at,
             "lr": self.engine.lr(),
+            "data": self.fingerprint.model_dump(),
         }
         averages = {f"{checkpoint.EMA}{name}": value for name, value in self.engine.ema.state_dict().items()}
         weights = self.engine.trainer.state_dict() | averages
         about = checkpoint.about(self.recipe, self.dataset.spec, self.clock.images)
         checkpoint.save(self.folder.checkpoint(self.clock.images), weights, state, about)
+        self._saved = self.clock.images
+        self._status("running", "")
         self._measure_for_best()
         best = self.folder.best(self.options.best)
         try:
@@ -242,7 +315,8 @@ class RunWriter:
         return self.seconds
 
     def _status(self, state: str, message: str) -> None:
-        write_json(self.folder.status, {"state": state, "images": self.clock.images, "message": message})
+        status = {"state": state, "images": self.clock.images, "checkpoint": self._saved, "message": message}
+        write_json(self.folder.status, status)
 
     def _end(self, state: str, message: str) -> None:
         """A folder that cannot be written must not hide why the run ended."""

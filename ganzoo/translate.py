@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageOps
-from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,7 +23,7 @@ from ganzoo.files import refuse_existing, write_bytes
 from ganzoo.registry import did_you_mean, registry
 from ganzoo.runfolder import RunFolder
 from ganzoo.runtime import device_kind
-from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, DataSpec, Trainer
+from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, Trainer
 
 GENERATED = 16  # new images where no number is given
 ImageLike = Image.Image | str | Path
@@ -178,17 +177,22 @@ def load(path: str | Path, device: str = "cpu") -> Translator:
         raise GanzooError(f"There is no run {path}. `ganzoo run RECIPE` makes one.")
     elif path.is_dir() and not (path / checkpoint.NETWORKS).exists():
         raise GanzooError(f"{path} is not a run folder: it has no checkpoints in it.")
-    weights, facts = checkpoint.load_networks(path, ema=True)
-    if facts.get("format") != "ganzoo 1":
-        raise GanzooError(f"{path} was not written by ganzoo, or by a version that this one does not know.")
-    _require_plugin(facts)
-    document = tomllib.loads(facts["recipe"])
-    lost = _leave_out_lost_metrics(document)
-    made_from = recipe.parse(document)
-    with seeded(0, torch.device("cpu")):  # networks are built with random weights
-        trainer = made_from.trainer(made_from.options, TypeAdapter(DataSpec).validate_json(facts["spec"]))
+    about = checkpoint.read_about(path)
+    _require_plugin(about)
+    try:
+        document = tomllib.loads(about.recipe)
+        lost = _leave_out_lost_metrics(document)
+        made_from = recipe.parse(document)
+        # networks are built with random weights
+        with checkpoint.no_larger_than(checkpoint.networks_file(path)), seeded(0, torch.device("cpu")):
+            trainer = made_from.trainer(made_from.options, about.spec)
+    except GanzooError as error:
+        raise GanzooError(f"{path} cannot be used here: {error}") from error
+    except Exception as error:  # whatever a model makes of options and data that it was never trained with
+        raise checkpoint.unsound(path, error) from error
+    weights = checkpoint.load_networks(path, ema=True)[0]
     checkpoint.restore(trainer, weights, path)
-    return Translator(trainer.to(device_kind(device)).eval(), made_from, int(facts["images"]), lost)
+    return Translator(trainer.to(device_kind(device)).eval(), made_from, about.images, lost)
 
 
 def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
@@ -336,10 +340,10 @@ def _pad(images: Tensor, trainer: Trainer) -> Tensor:
     return F.pad(images, (0, right, 0, below), mode=mode)
 
 
-def _require_plugin(facts: dict[str, Any]) -> None:
-    package = facts["distribution"]
-    how = f" {facts['version']}, which is not installed here: pip install {package}"
+def _require_plugin(about: checkpoint.About) -> None:
+    package = about.distribution
+    how = f" {about.version}, which is not installed here: pip install {package}"
     if package.endswith(".py"):
         how = f", a file that is not installed: ganzoo --plugin path/to/{package} ..."
-    if not registry().matches("model", facts["model"]):
-        raise GanzooError(f'This was trained with the model "{facts["model"]}" of {package}{how}')
+    if not registry().matches("model", about.model):
+        raise GanzooError(f'This was trained with the model "{about.model}" of {package}{how}')

@@ -261,7 +261,7 @@ def test_a_checkpoint_of_another_model(tmp_path, trained, ganzoo, recipe):
     run = shutil.copytree(trained / "out", tmp_path / "out")
     last = RunFolder(run).latest()
     shutil.copy(RunFolder(other).latest() / "networks.safetensors", last)
-    ganzoo("run", run, "--resume", cwd=tmp_path).mistake(str(last), "another model", "begin a new run")
+    ganzoo("run", run, "--resume", cwd=tmp_path).mistake(str(last), "another recipe", "options.generator", "new run")
 
 
 def test_what_is_no_run(tmp_path, trained, ganzoo):

@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> Path:
         "[train]\nimages = 40000\nlr = 0.00012345\nseed = 12345\n"
     )
     env = {"ganzoo": "0.1.0", "device": "cpu", "processes": 1, "plugin": {"distribution": "ganzoo-cyclegan"},
-           "command": "ganzoo run monet.toml", "started": "2025-11-20T09:14:02+00:00", "odd": "kept",
+           "history": [{"command": "ganzoo run monet.toml", "time": "2025-11-20T09:14:02+00:00"}], "odd": "kept",
            "fallback": None}  # fmt: skip
     (run / "env.json").write_text(json.dumps(env))
     (run / "status.json").write_text('{"state": "running", "images": 6000, "message": "all is well"}')
@@ -174,7 +174,9 @@ def make_hostile(run: Path) -> None:
     text = json.dumps(HOSTILE)
     (run / "recipe.toml").write_text(f"model = {text}\n[data]\n{text} = {text}\n[train]\nimages = 9\n")
     fallback = {"wanted": HOSTILE, "used": HOSTILE, "because": HOSTILE}
-    (run / "env.json").write_text(json.dumps({"device": HOSTILE, "command": HOSTILE, HOSTILE: 1, "fallback": fallback}))
+    history = [{"command": HOSTILE, "host": HOSTILE, "time": 5, "warnings": [HOSTILE, None]}, HOSTILE, {"warnings": 5}]
+    env = {"device": HOSTILE, "history": history, HOSTILE: 1, "fallback": fallback}
+    (run / "env.json").write_text(json.dumps(env))
     (run / "metrics.json").write_text(json.dumps({HOSTILE: {HOSTILE: 1, "l1": HOSTILE}, "note": HOSTILE}))
     (run / "status.json").write_text(json.dumps({"state": HOSTILE, "images": HOSTILE, "message": HOSTILE}))
 

@@ -62,7 +62,12 @@ def test_the_run_folder_is_whole(finished):
             ),
         ]
     )
-    assert json.loads((run / "status.json").read_text()) == {"state": "finished", "images": 24, "message": ""}
+    assert json.loads((run / "status.json").read_text()) == {
+        "state": "finished",
+        "images": 24,
+        "checkpoint": 24,
+        "message": "",
+    }
     assert len({file.stat().st_mode for file in run.rglob("*") if file.is_file()}) == 1, "all may be read by the same"
 
 
@@ -93,7 +98,8 @@ def test_samples_show_test_pictures_there_and_back(finished):
 def test_the_environment_is_on_the_record(finished):
     facts = json.loads((finished[0] / "env.json").read_text())
     assert facts["plugin"] == {"distribution": "ganzoo-cyclegan", "version": "0.1.0"}
-    assert facts["command"] == "ganzoo run tiny.toml"
+    (begun,) = facts["history"]
+    assert (begun["command"], begun["images"], begun["warnings"]) == ("ganzoo run tiny.toml", 0, [])
     assert facts["libraries"].keys() >= {"torch", "lightning-fabric", "pillow"}
     assert facts["fallback"] is None
 

@@ -1,5 +1,8 @@
 """The images of a run: to train on as a function of the clock, to test on, and what is known of them."""
 
+import hashlib
+import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from zlib import crc32
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 from torch.utils import data
 
@@ -58,6 +62,15 @@ class Dataset:
 
     def training_samples(self, seed: int) -> "TrainingSamples":
         return TrainingSamples(self, seed)
+
+    def fingerprint(self) -> "Fingerprint":
+        """Which training images there are, wherever they lie."""
+        refs = {domain: self.source.images("train", domain) for domain in self.spec.domains}
+        names = [ref.name for images in refs.values() for ref in images]
+        folder = len(os.path.commonprefix(names))  # noqa: RUF071 - a source's own names need not be paths
+        listed = {domain: [(ref.name[folder:], repr(ref.labels)) for ref in images] for domain, images in refs.items()}
+        digest = hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+        return Fingerprint(images={domain: len(images) for domain, images in refs.items()}, sha256=digest)
 
     def test_images(self, count: int | None = None) -> dict[str, list[Tensor]]:
         """The test images of each domain, or `count` of them from first to last: neighbours are often much alike.
@@ -129,6 +142,15 @@ class Dataset:
             labelled.kind, labelled.multiple = Labelled(), 1
             self._classifiers.append(known := train(labelled, progress=progress))
         return known
+
+
+class Fingerprint(BaseModel):
+    """Tells whether a run goes on with the training images that it began with."""
+
+    images: dict[str, int]
+    """how many of each domain"""
+    sha256: str
+    """of their names and labels, in their order"""
 
 
 class Sample(NamedTuple):
