@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from ganzoo import grid
-from ganzoo.data.dataset import Dataset, open_dataset
+from ganzoo.data.archives import Say
+from ganzoo.data.dataset import Dataset, evaluation_data, open_dataset
 from ganzoo.data.images import to_tensor
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation import Metrics, evaluate
@@ -32,8 +33,8 @@ class Comparison:
     """those that the first run's recipe names and no plugin here knows"""
 
 
-def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
-    """Evaluates every run on the first run's test images, with the first one's metrics.
+def compare(paths: Sequence[Path], device: str = "auto", data: str = "", say: Say = print) -> Comparison:
+    """Evaluates every run on the first run's test images, or on other `data`, with the first one's metrics.
 
     Raises GanzooError where the runs have nothing in common that can be set side by side.
     """
@@ -43,9 +44,9 @@ def compare(paths: Sequence[Path], device: str = "auto") -> Comparison:
     shared = [d for d in first.directions if all(d in run.directions for run in runs.values())]
     generating = all(run.trainer.generates for run in runs.values())
     _check_alike(runs, bool(shared), generating)
-    data, metrics = first.recipe.data, first.recipe.train.build_metrics()
+    options, metrics = evaluation_data(paths[0], first.recipe.data, data), first.recipe.train.build_metrics()
     kinds = {name: first.recipe.data_kind if shared else run.recipe.data_kind for name, run in runs.items()}
-    datasets = {kind: open_dataset(data, kind) for kind in dict.fromkeys(kinds.values())}
+    datasets = {kind: open_dataset(options, kind, say) for kind in dict.fromkeys(kinds.values())}
     found = {name: evaluate(run.trainer, datasets[kinds[name]], metrics) for name, run in runs.items()}
     grids = {f"{s} to {t}": _translations(runs, datasets[first.recipe.data_kind], s, t) for s, t in shared}
     if generating:

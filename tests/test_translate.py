@@ -3,16 +3,22 @@
 import json
 import shutil
 import sys
+import tarfile
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomlkit
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import ganzoo as package
 from ganzoo import checkpoint, recipe
+from ganzoo.data.dataset import evaluation_data
 from ganzoo.data.images import convert, to_tensor
+from ganzoo.options import DataOptions
 from ganzoo.runfolder import RunFolder
 from ganzoo.translate import Translator, translate_files
 
@@ -290,3 +296,46 @@ def test_evaluate_with_ground_truth_stands_beside_the_identity_baseline(tmp_path
     text = ganzoo("evaluate", "out", cwd=tmp_path, env={"COLUMNS": "120"}).stdout
     assert f"{metrics['photo->painting']['l1']:.4f}" in text
     assert "identity baseline" in text
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory, run):
+    """A file of weights whose recipe names an archive and a file of labels on this machine, and a published data set."""
+    folder = tmp_path_factory.mktemp("strangers")
+    weights, facts = checkpoint.load_networks(RunFolder(run).latest())
+    document = tomllib.loads(facts["recipe"])
+    document["data"] |= {"source": "pix2pix_night2day", "archive": str(folder / "evil.tar.gz"), "labels": "/etc/passwd"}
+    facts["recipe"] = tomlkit.dumps(document)
+    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "evil.safetensors", facts)
+    with tarfile.open(folder / "evil.tar.gz", "w:gz") as archive:
+        archive.add(folder / "evil.safetensors", "train/0.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_a_strangers_file_names_no_data(strangers, tmp_path, images, run, ganzoo, command):
+    env, files = {"GANZOO_CACHE": str(tmp_path / "cache")}, (strangers / "evil.safetensors", run)
+    files = files[: 1 if command == "evaluate" else 2]
+    ganzoo(command, *files, cwd=tmp_path, env=env).mistake("is a file of weights alone", "on with --data: a folder")
+    done = ganzoo(command, *files, "--data", images, "--json", cwd=tmp_path, env=env)
+    assert done.returncode == 0 and "A->B" in str(json.loads(done.stdout)), done
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_a_run_is_evaluated_on(tmp_path, recipe, images):
+    (tmp_path / "labels.csv").touch()
+    (tmp_path / "images").mkdir()
+    own = DataOptions(source="monet2photo", archive="a.zip", labels="labels.csv", fallback="landscapes", size=32)
+    nothing = {"archive": "", "fallback": None, "size": 32}
+
+    def chosen(given, **changes):
+        return evaluation_data(tmp_path, own.model_copy(update=changes), str(given)).model_dump()
+
+    assert evaluation_data(tmp_path, own) is own
+    found = chosen(tmp_path)
+    assert found.items() >= (nothing | {"source": "folders", "root": str(tmp_path), "labels": "labels.csv"}).items()
+    for outside in ("../labels.csv", str(tmp_path / "labels.csv"), "images"):
+        assert chosen(tmp_path / "images", labels=outside)["labels"] == ""
+    assert chosen("faces").items() >= (nothing | {"source": "faces", "root": "", "labels": ""}).items()
+    other = chosen(recipe(tmp_path, {"data.size": 64}))
+    assert other.items() >= (nothing | {"source": "folders", "root": str(images), "labels": ""}).items()

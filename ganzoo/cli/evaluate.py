@@ -19,10 +19,11 @@ from ganzoo.errors import GanzooError
     metavar="NAME",
     help="Instead of the recipe's; may be repeated. With options: '{ name = \"kid\", subsets = 10 }'.",
 )
+@click.option("--data", default="", metavar="DATA", help="Other images: a folder, a recipe, or a data source.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def command(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> None:
-    """Evaluate a trained RUN on its test images.
+def command(run: Path, metrics: tuple[str, ...], data: str, as_json: bool, device: str) -> None:
+    """Evaluate a trained RUN on its test images. A file of weights alone needs --data.
 
     Metrics against the ground truth where the data has it, beside those of the identity baseline; else the L1 of cycle
     consistency. With labels: how often a classifier, trained on the real images, finds the target label. `ganzoo list`
@@ -30,15 +31,16 @@ def command(run: Path, metrics: tuple[str, ...], as_json: bool, device: str) -> 
     """
     from ganzoo import evaluation
     from ganzoo.cli.output import bar, print_table
-    from ganzoo.data.dataset import open_dataset
+    from ganzoo.data.dataset import evaluation_data, open_dataset
     from ganzoo.translate import load
 
     translator = load(run, device)
     recipe = translator.recipe
+    options = evaluation_data(run, recipe.data, data)
     chosen = dict(map(_metric, metrics)) or recipe.train.build_metrics()
     if translator.lost_metrics and not metrics:
         click.echo(f"Not evaluated, as no plugin here knows it: {', '.join(translator.lost_metrics)}", err=True)
-    dataset = open_dataset(recipe.data, recipe.data_kind, say=lambda text: click.echo(text, err=True))
+    dataset = open_dataset(options, recipe.data_kind, say=lambda text: click.echo(text, err=True))
     with bar("evaluating") as update:
         found = evaluation.evaluate(translator.trainer, dataset, chosen, update)
     if as_json:

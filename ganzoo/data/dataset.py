@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from copy import copy
 from functools import lru_cache
 from itertools import islice, product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 from torch import Tensor
 from torch.utils import data
 
+from ganzoo import recipe
 from ganzoo.clock import Clock
 from ganzoo.data.archives import Progress, Say
 from ganzoo.data.images import ImageRef, convert, to_tensor
@@ -25,11 +27,15 @@ from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, data_spec, open_source
 from ganzoo.data.transforms import test_transform, train_transform
 from ganzoo.errors import GanzooError, Offline
+from ganzoo.files import expanded
 from ganzoo.options import DataOptions
 from ganzoo.trainer import Batch, Trainer
 
 if TYPE_CHECKING:
     from ganzoo.classifier import Classifier
+
+PLACES = {"source", "root", "archive", "fallback", "domains", "labels", "attributes", "groups", "label_sets"}
+"""the keys of `[data]` that say which images, not how they are seen"""
 
 
 class Dataset:
@@ -281,3 +287,27 @@ def open_dataset(
     for sentence in source.left_out:
         say(sentence)
     return Dataset(source, options, wanted, fallback)
+
+
+def evaluation_data(run: Path, options: DataOptions, given: str = "") -> DataOptions:
+    """The `[data]` table to evaluate a run with: its own, or with the images of a folder, a recipe or a named source.
+
+    Raises GanzooError for a file of weights alone, which may be a stranger's, where none are given: what its recipe
+    names would be read, downloaded and unpacked here.
+    """
+    if not given and run.is_file():
+        raise GanzooError(
+            f"{run} is a file of weights alone, so the data that it names is not looked for here. Say what to evaluate "
+            "it on with --data: a folder of images, a recipe, or a data source."
+        )
+    if not given:
+        return options
+    folder = expanded(given)
+    places = {"source": given, "root": "", "archive": "", "fallback": None, "labels": ""}
+    if folder.suffix == ".toml":
+        places = recipe.read(folder).data.model_dump(include=PLACES)
+    elif os.path.isdir(folder):
+        labels = (folder / options.labels).resolve()
+        inside = labels.is_file() and labels.is_relative_to(folder.resolve())
+        places |= {"source": "folders", "root": given, "labels": options.labels if inside else ""}
+    return DataOptions(**options.model_dump() | places)
