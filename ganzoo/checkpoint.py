@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, Json, NonNegativeInt, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, Json, NonNegativeInt, ValidationError, field_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -35,13 +35,22 @@ NETWORKS, TRAINING, STATE = "networks.safetensors", "training.safetensors", "sta
 EMA = "ema."  # before the names of averaged weights
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("it holds characters that cannot be shown")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+
+
 class About(BaseModel):
     """What a file of weights says about itself: enough to use it anywhere the plugin is installed."""
 
     format: Literal["ganzoo 1"]
-    model: str
-    distribution: str
-    version: str
+    model: Name
+    distribution: Name
+    version: Name
     recipe: str
     spec: Json[DataSpec]
     images: NonNegativeInt

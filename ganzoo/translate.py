@@ -1,6 +1,7 @@
 """A trained run applied to images."""
 
 import io
+import shlex
 import tomllib
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -342,8 +343,8 @@ def _pad(images: Tensor, trainer: Trainer) -> Tensor:
 
 def _require_plugin(about: checkpoint.About) -> None:
     package = about.distribution
-    how = f" {about.version}, which is not installed here: pip install {package}"
+    how = f" {about.version}, which is not installed here: pip install {shlex.quote(package)}"
     if package.endswith(".py"):
-        how = f", a file that is not installed: ganzoo --plugin path/to/{package} ..."
+        how = f", a file that is not installed: ganzoo --plugin {shlex.quote(f'path/to/{package}')} ..."
     if not registry().matches("model", about.model):
         raise GanzooError(f'This was trained with the model "{about.model}" of {package}{how}')

@@ -198,6 +198,10 @@ def test_the_best_checkpoint_is_kept(tmp_path, env, ganzoo, recipe):
     assert "latest 24, best by second 8" in page and "second over images seen" in page
     trained, plainly = (checkpoint.load_networks(RunFolder(tmp_path / n).latest())[0] for n in ("with", "without"))
     assert trained.keys() == plainly.keys() and all(torch.equal(trained[key], plainly[key]) for key in plainly)
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[:-1]))  # killed between checkpoint and metrics
+    assert ganzoo("run", run, "--resume", cwd=tmp_path, env=env).returncode == 0
+    assert (run / "metrics.jsonl").read_text() == "".join(lines)
 
 
 def test_a_best_that_cannot_be_measured(tmp_path, env, ganzoo, recipe):

@@ -208,6 +208,51 @@ def test_checkpoints_that_are_gone_are_missed(place, finished, ganzoo):
     assert content(run) == before
 
 
+def test_a_checkpoint_that_a_signal_left_is_missed_too(place, finished, ganzoo):
+    """Before the first regular one: the log alone could be that of a run that was killed."""
+    run = shutil.copytree(finished[0], place / "emptied early")
+    shutil.rmtree(run / "checkpoints")
+    (run / "log.jsonl").write_text((run / "log.jsonl").read_text().splitlines(keepends=True)[0])
+    ganzoo("run", run, "--resume", cwd=place).mistake("was trained to image 24", "holds no checkpoint", "back")
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(place, finished, ganzoo):
+    run = shutil.copytree(finished[0], place / "two recipes")
+    text = (run / "recipe.toml").read_text()
+    assert "lr = 0.0002\n" in text
+    (run / "recipe.toml").write_text(text.replace("lr = 0.0002\n", "lr = 0.0001\n"))
+    before = content(run)
+    ganzoo("run", run, "--resume", cwd=place).mistake(
+        "checkpoints/000000024 was trained with another recipe than", "they differ in options.lr", "another --out"
+    )
+    assert content(run) == before
+
+
+def test_every_start_is_on_the_record_and_so_is_other_data(place, finished, images, ganzoo):
+    run, data = shutil.copytree(finished[0], place / "recorded"), shutil.copytree(images, place / "data")
+    more = ("run", "recorded", "--resume", "--set", f"data.root={data}", "--set")
+    moved = ganzoo(*more, "train.images=26", cwd=place)
+    assert moved.returncode == 0 and "training images" not in moved.stdout, moved
+    shutil.copy(data / "trainA" / "0.png", data / "trainA" / "new.png")
+    done = ganzoo(*more, "train.images=28", cwd=place)
+    assert done.returncode == 0, done
+    said = "not the training images that the run saw before (8 of A, 8 of B then, 9 of A, 8 of B now"
+    assert said in done.stdout
+    history = json.loads((run / "env.json").read_text())["history"]
+    assert [line["images"] for line in history] == [0, 24, 26]
+    assert [line["command"].split()[1:3] for line in history] == [["run", "tiny.toml"], *2 * [["run", "recorded"]]]
+    assert [any("training images" in warning for warning in line["warnings"]) for line in history] == [
+        False,
+        False,
+        True,
+    ]
+    page = (run / "report.html").read_text()
+    assert "ganzoo run tiny.toml" in page and "train.images=26" in page and "not the training images" in page
+    (data / "trainA" / "new.png").rename(data / "trainA" / "000.png")  # as many, in another order
+    again = ganzoo(*more, "train.images=30", cwd=place)
+    assert "9 of A, 8 of B then, 9 of A, 8 of B now" in again.stdout
+
+
 def test_only_checkpoints_are_removed_from_their_folder(place, finished, ganzoo):
     run = shutil.copytree(finished[0], place / "shared")
     mine = shutil.copytree(run / "checkpoints" / "000000020", place / "elsewhere")
