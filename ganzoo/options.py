@@ -232,7 +232,7 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 """The type of an option such as a dropout probability: a number from 0 to below 1."""
 
 
-Init = Literal["normal", "xavier", "kaiming"]
+Init = Literal["normal", "xavier", "kaiming", "torch"]
 """The type of an option that names initial weights."""
 
 
@@ -255,11 +255,24 @@ class AdversarialOptions(AdamOptions):
     discriminator_weight: Weight = 0.5
     """weight of the discriminators' loss, without the penalty"""
     init: Init = "normal"
-    """initial weights: normal with a standard deviation of 0.02, xavier with a gain of 0.02, or kaiming"""
+    """initial weights: normal with a standard deviation of 0.02, xavier with a gain of 0.02, kaiming, or torch:
+    those that PyTorch gives its layers"""
 
 
 def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value  # precision = 32, as everybody writes it
+
+
+Preprocess = Literal[
+    "resize-and-crop",
+    "square",
+    "scale-shortside-and-crop",
+    "scale-width-and-crop",
+    "resized-crop",
+    "crop",
+    "scale-width",
+    "none",
+]
 
 
 class DataOptions(Options):
@@ -287,9 +300,14 @@ class DataOptions(Options):
     """side of the square the networks see, in pixels"""
     load: Count | None = None
     """size before the random crop, at least `size`; default: size x 286/256, the paper's"""
-    preprocess: Literal["resize-and-crop", "square", "resized-crop", "crop", "scale-width", "none"] = "resize-and-crop"
+    preprocess: Preprocess = "resize-and-crop"
     """how an image becomes that square; square: as resize-and-crop, but of the largest square in its middle;
+    scale-shortside-and-crop, scale-width-and-crop: the shorter side, or the width, to `load`, shape kept, and a crop;
     resized-crop: a random crop of 80 to 100 % of every other image, and the others whole, resized"""
+    interpolation: Literal["bicubic", "bilinear", "bilinear-no-antialias"] = "bicubic"
+    """how images are resized; the last one is what OpenCV does by default"""
+    thicken: dict[str, Literal[3, 5, 7]] = {}
+    """domain -> side in pixels of a window whose darkest value each pixel takes before resizing: thicker drawn lines"""
     flip: bool = True
     """mirror half of the training images at random"""
     channels: Annotated[int, Field(ge=1, le=4)] | dict[str, Annotated[int, Field(ge=1, le=4)]] = 3

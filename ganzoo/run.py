@@ -137,7 +137,7 @@ def _check_size(data: DataOptions, trainer: Trainer) -> None:
     if data.preprocess != "none" and data.size % multiple:  # images that are left as they are get sides that fit
         near = multiples_around(data.size, multiple)
         raise GanzooError(f"data.size = {data.size} does not fit the generators: take {near}.")
-    if trainer.fixed_size and data.preprocess in ("scale-width", "none"):
+    if trainer.fixed_size and data.preprocess in ("scale-width", "scale-width-and-crop", "none"):
         raise GanzooError(
             f"This model trains on squares of data.size = {data.size} pixels only, and data.preprocess = "
             f'"{data.preprocess}" keeps other shapes: set it to "resize-and-crop", "square" or "crop".'

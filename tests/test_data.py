@@ -214,6 +214,8 @@ def ramp(width, height):
         ("resized-crop", (100, 60), (32, 32)),
         ("scale-width", (100, 60), (32, 20)),
         ("scale-width", (60, 100), (32, 52)),
+        ("scale-shortside-and-crop", (100, 60), (32, 32)),
+        ("scale-shortside-and-crop", (20, 30), (32, 32)),
         ("none", (101, 59), (100, 60)),
         ("none", (1, 59), (4, 60)),
     ],
@@ -235,6 +237,51 @@ def test_preprocess(preprocess, size, expected):
         assert all((crop[:, :, 0] - crop[0, 0, 0] == np.arange(32)).all() for crop in crops)
         middle = np.asarray(transforms.test_transform(ramp(*size), data, 4))
         assert middle[0, 0].tolist() == [34, 14, 0]
+
+
+def test_crops_of_images_scaled_to_a_width_and_test_images_of_that_width():
+    data = DataOptions(source="none", size=32, load=80, preprocess="scale-width-and-crop", flip=False)
+    crop = np.asarray(transforms.train_transform(ramp(160, 120), data, 4, np.random.default_rng(0)))
+    assert crop.shape == (32, 32, 3)
+    assert np.allclose(np.diff(crop[:, :, 0].astype(int)), 2, atol=1)  # half as wide as it was
+    assert transforms.test_transform(ramp(160, 122), data, 4).size == (80, 60)
+
+
+def test_the_shorter_side_is_scaled_and_the_shape_kept():
+    data = DataOptions(source="none", size=32, load=40, preprocess="scale-shortside-and-crop", flip=False)
+    crop = np.asarray(transforms.train_transform(ramp(160, 80), data, 4, np.random.default_rng(0)))
+    assert np.allclose(np.diff(crop[:, :, 0].astype(int)), 2, atol=1) and np.allclose(
+        np.diff(crop[:, :, 1].astype(int), axis=0), 2, atol=1
+    )
+
+
+def test_interpolation():
+    """Of four new pixels from sixteen: by hand, and bicubic as it was before there was a choice."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8))
+
+    def resized(interpolation):
+        data = DataOptions(source="none", size=8, load=8, flip=False, interpolation=interpolation)
+        return np.asarray(transforms.test_transform(image, data, 1)).astype(int)
+
+    values = np.asarray(image).astype(float)
+    fours = (values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2]) / 4
+    assert abs(resized("bilinear-no-antialias") - fours).max() <= 1  # halving: each lies between four
+    assert (resized("bilinear") == np.asarray(image.resize((8, 8), Image.Resampling.BILINEAR))).all()
+    assert (resized("bicubic") == np.asarray(image.resize((8, 8), Image.Resampling.BICUBIC))).all()
+
+
+def test_lines_are_thickened_before_resizing(tmp_path):
+    fill(tmp_path / "trainA", 1)
+    fill(tmp_path / "trainB", 1)
+    line = np.full((16, 16, 3), 255, np.uint8)
+    line[:, 8] = 0
+    for domain in "AB":
+        Image.fromarray(line).save(tmp_path / f"train{domain}" / "0.png")
+    found = opened(tmp_path, size=16, load=16, thicken={"A": 3})
+    (a,), (b,) = ([image for _, image in found.test_items(domain)] for domain in ("A", "B"))
+    assert (a[0] == -1).sum() == 3 * (b[0] == -1).sum() == 48
+    with pytest.raises(GanzooError, match=r'data.thicken: there is no domain "C"'):
+        opened(tmp_path, size=16, load=16, thicken={"C": 3})
 
 
 def test_a_resized_crop_is_nearly_the_whole_image():

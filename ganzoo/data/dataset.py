@@ -15,6 +15,7 @@ from zlib import crc32
 
 import numpy as np
 import torch
+from PIL import Image
 from pydantic import BaseModel
 from torch import Tensor
 from torch.utils import data
@@ -25,7 +26,7 @@ from ganzoo.data.archives import Progress, Say
 from ganzoo.data.images import ImageRef, convert, to_tensor
 from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, data_spec, open_source
-from ganzoo.data.transforms import test_transform, train_transform
+from ganzoo.data.transforms import test_transform, thicken, train_transform
 from ganzoo.errors import GanzooError, Offline
 from ganzoo.files import expanded
 from ganzoo.options import DataOptions
@@ -120,8 +121,13 @@ class Dataset:
 
     def transformed(self, ref: ImageRef, domain: str) -> Tensor:
         """An image of a domain without anything random, (channels, height, width) in [-1, 1]."""
+        return to_tensor(test_transform(self.opened(ref, domain), self.options, self.multiple))
+
+    def opened(self, ref: ImageRef, domain: str) -> Image.Image:
+        """An image of a domain with the channels that it should have, its lines thickened if that is wanted."""
         image = convert(ref.open(), self.spec.channels[domain])
-        return to_tensor(test_transform(image, self.options, self.multiple))
+        side = self.options.thicken.get(domain)
+        return thicken(image, side) if side else image
 
     def counterparts(self, ref: ImageRef) -> dict[tuple[bool, ...], Tensor]:
         """The ground truth of a labelled image: labels -> the same image with these, for all that can be.
@@ -203,8 +209,8 @@ class TrainingSamples(data.Dataset):
         raise GanzooError(f"None of the {count} images of {' and '.join(domains)} can be read. Replace them.")
 
     def _sample(self, ref: ImageRef, domain: str, rng: np.random.Generator) -> Sample:
-        image = convert(ref.open(), self.dataset.spec.channels[domain])
-        image = train_transform(image, self.dataset.options, self.dataset.multiple, rng)
+        dataset = self.dataset
+        image = train_transform(dataset.opened(ref, domain), dataset.options, dataset.multiple, rng)
         return Sample(to_tensor(image), torch.tensor(ref.labels, dtype=torch.float32))
 
     def rng(self, i: int, stream: str) -> np.random.Generator:

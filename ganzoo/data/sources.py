@@ -96,6 +96,7 @@ def data_spec(source: Source, options: DataOptions) -> DataSpec:
         check_known("data.channels: missing domain", domains, channels)
     else:
         channels = dict.fromkeys(domains, channels)
+    check_known("data.thicken: there is no domain", options.thicken, domains)
     listed = [name for names in sets for name in names]
     check_known("data.label_sets: there is no label", listed, source.labels)
     if sets:

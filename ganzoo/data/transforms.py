@@ -1,18 +1,25 @@
 """An image as the networks see it: resized, cropped, mirrored."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from ganzoo.options import DataOptions
+
+
+def thicken(image: Image.Image, side: int) -> Image.Image:
+    """Each pixel as dark as the darkest around it in a window of this side: dark lines grow."""
+    return image.filter(ImageFilter.MinFilter(side))
 
 
 def train_transform(image: Image.Image, options: DataOptions, multiple: int, rng: np.random.Generator) -> Image.Image:
     """A training image as the networks see it: resized, cropped and mirrored at random."""
     left, top, mirror = rng.random(3)
     if options.preprocess == "resized-crop":
-        image = _resize(_zoomed(image, left, top, rng), options.size, options.size)
-    if options.preprocess in ("resize-and-crop", "square"):
-        image = _resize(_middle(image, options), options.load_size, options.load_size)
+        image = _resize(_zoomed(image, left, top, rng), (options.size, options.size), options)
+    elif options.preprocess in ("resize-and-crop", "square"):
+        image = _resize(_middle(image, options), (options.load_size, options.load_size), options)
+    elif options.preprocess in ("scale-shortside-and-crop", "scale-width-and-crop"):
+        image = _resize(image, _scaled(image, options.load_size, options), options)
     image = _framed(image, options, multiple, left, top)
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if options.flip and mirror < 0.5 else image
 
@@ -20,8 +27,19 @@ def train_transform(image: Image.Image, options: DataOptions, multiple: int, rng
 def test_transform(image: Image.Image, options: DataOptions, multiple: int) -> Image.Image:
     """A test image, without anything random."""
     if options.preprocess in ("resize-and-crop", "square", "resized-crop"):
-        return _resize(_middle(image, options), options.size, options.size)
+        return _resize(_middle(image, options), (options.size, options.size), options)
+    if options.preprocess == "scale-width-and-crop":  # whole, at the width that the crops were taken from
+        width, height = _scaled(image, options.load_size, options)
+        return _resize(image, (_near(width, multiple), _near(height, multiple)), options)
+    if options.preprocess == "scale-shortside-and-crop":
+        image = _resize(image, _scaled(image, options.size, options), options)
     return _framed(image, options, multiple, 0.5, 0.5)
+
+
+def _scaled(image: Image.Image, side: int, options: DataOptions) -> tuple[int, int]:
+    """Width and height once the shorter side, or the width, is `side`, shape kept."""
+    now = image.width if options.preprocess == "scale-width-and-crop" else min(image.size)
+    return max(1, round(image.width * side / now)), max(1, round(image.height * side / now))
 
 
 def _middle(image: Image.Image, options: DataOptions) -> Image.Image:
@@ -48,13 +66,13 @@ def _zoomed(image: Image.Image, left: float, top: float, rng: np.random.Generato
 def _framed(image: Image.Image, options: DataOptions, multiple: int, left: float, top: float) -> Image.Image:
     width, height = image.size
     if options.preprocess == "none":
-        return _resize(image, _near(width, multiple), _near(height, multiple))
+        return _resize(image, (_near(width, multiple), _near(height, multiple)), options)
     if options.preprocess == "scale-width":
-        return _resize(image, options.size, _near(round(height * options.size / width), multiple))
+        return _resize(image, (options.size, _near(round(height * options.size / width), multiple)), options)
     if min(width, height) < options.size:  # a crop that is larger than the image: enlarge it just enough
         scale = options.size / min(width, height)
-        image = _resize(image, max(options.size, round(width * scale)), max(options.size, round(height * scale)))
-        width, height = image.size
+        width, height = (max(options.size, round(side * scale)) for side in image.size)
+        image = _resize(image, (width, height), options)
     x, y = int(left * (width - options.size + 1)), int(top * (height - options.size + 1))
     return image.crop((x, y, x + options.size, y + options.size))
 
@@ -63,5 +81,10 @@ def _near(side: int, multiple: int) -> int:
     return max(multiple, round(side / multiple) * multiple)
 
 
-def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
-    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
+def _resize(image: Image.Image, size: tuple[int, int], options: DataOptions) -> Image.Image:
+    if image.size == size:
+        return image
+    if options.interpolation == "bilinear-no-antialias":  # of four pixels, however many there are for each new one
+        matrix = (image.width / size[0], 0, 0, 0, image.height / size[1], 0)
+        return image.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return image.resize(size, Image.Resampling[options.interpolation.upper()])

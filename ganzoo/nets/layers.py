@@ -60,8 +60,10 @@ def init_weights(network: nn.Module, init: Init = "normal", gain: float = 0.02) 
     """Initial weights of every convolution and linear layer; biases 0; batch norm's scale N(1, gain).
 
     normal: N(0, gain), the default of the CycleGAN authors. xavier: normal with `gain`. kaiming: normal, fan in.
-    A layer with spectral norm gets them below its norm.
+    torch: all stay as PyTorch made them. A layer with spectral norm gets them below its norm.
     """
+    if init == "torch":
+        return
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             parametrized: Any = getattr(layer, "parametrizations", None)  # spectral norm, for one

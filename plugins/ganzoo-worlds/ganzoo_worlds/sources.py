@@ -113,8 +113,8 @@ def _seeds(options: DataOptions, split: str, place: int) -> tuple[range, int]:
     """Which seeds a split of the domain at a place has, and how large its images are rendered."""
     if split == "test":
         return range(TEST), options.size
-    size = options.load_size if options.preprocess in ("resize-and-crop", "square") else options.size
-    return range(TEST + place * TRAIN, TEST + (place + 1) * TRAIN), size
+    loaded = options.preprocess == "square" or options.preprocess.endswith("-and-crop")
+    return range(TEST + place * TRAIN, TEST + (place + 1) * TRAIN), options.load_size if loaded else options.size
 
 
 def _check_names(world: str, names: Sequence[str], known: Sequence[str]) -> None:
