@@ -53,8 +53,10 @@ class Recipe:
         return "".join(f"# {printable(comment)}\n" for comment in comments) + tomlkit.dumps(self.tables())
 
 
-def read(path: Path, quick: bool = False, changes: Iterable[str] = ()) -> Recipe:
+def read(path: Path, quick: bool = False, changes: Iterable[str] = (), preset: str = "") -> Recipe:
     """The recipe in a file, with its `[quick]` table applied or not, and `key=value` changes on top.
+
+    `preset` goes before what the recipe itself says, wherever the presets of its model differ.
 
     Raises GanzooError naming every mistake with its line, before data or device are touched.
     """
@@ -63,6 +65,7 @@ def read(path: Path, quick: bool = False, changes: Iterable[str] = ()) -> Recipe
     except FileNotFoundError:
         recipes = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.toml"))]
         raise GanzooError(f"There is no recipe {path}.{did_you_mean(str(path), recipes)}") from None
+<<<<<<< HEAD
     except UnicodeDecodeError as error:
         raise GanzooError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
     except OSError as error:
@@ -79,6 +82,13 @@ def read_toml(text: str, problem: str) -> dict[str, Any]:
         raise GanzooError(f"{problem}: it is nested too deeply.") from None
     except ValueError as error:  # also of a number with thousands of digits
         raise GanzooError(f"{problem}: {error}.") from None
+=======
+    except tomllib.TOMLDecodeError as error:
+        raise GanzooError(f"{path} is not valid TOML: {error}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GanzooError(f"{path} cannot be read: {error}.") from None
+    return parse(document, text=text, path=path, quick=quick, changes=changes, preset=preset)
+>>>>>>> c7536b2 (Mend what differed from the authors: ComboGAN's blur, DiscoGAN's initial weights and images, presets that are complete; --preset)
 
 
 def parse(
@@ -87,7 +97,11 @@ def parse(
     path: Path | None = None,
     quick: bool = False,
     changes: Iterable[str] = (),
+<<<<<<< HEAD
     to_train: bool = False,
+=======
+    preset: str = "",
+>>>>>>> c7536b2 (Mend what differed from the authors: ComboGAN's blur, DiscoGAN's initial weights and images, presets that are complete; --preset)
 ) -> Recipe:
     """The same from a recipe already read, e.g. a dict written in Python; where nothing is to be trained, the data
     source need not be installed."""
@@ -119,6 +133,8 @@ def _resolve(given: dict[str, Any], changes: list[Change], report: "_Mistakes") 
             report.add((key,), f"there is no such key.{did_you_mean(key, [k for k in KEYS if k != key])}")
     trainer = _trainer(document, report)
     if trainer:
+        if preset:
+            _use_preset(document, trainer, preset, report)
         _fill_in(document, trainer, report)
     classes = {"data": DataOptions, "options": trainer and trainer.Config, "train": TrainOptions}
     tables: Any = {table: report.validate(table, cls, document.get(table, {})) for table, cls in classes.items() if cls}
@@ -165,6 +181,20 @@ def _trainer(document: dict[str, Any], report: _Mistakes) -> Any:
     except GanzooError as error:
         problem = str(error)
     report.add(("model",), problem)
+
+
+def _use_preset(document: dict[str, Any], trainer: Any, preset: str, report: _Mistakes) -> None:
+    """Takes out of the recipe's own tables what the model's presets differ in, so that this one or a default says it.
+
+    What has no default stays, such as the length of the training.
+    """
+    document["preset"], report.origin["preset",] = preset, "--preset"
+    classes = {"data": DataOptions, "options": trainer.Config, "train": TrainOptions}
+    for key in {key for settings in trainer.presets.values() for key in settings}:
+        table, _, name = key.partition(".")
+        said = key in trainer.presets.get(preset, {}) or not classes[table].model_fields[name].is_required()
+        if said and (table, name) not in report.origin and isinstance(document.get(table), dict):
+            document[table] = {k: v for k, v in document[table].items() if k != name}
 
 
 def _fill_in(document: dict[str, Any], trainer: Any, report: _Mistakes) -> None:

@@ -10,6 +10,7 @@ RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 @click.command("run")
 @click.argument("path", metavar="RECIPE", type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Apply the recipe's [quick] table: minutes on a laptop, no network.")
+@click.option("--preset", default="", metavar="NAME", help="One of the model's presets, instead of the recipe's.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. --set data.size=128.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-OF-RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on from the run folder's last checkpoint.")
@@ -19,6 +20,7 @@ RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 def command(
     path: Path,
     quick: bool,
+    preset: str,
     changes: tuple[str, ...],
     out: Path | None,
     resume: bool,
@@ -39,7 +41,7 @@ def command(
     elif path.is_dir():
         raise GanzooError(f"{path} is a folder, and not that of a run. Give a recipe, such as recipes/NAME.toml.")
     changes += tuple(f"train.{k}={v}" for k, v in (("device", device), ("devices", devices)) if v is not None)
-    given = recipe.read(path, quick, changes)
+    given = recipe.read(path, quick, changes, preset)
     if dry_run:
         click.echo(given.to_toml(f"resolved from {path}"), nl=False)
         return

@@ -90,11 +90,25 @@ class Branch(nn.Module):
         return [*predictions, self.last(x)]
 
 
+def blur_kernel() -> Tensor:
+    """The authors' blur, (5, 5): an impulse of 5x5 px after a Gaussian of 3 px that its border reflects.
+
+    Reflected so often it is nearly a box: all weights are between 0.0399 and 0.0401.
+    """
+    offsets = torch.arange(-12, 13)  # four deviations
+    bell = torch.exp(-offsets.double().square() / (2 * 3**2))
+    places = (torch.arange(5)[:, None] + offsets) % 10
+    reflected = torch.minimum(places, 9 - places) == 2  # where a neighbour at this offset is the impulse
+    row = (reflected * bell).sum(1) / bell.sum()
+    return torch.outer(row, row).float()
+
+
 class TwoStreamDiscriminator(Discriminator):
     """One branch for the image in grey, one for its blurred colours; predictions from several depths.
 
-    Returns a list of logits (batch, 2, height, width), coarser from one to the next. The blur is a Gaussian of 5x5 px
-    with a deviation of 3 px. Parameters with 3 channels and 4 layers: 13,931,410.
+    Returns a list of logits (batch, 2, height, width), coarser from one to the next. Outside the image the blur sees
+    zeros, as the authors' does: within 2 px of the border colours are paler. Parameters with 3 channels and 4 layers:
+    13,931,410.
     """
 
     def __init__(
@@ -108,14 +122,13 @@ class TwoStreamDiscriminator(Discriminator):
         super().__init__()
         self.grey, self.colour = Branch(1, width, layers), Branch(in_channels, width, layers)
         self.blur: Tensor
-        bell = torch.exp(-torch.arange(-2.0, 3.0).square() / (2 * 3**2))
-        self.register_buffer("blur", torch.outer(bell, bell) / bell.sum().square(), persistent=False)
+        self.register_buffer("blur", blur_kernel(), persistent=False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         channels = image.shape[1]
         weights = image.new_tensor(GREY if channels >= 3 else (1.0,))
         grey = torch.einsum("bchw,c->bhw", image[:, : len(weights)], weights)[:, None]
         blur = self.blur.to(image.dtype).expand(channels, 1, 5, 5)
-        blurred = F.conv2d(F.pad(image, (2, 2, 2, 2), mode="reflect"), blur, groups=channels)
+        blurred = F.conv2d(image, blur, padding=2, groups=channels)
         pairs = zip(self.grey(grey), self.colour(blurred), strict=True)
         return [torch.cat(pair, dim=1) for pair in pairs]

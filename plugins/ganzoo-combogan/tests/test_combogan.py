@@ -2,9 +2,11 @@
 
 import copy
 import itertools
+import math
 
 import pytest
 import torch
+from ganzoo_combogan.nets import TwoStreamDiscriminator
 from ganzoo_testing import batch, check_model, difference, engine, trainer
 from PIL import Image
 from torch import nn
@@ -125,6 +127,26 @@ def test_a_domain_that_is_not_in_the_batch_rests():
     ours.step({"z": images["z"], "x": images["x"]})
     for name, value in ours.trainer.state_dict().items():
         assert torch.equal(value, before[name]) == (".y." in name), name
+
+
+def test_the_discriminator_sees_colours_through_the_blur_of_the_authors():
+    """An impulse of 5x5 px after a Gaussian of deviation 3 px, mirrored at its border; zeros around the image."""
+    weights = [math.exp(-(k**2) / 18) for k in range(-12, 13)]  # four deviations to each side
+    mirrored = [*range(5), *reversed(range(5))] * 5  # 0 1 2 3 4 4 3 2 1 0 0 1 ...
+    row = [sum(w for k, w in enumerate(weights, -12) if mirrored[(i + k) % 10] == 2) / sum(weights) for i in range(5)]
+    expected = torch.tensor([[a * b for a in row] for b in row])
+    assert expected.min() > 0.0398 and expected.max() < 0.0402  # nearly a box
+    discriminator, seen = TwoStreamDiscriminator(3, 32, width=4, layers=2), []
+    discriminator.colour.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    impulse = torch.zeros(1, 3, 32, 32)
+    impulse[:, 1, 16, 16] = 1
+    discriminator(impulse)
+    assert torch.allclose(seen[0][0, 1, 14:19, 14:19], expected, atol=1e-7)
+    assert seen[0].sum().item() == pytest.approx(1) and not seen[0][0, ::2].any()
+    discriminator(torch.full((1, 3, 32, 32), 0.8))
+    flat = seen[1][0, 0]
+    assert flat[16, 16].item() == pytest.approx(0.8)
+    assert flat[0, 16].item() == pytest.approx(0.48, abs=1e-3) and flat[0, 0].item() == pytest.approx(0.288, abs=1e-3)
 
 
 def test_published_parameters():

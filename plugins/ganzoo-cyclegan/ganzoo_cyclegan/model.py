@@ -36,7 +36,6 @@ class CycleGAN(Trainer):
     presets: ClassVar = {
         "official": {},
         "paper": {"options.identity": 0.0},
-        "torch": {"options.discriminator_weight": 1.0},
     }
 
     def __init__(self, config: CycleGANOptions, spec: DataSpec) -> None:

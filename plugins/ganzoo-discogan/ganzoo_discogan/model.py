@@ -9,7 +9,16 @@ from torch.nn import functional as F
 
 from ganzoo.clock import all_reduce_mean
 from ganzoo.nets.layers import init_weights
-from ganzoo.options import AdversarialOptions, DiscriminatorPart, GeneratorPart, LossPart, Natural, NonNegative, Weight
+from ganzoo.options import (
+    AdversarialOptions,
+    DiscriminatorPart,
+    GeneratorPart,
+    Init,
+    LossPart,
+    Natural,
+    NonNegative,
+    Weight,
+)
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms, Trainer
 
 Distance = Literal["mse", "cosine", "hinge"]
@@ -52,6 +61,8 @@ class DiscoGANOptions(AdversarialOptions):
     """weights of adversarial, features and reconstruction at first"""
     early_images: Natural = 640_000
     """images seen with the early weights: the authors' 10,000 steps of 64"""
+    init: Init = "torch"
+    """initial weights: those that PyTorch gives its layers, as the authors have them, or as for other models"""
     pixel: Weight = 0.0
     """weight of the distance between a translation and its ground truth; it needs paired data"""
     pixel_distance: Distance = "mse"

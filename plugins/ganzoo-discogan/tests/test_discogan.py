@@ -1,6 +1,7 @@
 """DiscoGAN is the published one: a plain step written from the paper agrees with the engine's to 1e-9."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -105,6 +106,19 @@ def test_twelve_steps_agree_with_the_paper(preset):
     assert difference(ours.trainer, theirs) < 1e-9
     plain_steps(wrong, batches, preset, reconstruction=0.49)
     assert difference(ours.trainer, wrong) > 1e-6  # the comparison notices a weight that is 2 % off
+
+
+@pytest.mark.parametrize("preset", ["official", "paper"])
+def test_initial_weights(preset):
+    """PyTorch's: uniform up to one over the root of what a value is summed over; batch norm's scale is 1."""
+    ours = trainer("discogan", {}, SPEC, preset=preset)
+    first, *others = (layer for layer in ours.D["x"].modules() if isinstance(layer, nn.Conv2d))
+    assert first.weight.std().item() == pytest.approx(1 / math.sqrt(3 * 16) / math.sqrt(3), rel=0.03)  # 0.083
+    for layer in others:
+        bound = 1 / math.sqrt(layer.in_channels * 16)
+        assert 0.99 * bound < layer.weight.abs().max() <= bound
+        assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+    assert all((n.weight == 1).all() for n in ours.modules() if isinstance(n, nn.BatchNorm2d))
 
 
 @pytest.mark.parametrize(("bottleneck", "count"), [(0, 5_513_856), (100, 7_153_480)])

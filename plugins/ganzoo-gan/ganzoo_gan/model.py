@@ -59,7 +59,7 @@ class GAN(Trainer):
     recipe_defaults: ClassVar = {"data.size": 64, "data.batch": 128, "train.constant": 1.0}
     presets: ClassVar = {
         "official": {},
-        "dcgan": {"options.generator_width": 128, "options.noise": "uniform"},
+        "dcgan": {"options.generator_width": 128, "options.noise": "uniform", "data.batch": 128},
         "paper": {
             "options.backbone": "mlp",
             "options.noise": "uniform",

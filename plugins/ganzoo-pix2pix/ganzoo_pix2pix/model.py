@@ -35,7 +35,7 @@ class Pix2Pix(Trainer):
 
     Config, data_kind, inference_mode = Pix2PixOptions, "paired", "train-stats"
     recipe_defaults: ClassVar = {"data.size": 256, "data.batch": 1, "train.constant": 0.5}
-    presets: ClassVar = {"official": {}, "torch": {"options.discriminator_weight": 1.0}}
+    presets: ClassVar = {"official": {}, "paper": {"train.constant": 1.0}}
 
     def __init__(self, config: Pix2PixOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)

@@ -55,7 +55,13 @@ class StarGAN(Trainer):
     """
 
     Config, data_kind = StarGANOptions, "labelled"
-    recipe_defaults: ClassVar = {"data.size": 128, "data.batch": 16, "train.constant": 0.5}
+    recipe_defaults: ClassVar = {
+        "data.size": 128,
+        "data.batch": 16,
+        "data.interpolation": "bilinear",
+        "train.constant": 0.5,
+    }
+    presets: ClassVar = {"paper": {}, "official": {"train.images": 3_200_000, "train.constant": 1.0}}
 
     def __init__(self, config: StarGANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
