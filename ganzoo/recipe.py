@@ -65,13 +65,12 @@ def read(path: Path, quick: bool = False, changes: Iterable[str] = (), preset: s
     except FileNotFoundError:
         recipes = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.toml"))]
         raise GanzooError(f"There is no recipe {path}.{did_you_mean(str(path), recipes)}") from None
-<<<<<<< HEAD
     except UnicodeDecodeError as error:
         raise GanzooError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
     except OSError as error:
         raise GanzooError(f"{path} cannot be read ({error.strerror}).") from None
     document = read_toml(text, f"{path} is not valid TOML")
-    return parse(document, text=text, path=path, quick=quick, changes=changes, to_train=True)
+    return parse(document, text=text, path=path, quick=quick, changes=changes, preset=preset, to_train=True)
 
 
 def read_toml(text: str, problem: str) -> dict[str, Any]:
@@ -82,13 +81,6 @@ def read_toml(text: str, problem: str) -> dict[str, Any]:
         raise GanzooError(f"{problem}: it is nested too deeply.") from None
     except ValueError as error:  # also of a number with thousands of digits
         raise GanzooError(f"{problem}: {error}.") from None
-=======
-    except tomllib.TOMLDecodeError as error:
-        raise GanzooError(f"{path} is not valid TOML: {error}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise GanzooError(f"{path} cannot be read: {error}.") from None
-    return parse(document, text=text, path=path, quick=quick, changes=changes, preset=preset)
->>>>>>> c7536b2 (Mend what differed from the authors: ComboGAN's blur, DiscoGAN's initial weights and images, presets that are complete; --preset)
 
 
 def parse(
@@ -97,11 +89,8 @@ def parse(
     path: Path | None = None,
     quick: bool = False,
     changes: Iterable[str] = (),
-<<<<<<< HEAD
-    to_train: bool = False,
-=======
     preset: str = "",
->>>>>>> c7536b2 (Mend what differed from the authors: ComboGAN's blur, DiscoGAN's initial weights and images, presets that are complete; --preset)
+    to_train: bool = False,
 ) -> Recipe:
     """The same from a recipe already read, e.g. a dict written in Python; where nothing is to be trained, the data
     source need not be installed."""
@@ -114,6 +103,7 @@ def parse(
         raise GanzooError(f"{path or 'The recipe'} has no [quick] table, so it cannot be run with --quick.")
     quickly = [("[quick]", *leaf) for leaf in _leaves(quick_table)]
     asked = [("--set", *_parse_change(change)) for change in changes]
+    asked += [("--preset", ("preset",), preset)] if preset else []
     if quickly and not quick:  # looked at all the same
         aside = _Mistakes(path, text, to_train)
         _resolve(document, quickly, aside)
@@ -133,8 +123,8 @@ def _resolve(given: dict[str, Any], changes: list[Change], report: "_Mistakes") 
             report.add((key,), f"there is no such key.{did_you_mean(key, [k for k in KEYS if k != key])}")
     trainer = _trainer(document, report)
     if trainer:
-        if preset:
-            _use_preset(document, trainer, preset, report)
+        if report.origin.get(("preset",)) == "--preset":
+            _clear_for_preset(document, trainer, report)
         _fill_in(document, trainer, report)
     classes = {"data": DataOptions, "options": trainer and trainer.Config, "train": TrainOptions}
     tables: Any = {table: report.validate(table, cls, document.get(table, {})) for table, cls in classes.items() if cls}
@@ -183,18 +173,19 @@ def _trainer(document: dict[str, Any], report: _Mistakes) -> Any:
     report.add(("model",), problem)
 
 
-def _use_preset(document: dict[str, Any], trainer: Any, preset: str, report: _Mistakes) -> None:
+def _clear_for_preset(document: dict[str, Any], trainer: Any, report: _Mistakes) -> None:
     """Takes out of the recipe's own tables what the model's presets differ in, so that this one or a default says it.
 
     What has no default stays, such as the length of the training.
     """
-    document["preset"], report.origin["preset",] = preset, "--preset"
     classes = {"data": DataOptions, "options": trainer.Config, "train": TrainOptions}
     for key in {key for settings in trainer.presets.values() for key in settings}:
         table, _, name = key.partition(".")
-        said = key in trainer.presets.get(preset, {}) or not classes[table].model_fields[name].is_required()
-        if said and (table, name) not in report.origin and isinstance(document.get(table), dict):
-            document[table] = {k: v for k, v in document[table].items() if k != name}
+        chosen = trainer.presets.get(document["preset"], {})
+        if key in chosen or not classes[table].model_fields[name].is_required():
+            given = document.get(table)
+            if isinstance(given, dict) and (table, name) not in report.origin:
+                document[table] = {k: v for k, v in given.items() if k != name}
 
 
 def _fill_in(document: dict[str, Any], trainer: Any, report: _Mistakes) -> None:
