@@ -90,8 +90,8 @@ def _spread(paths: list[Path]) -> list[Path]:
 def _grid(path: Path) -> dict[str, Any] | None:
     """One sample grid as a data URI; None for an image that cannot be read (half written, say)."""
     try:
-        image = Image.open(path).convert("RGB")
-    except (OSError, SyntaxError, ValueError):
+        image = Image.open(path, formats=("PNG",)).convert("RGB")
+    except Exception:  # which ones a decoder raises is not documented
         return None
     image.thumbnail(GRID_SIZE, Image.Resampling.LANCZOS)
     return {"images": int(path.stem), "uri": data_uri(image), "width": image.width}

@@ -284,6 +284,19 @@ def test_lines_are_thickened_before_resizing(tmp_path):
         opened(tmp_path, size=16, load=16, thicken={"C": 3})
 
 
+def test_images_too_small_for_the_networks_are_named(tmp_path):
+    for domain, size in (("A", (4000, 1)), ("B", (100, 60))):
+        (tmp_path / f"train{domain}").mkdir()
+        for name in range(3):
+            Image.new("RGB", size if name else (100, 60)).save(tmp_path / f"train{domain}" / f"{name}.png")
+    found = opened(tmp_path, size=32, preprocess="none", broken="skip", batch=1)
+    found.multiple = 4
+    with pytest.raises(GanzooError, match=r"1\.png becomes an image of 4000x4 pixels, and these networks need 8 at l"):
+        found.transformed(found.source.images("train", "A")[1], "A")
+    assert {batch["A"].shape for batch in taken(found.training_samples(0), stop=6)} == {(1, 3, 60, 100)}
+    assert [len(images) for images in found.test_images().values()] == [1, 3]
+
+
 def test_a_resized_crop_is_nearly_the_whole_image():
     data = DataOptions(source="none", size=200, preprocess="resized-crop", flip=False)
     views = [transforms.train_transform(ramp(200, 100), data, 1, np.random.default_rng(i)) for i in range(400)]

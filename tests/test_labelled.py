@@ -141,6 +141,17 @@ def test_a_file_that_is_not_text(root):
     (folder / "labels.csv").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(GanzooError, match="cannot be read as text"):
         opened(folder, labels="labels.csv")
+    (folder / "labels.csv").write_text(f"file,smiling\n1.png,{'1' * 200_000}\n")
+    with pytest.raises(GanzooError, match=r"is no table with commas \(field larger than field limit"):
+        opened(folder, labels="labels.csv")
+
+
+def test_images_without_labels_are_told(root):
+    folder, told = root("1.png", "2.png"), []
+    (folder / "labels.csv").write_text("file,smiling\n1.png,1\n")
+    data = DataOptions(source="folders", root=str(folder), labels="labels.csv", broken="skip")
+    open_dataset(data, "labelled", say=told.append)
+    assert told == [f"Left out of {folder}: images without labels: 1 (2.png)."]
 
 
 def test_a_file_that_does_not_fit_the_folder(root):

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,9 @@ def test_shrinks_wide_grids_and_leaves_out_broken_ones(run: Path) -> None:
     save_grids(run, [1, 2])
     Image.new("RGB", (3200, 400)).save(run / "samples" / "000000003.png")
     (run / "samples" / "000000002.png").write_bytes((run / "samples" / "000000003.png").read_bytes()[:90])
+    large = (run / "samples" / "000000003.png").read_bytes().replace(struct.pack(">II", 3200, 400), b"\0\0\x75\x30" * 2)
+    head = large[12:29]  # 30,000 x 30,000 pixels
+    (run / "samples" / "000000004.png").write_bytes(large[:29] + struct.pack(">I", zlib.crc32(head)) + large[33:])
     (run / "samples" / "notes.txt").write_text("no image")
     assert [image.size for image in embedded(write(run))] == [(100, 60), (1600, 200)]
 

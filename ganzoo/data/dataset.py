@@ -121,13 +121,26 @@ class Dataset:
 
     def transformed(self, ref: ImageRef, domain: str) -> Tensor:
         """An image of a domain without anything random, (channels, height, width) in [-1, 1]."""
-        return to_tensor(test_transform(self.opened(ref, domain), self.options, self.multiple))
+        return self.to_tensor(test_transform(self.opened(ref, domain), self.options, self.multiple), ref)
 
     def opened(self, ref: ImageRef, domain: str) -> Image.Image:
         """An image of a domain with the channels that it should have, its lines thickened if that is wanted."""
         image = convert(ref.open(), self.spec.channels[domain])
         side = self.options.thicken.get(domain)
         return thicken(image, side) if side else image
+
+    def to_tensor(self, image: Image.Image, ref: ImageRef) -> Tensor:
+        """What has become of an image. Raises GanzooError where that is too small for the networks.
+
+        Norms and mirrored borders need more than one position inside them.
+        """
+        least = 2 * self.multiple if 2 * self.multiple <= self.options.size else self.multiple
+        if min(image.size) < least:
+            raise GanzooError(
+                f"{ref.name} becomes an image of {image.width}x{image.height} pixels, and these networks need {least} "
+                f'at least. Remove it, or set another data.preprocess than "{self.options.preprocess}".'
+            )
+        return to_tensor(image)
 
     def counterparts(self, ref: ImageRef) -> dict[tuple[bool, ...], Tensor]:
         """The ground truth of a labelled image: labels -> the same image with these, for all that can be.
@@ -211,7 +224,7 @@ class TrainingSamples(data.Dataset):
     def _sample(self, ref: ImageRef, domain: str, rng: np.random.Generator) -> Sample:
         dataset = self.dataset
         image = train_transform(dataset.opened(ref, domain), dataset.options, dataset.multiple, rng)
-        return Sample(to_tensor(image), torch.tensor(ref.labels, dtype=torch.float32))
+        return Sample(dataset.to_tensor(image, ref), torch.tensor(ref.labels, dtype=torch.float32))
 
     def rng(self, i: int, stream: str) -> np.random.Generator:
         """The random numbers of item `i` in a stream."""

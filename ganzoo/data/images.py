@@ -19,6 +19,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "GIF
 """what is decoded, whatever a file is called: other decoders of Pillow start programs (EPS) or are hardly maintained"""
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
 DARK = 1 / 16  # of the range: 12 bits in a file of 16, say, would look black
+NO_IMAGE = "files that are no images"
 LeftOut = dict[str, list[Path]]
 """Why -> what lies in folders of images and is not used."""
 
@@ -99,7 +100,7 @@ def find_images(folder: Path, recursive: bool = True, left_out: LeftOut | None =
             elif not is_folder and path.suffix.lower() in EXTENSIONS:
                 found.append(path)
             elif not is_folder:
-                skipped.setdefault("files that are no images", []).append(path)
+                skipped.setdefault(NO_IMAGE, []).append(path)
     return sorted(found, key=lambda path: (natural(name := str(path.relative_to(folder))), name))
 
 

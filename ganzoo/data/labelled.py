@@ -6,7 +6,7 @@ from itertools import chain
 from math import nan
 from pathlib import Path
 
-from ganzoo.data.images import ImageRef, LeftOut, find_images
+from ganzoo.data.images import NO_IMAGE, ImageRef, LeftOut, find_images
 from ganzoo.data.sources import check_known
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
@@ -26,6 +26,7 @@ def read(root: Path, options: DataOptions, left_out: LeftOut) -> tuple[tuple[str
     columns = [names.index(name) for name in chosen]
     found = find_images(root, left_out=left_out)
     files = _matched(root, file, list(rows), found, options.broken == "skip")
+    left_out[NO_IMAGE] = [path for path in left_out.get(NO_IMAGE, []) if path != file]
     left_out["images without labels"] = sorted(set(found).difference(files.values()))
     images = [ImageRef(path, labels=tuple(rows[name][c] for c in columns)) for name, path in files.items()]
     return chosen, images

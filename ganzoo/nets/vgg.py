@@ -1,18 +1,18 @@
 """VGG-19 as a fixed measure of what is in an image (Simonyan and Zisserman 2014, arXiv:1409.1556)."""
 
+import os
 import pickle
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
+from ganzoo.checkpoint import plain_weights
 from ganzoo.errors import GanzooError
+from ganzoo.files import expanded
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 GIVE = "Give the file that torchvision offers."
@@ -73,17 +73,19 @@ def vgg19(weights: str = "imagenet", pooling: Literal["max", "average"] = "max",
 
 
 def _state(weights: str) -> dict[str, Tensor]:
-    published, path = VGG19_Weights.IMAGENET1K_V1, Path(weights).expanduser()
-    if weights != "imagenet" and not path.is_file():
-        raise GanzooError(f'There is no file {path}. Weights of VGG-19 are "imagenet", "random" or the path of a file.')
+    if weights != "imagenet":
+        path = expanded(weights)
+        if not os.path.isfile(path):
+            raise GanzooError(
+                f'There is no file {path}. Weights of VGG-19 are "imagenet", "random" or the path of a file.'
+            )
+        return plain_weights(path)
+    published = VGG19_Weights.IMAGENET1K_V1
     try:
-        if weights == "imagenet":
-            return published.get_state_dict(progress=True, check_hash=True)
-        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        if weights == "imagenet":
-            name = published.url.rpartition("/")[2]
-            said = f"The ImageNet weights of VGG-19 cannot be downloaded ({error}). Give a local copy, {name}, by its"
-            raise GanzooError(f'{said} path, or "random" for random features.') from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GanzooError(f"{path} cannot be read as weights ({reason}). {GIVE}") from error
+        return published.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        name = published.url.rpartition("/")[2]
+        raise GanzooError(
+            f"The ImageNet weights of VGG-19 cannot be downloaded ({error}). Give a local copy, {name}, by its path, "
+            'or "random" for random features.'
+        ) from error

@@ -58,21 +58,18 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
 
 def read(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """A generator's weights under the names of ganzoo's "resnet", and that part's options. No code is loaded."""
-    try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise GanzooError(f"There is no file {file}.") from None
-    except Exception as error:  # whatever torch makes of a file that is something else
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise GanzooError(f"{file} holds no plain weights, so it is not loaded ({reason}).") from None
-    weights = {_plain(name): value for name, value in found.items() if isinstance(value, Tensor)}
-    if not {"model.1.weight", "model.10.conv_block.1.weight"} <= weights.keys():
+    weights = {_plain(name): value for name, value in checkpoint.plain_weights(file).items()}
+    nothing = torch.empty(0)
+    first = weights.get("model.1.weight", nothing)
+    blocks = {int(match[1]) for name in weights if (match := re.match(r"model\.(\d{1,4})\.conv_block", name))}
+    inside = [weights.get(f"model.{block}.conv_block.1.weight", nothing).shape for block in blocks]
+    sound = first.ndim == 4 and 0 < first.shape[1] <= 4  # and the rest as large as the network that is then built
+    if not sound or set(inside) != {(4 * len(first), 4 * len(first), 3, 3)}:
         raise GanzooError(
             f"{file} is no residual generator of the authors' code: it begins with {next(iter(weights), 'nothing')}. "
             "Give the generators, such as latest_net_G_A.pth."
         )
     norm = "batch" if "model.2.weight" in weights else "instance"
-    blocks = {int(match[1]) for name in weights if (match := re.match(r"model\.(\d+)\.conv_block", name))}
     renamed = {}
     for name, value in weights.items():
         if norm == "instance" and name.endswith(STATISTICS):
@@ -80,7 +77,7 @@ def read(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         if _dropout(weights):
             name = re.sub(r"conv_block\.([67])\b", lambda match: f"conv_block.{int(match[1]) - 1}", name)
         renamed[name.replace("model.", "layers.", 1).replace("conv_block.", "layers.")] = value.float()
-    return renamed, {"name": "resnet", "width": len(weights["model.1.weight"]), "blocks": len(blocks), "norm": norm}
+    return renamed, {"name": "resnet", "width": len(first), "blocks": len(blocks), "norm": norm}
 
 
 def _plain(name: str) -> str:

@@ -95,7 +95,15 @@ def test_what_is_no_pair_of_generators(tmp_path):
     torch.save({"model.0.weight": torch.ones(1)}, tmp_path / "d.pth")
     torch.save(Official(), tmp_path / "pickled.pth")
     (tmp_path / "text.pth").write_text("hello")
+    large, small = torch.ones(1).expand(10**6, 3, 7, 7), torch.ones(())
+    strange = [[1], small, None, {1: small}, {"model.1.weight": large}, {"a": torch.empty(10**6, device="meta")}]
+    names = ("model.1.weight", "model.10.conv_block.1.weight")
+    strange += [dict.fromkeys(names, value) for value in (small, torch.ones(4), torch.ones(90_000, 3, 1, 1))]
+    for number, content in enumerate(strange):
+        torch.save(content, tmp_path / f"{number}.pth")
     for other, words in (
+        *((f"{number}.pth", "holds no plain weights") for number in range(6)),
+        *((f"{number}.pth", "no residual generator") for number in range(6, 9)),
         ("larger.pth", "not of one CycleGAN"),
         ("d.pth", r"no residual generator .* begins with model\.0\.weight"),
         ("pickled.pth", "holds no plain weights"),

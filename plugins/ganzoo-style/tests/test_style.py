@@ -137,8 +137,13 @@ def test_weights_from_a_local_file(tmp_path):
     with pytest.raises(GanzooError, match="does not hold the 16 convolutions"):
         vgg19(str(tmp_path / "v.pth"), width=8)
     (tmp_path / "broken.pth").write_bytes(b"not weights")
-    with pytest.raises(GanzooError, match="cannot be read as weights"):
-        vgg19(str(tmp_path / "broken.pth"))
+    for number, other in enumerate(([1], torch.ones(2), None, {1: torch.ones(2)}, {"0.weight": 1})):
+        torch.save(other, tmp_path / f"{number}.pth")
+    for file in (*tmp_path.glob("[b0-9]*.pth"), "/etc/passwd"):
+        with pytest.raises(GanzooError, match="holds no plain weights"):
+            vgg19(str(file))
+    with pytest.raises(GanzooError, match="Could not determine home directory"):
+        vgg19("~nosuchuser/x")
     with pytest.raises(GanzooError, match='"imagenet", "random" or the path'):
         vgg19(str(tmp_path / "nowhere.pth"))
 
