@@ -17,7 +17,7 @@ from typing import Any
 import click
 from ganzoo_testing import subject, training, use
 
-from ganzoo import hooks
+from ganzoo import hooks, recipe
 from ganzoo.cli import cli
 from ganzoo.cli.show import describe, table_options
 from ganzoo.data.published import find
@@ -136,6 +136,40 @@ def checks() -> str:
     return "\n".join(f"- {' '.join(inspect.getdoc(f).partition(chr(10) * 2)[0].split())}" for f in found)
 
 
+def quick_settings(path: Path) -> str:
+    """What a quick run changes of its recipe's options and schedule."""
+    full, quick = (recipe.read(path, quick=quick).tables() for quick in (False, True))
+    kept = ("lr", "constant", "ema", "precision")
+    changes = [
+        f"`{key} = {_value(value)}`" for key, value in quick["options"].items() if full["options"].get(key) != value
+    ]
+    changes += [
+        f"`{key} = {_value(quick['train'][key])}`" for key in kept if full["train"].get(key) != quick["train"].get(key)
+    ]
+    length = f"{quick['data']['size']} px and {quick['train']['images']:,} images"
+    return (
+        f"Instead of {full['data']['size']} px and {full['train']['images']:,} images: {length}; {', '.join(changes)}."
+    )
+
+
+def published() -> str:
+    """The published settings as a table, from reproduce.toml."""
+    settings = tomllib.loads((DOCS / "reproduce.toml").read_text(encoding="utf-8"))["setting"]
+    lines = [
+        "| command | published in | published figure | our figure | data | training |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for s in settings:
+        path, preset = ROOT / "recipes" / f"{s['recipe']}.toml", s.get("preset", "")
+        paper = registry().find("model", recipe.read(path, preset=preset).model).facts["paper"]
+        command = f"`ganzoo run recipes/{path.name}{f' --preset {preset}' if preset else ''}`"
+        where = f"{paper}, {s['where']}"
+        lines.append(
+            f"| {command} | {where} | {s.get('figure', 'none')} | {s.get('ours', '')} | {s['data']} | {s['training']} |"
+        )
+    return "\n".join(lines)
+
+
 def plugin_files() -> dict[str, str]:
     """The files of the tutorial's plugin, as `ganzoo new plugin` writes them, by their paths."""
     with tempfile.TemporaryDirectory() as folder:
@@ -147,11 +181,16 @@ def plugin_files() -> dict[str, str]:
 
 def pages() -> dict[Path, str]:
     """Every generated page as it should be."""
+    recipes = sorted((ROOT / "recipes").glob("*.toml"))
     blocks = {
         "data.md": {"archives": archives()},
         "recipes.md": {"tables": option_tables()},
         "plugins.md": {"kinds": kinds(), "hooks": hook_table(), "checks": checks()},
         "tutorial.md": plugin_files(),
+        "reproduce.md": {"published": published()},
+        "results.md": {
+            path.stem: quick_settings(path) for path in recipes if "quick" in tomllib.loads(path.read_text())
+        },
         "../README.md": {"zoo": zoo("docs/models.md")},
     }
     result = {DOCS / "cli.md": command_reference(), DOCS / "models.md": models()}
@@ -162,6 +201,11 @@ def pages() -> dict[Path, str]:
             text = re.sub(pattern, lambda m, c=content: f"{m[1]}\n{c}\n\n{m[2]}", text, flags=re.DOTALL)
         result[DOCS / page] = text
     return result
+
+
+def _value(value: Any) -> str:
+    """As a recipe writes it, parts with their options."""
+    return str(value["name"]) if isinstance(value, dict) and "name" in value else json.dumps(value)
 
 
 def _toml(value: Any) -> str:

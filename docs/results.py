@@ -40,6 +40,8 @@ def main() -> None:
         "L1 is the error to the ground truth beside that of the identity baseline, images taken as 0 to 1; below 1",
         "the ratio is better than leaving the image alone. Minutes are of the training alone, on the threads shown;",
         "another training may have run on the other core. `ganzoo bench RECIPE --quick` tells the speed of idle cores.",
+        "Quick runs are short, so their settings are not those of the papers: what they change is below each image.",
+        "[Published settings](reproduce.md) tells which paper's setting a recipe is.",
         "",
         "| model | command | metrics | images | minutes | threads |",
         "| --- | --- | --- | ---: | ---: | ---: |",
@@ -61,6 +63,7 @@ def main() -> None:
         if recipe.stem == "cyclegan_monet":
             _last_grid(run).save(DOCS / "images" / "quick.webp", quality=90)  # the README's
         rows += [f"## {recipe.stem}", "", f"![Test images of {recipe.stem}]({image.relative_to(DOCS)})", ""]
+        rows += [f"<!-- generated: {recipe.stem} -->", "<!-- /generated -->", ""]  # by docs/generate.py
     (DOCS / "results.md").write_text("\n".join([*lines, "", *rows]).rstrip() + "\n", encoding="utf-8")
 
 

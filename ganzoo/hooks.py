@@ -19,7 +19,7 @@ Register = Callable[..., None]
 
 @hookspec
 def register_models(register: Register) -> None:
-    """Models: `ganzoo.Trainer` subclasses. Facts: `data_kind` and `paper`."""
+    """Models: `ganzoo.Trainer` subclasses. Facts: `data_kind`, `paper`, `bibtex`."""
 
 
 @hookspec

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from ganzoo.files import write_bytes
+from ganzoo.registry import registry
 from ganzoo.runfolder import RunFolder, better, by_direction, entries, flat, number, read_lines, read_table, table
 
 WHICH = ("", "higher is better", "lower is better")  # by 0, 1 and -1
@@ -48,6 +49,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
     return files | {
         "run": run,
         "problems": problems,
+        "papers": [e.facts.get("paper", "") for e in registry().matches("model", str(files["recipe"].get("model")))],
         "history": [row | {"warnings": entries(row.get("warnings"))} for row in map(table, entries(history))],
         "now": _now(train, files["status"], log[-1] if log else {}),
         "checkpoints": [int(path.name) for path in run.checkpoints()],

@@ -1,5 +1,6 @@
 """Recipes and presets are the published settings: against a table of them, made from the papers and the authors' code."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,12 @@ def test_settings(name, preset, settings):
     resolved = recipe.read(RECIPES / f"{name}.toml", preset=preset)
     found = dict(flat(resolved.tables())) | {"data.load": resolved.data.load_size}
     assert {key: found[key] for key in settings} == settings
+
+
+def test_the_page_of_published_settings_lists_none_that_is_not_compared():
+    listed = tomllib.loads((RECIPES.parent / "docs" / "reproduce.toml").read_text())["setting"]
+    compared = {(name, preset) for name, preset, _ in PUBLISHED}
+    assert {(setting["recipe"], setting.get("preset", "")) for setting in listed} <= compared
 
 
 def test_a_preset_of_the_command_line_goes_before_the_recipe_and_quick_before_it(tmp_path):

@@ -11,7 +11,7 @@ from ganzoo.errors import GanzooError
 
 VERBS = (
     *("run", "translate", "generate", "export", "evaluate", "compare", "report"),
-    *("list", "show", "data", "bench", "new", "schema", "doctor"),
+    *("list", "show", "cite", "data", "bench", "new", "schema", "doctor"),
 )
 """ganzoo's own commands: each is `command` in the module of its name."""
 

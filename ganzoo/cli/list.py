@@ -26,7 +26,7 @@ def command(as_json: bool) -> None:
         click.echo("No models yet: they come as packages of their own, installed with pip.\n")
     for type_, entries in by_type.items():
         if entries:
-            facts = dict.fromkeys(fact for entry in entries for fact in entry.facts)
+            facts = dict.fromkeys(fact for entry in entries for fact in entry.facts if fact != "bibtex")
             columns = ("name", "what it does", *(fact.replace("_", " ") for fact in facts), "package")
             table = [(e.name, e.summary, *(e.facts.get(f, "") for f in facts), e.package) for e in entries]
             print_table(columns, table, TYPES[type_])

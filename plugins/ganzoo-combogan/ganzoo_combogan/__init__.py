@@ -2,6 +2,15 @@
 
 from ganzoo import hookimpl
 
+BIBTEX = """@inproceedings{anoosheh2018combogan,
+  author = {Anoosheh, Asha and Agustsson, Eirikur and Timofte, Radu and Van Gool, Luc},
+  title = {ComboGAN: Unrestrained Scalability for Image Domain Translation},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition Workshops},
+  year = {2018},
+  eprint = {1712.06909},
+  archivePrefix = {arXiv},
+}"""
+
 
 @hookimpl
 def register_models(register):
@@ -11,6 +20,7 @@ def register_models(register):
         summary="unpaired translation between any number of domains",
         data_kind="domains",
         paper="Anoosheh et al. 2018, arXiv:1712.06909",
+        bibtex=BIBTEX,
     )
 
 

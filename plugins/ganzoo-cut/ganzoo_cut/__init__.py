@@ -2,6 +2,15 @@
 
 from ganzoo import hookimpl
 
+BIBTEX = """@inproceedings{park2020cut,
+  author = {Park, Taesung and Efros, Alexei A. and Zhang, Richard and Zhu, Jun-Yan},
+  title = {Contrastive Learning for Unpaired Image-to-Image Translation},
+  booktitle = {European Conference on Computer Vision},
+  year = {2020},
+  eprint = {2007.15651},
+  archivePrefix = {arXiv},
+}"""
+
 
 @hookimpl
 def register_models(register):
@@ -11,6 +20,7 @@ def register_models(register):
         summary="one-sided unpaired translation by contrastive learning",
         data_kind="unpaired",
         paper="Park et al. 2020, arXiv:2007.15651",
+        bibtex=BIBTEX,
     )
 
 

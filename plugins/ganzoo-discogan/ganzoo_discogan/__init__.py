@@ -2,6 +2,15 @@
 
 from ganzoo import hookimpl
 
+BIBTEX = """@inproceedings{kim2017discogan,
+  author = {Kim, Taeksoo and Cha, Moonsu and Kim, Hyunsoo and Lee, Jung Kwon and Kim, Jiwon},
+  title = {Learning to Discover Cross-Domain Relations with Generative Adversarial Networks},
+  booktitle = {International Conference on Machine Learning},
+  year = {2017},
+  eprint = {1703.05192},
+  archivePrefix = {arXiv},
+}"""
+
 
 @hookimpl
 def register_models(register):
@@ -11,6 +20,7 @@ def register_models(register):
         summary="unpaired translation between two domains by mutual reconstruction",
         data_kind="unpaired",
         paper="Kim et al. 2017, arXiv:1703.05192",
+        bibtex=BIBTEX,
     )
 
 

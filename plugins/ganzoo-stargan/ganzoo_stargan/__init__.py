@@ -2,6 +2,16 @@
 
 from ganzoo import hookimpl
 
+BIBTEX = """@inproceedings{choi2018stargan,
+  author = {Choi, Yunjey and Choi, Minje and Kim, Munyoung and Ha, Jung-Woo and Kim, Sunghun and Choo,
+    Jaegul},
+  title = {StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+  year = {2018},
+  eprint = {1711.09020},
+  archivePrefix = {arXiv},
+}"""
+
 
 @hookimpl
 def register_models(register):
@@ -11,6 +21,7 @@ def register_models(register):
         summary="multi-domain translation: labelled attributes such as hair colour or expression",
         data_kind="labelled",
         paper="Choi et al. 2018, arXiv:1711.09020",
+        bibtex=BIBTEX,
     )
 
 

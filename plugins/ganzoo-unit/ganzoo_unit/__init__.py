@@ -2,6 +2,15 @@
 
 from ganzoo import hookimpl
 
+BIBTEX = """@inproceedings{liu2017unit,
+  author = {Liu, Ming-Yu and Breuel, Thomas and Kautz, Jan},
+  title = {Unsupervised Image-to-Image Translation Networks},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2017},
+  eprint = {1703.00848},
+  archivePrefix = {arXiv},
+}"""
+
 
 @hookimpl
 def register_models(register):
@@ -11,4 +20,5 @@ def register_models(register):
         summary="unpaired translation through a shared latent space",
         data_kind="unpaired",
         paper="Liu et al. 2017, arXiv:1703.00848",
+        bibtex=BIBTEX,
     )
