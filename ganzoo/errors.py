@@ -1,5 +1,8 @@
 """The exceptions that are printed as a sentence instead of a traceback."""
 
+import sys
+from contextlib import suppress
+
 
 class GanzooError(Exception):
     """A mistake that the user can mend: the message says where it is and what to do next.
@@ -27,3 +30,9 @@ class Stopped(Exception):
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def tell(message: str) -> None:
+    """Prints to standard error; where nobody can read that (a lost terminal, a full disk) it is as well."""
+    with suppress(OSError, ValueError):
+        print(message, file=sys.stderr, flush=True)

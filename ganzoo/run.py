@@ -2,8 +2,8 @@
 
 import signal
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,12 @@ from ganzoo.recipe import Recipe
 from ganzoo.runfolder import RunFolder, flat, number, read_lines, read_table
 from ganzoo.runtime import Runtime, settled_precision
 from ganzoo.runwriter import RunWriter, Screen
+from ganzoo.signals import stop_requests
 from ganzoo.trainer import Trainer
 
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics, but its length
-    *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "best")),
+    *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "metrics", "best")),
     *(f"train.{key}" for key in ("device", "devices", "nodes")),
     *(f"data.{key}" for key in ("root", "archive", "workers", "broken")),
 }
@@ -117,12 +118,15 @@ def _go(
         if last:
             writer.restore(last)
     samples = dataset.training_samples(recipe.train.seed)
-    with writer.open(), runtime.fail_together(), _signals() as asked:
-        for batch in batches(samples, clock, recipe.train.images, pin=runtime.device.type == "cuda"):
+    stream = batches(samples, clock, recipe.train.images, pin=runtime.device.type == "cuda")
+    with stop_requests() as asked, writer.open(), runtime.fail_together(), closing(stream):
+        asked.heeded = True
+        for batch in stream:
             writer.record(engine.step(batch))
             ask = runtime.world == 1 or clock.step % STOP_CHECK == 0  # asking the others costs a message
-            if ask and runtime.any(bool(asked)):
-                writer.stop(asked[0] if asked else signal.SIGTERM)
+            if ask and runtime.any(bool(asked.number)):
+                writer.stop(asked.number or signal.SIGTERM)
+        asked.heeded = False
     runtime.close()
 
 
@@ -142,20 +146,3 @@ def _check_size(data: DataOptions, trainer: Trainer) -> None:
             f"This model trains on squares of data.size = {data.size} pixels only, and data.preprocess = "
             f'"{data.preprocess}" keeps other shapes: set it to "resize-and-crop", "square" or "crop".'
         )
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Inside, Ctrl-C and SIGTERM are noted in the list; a second one ends the program at once."""
-    asked: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        asked.append(number)
-        signal.signal(number, before[number])
-
-    before: dict[int, Any] = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

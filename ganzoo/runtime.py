@@ -2,22 +2,84 @@
 
 import logging
 import os
+import subprocess
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim import Optimizer
 
-from ganzoo.errors import GanzooError, Stopped
+from ganzoo.errors import GanzooError, Stopped, tell
 from ganzoo.options import TrainOptions
 from ganzoo.trainer import Batch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+LOST = (
+    "Another of the {world} processes has ended: what it said is above. If it said nothing it was killed, perhaps for "
+    "want of memory: lower data.batch or data.workers."
+)
+PATIENCE = 5.0  # seconds in which a process that lost another one notices that by itself
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # variables that Fabric reads in any case
+
+
+class Place(NamedTuple):
+    """Of how many processes a run consists, and which one this is."""
+
+    devices: int
+    """processes on each machine"""
+    nodes: int
+    """machines"""
+    rank: int
+    """this process's number, counted over all machines"""
+    starter: Literal["torchrun", "slurm", "ganzoo"] = "ganzoo"
+    """who starts the processes"""
+
+    @property
+    def world(self) -> int:
+        return self.devices * self.nodes
+
+
+def place(train: TrainOptions) -> Place:
+    """This process's place in its run, as torchrun, srun or the first process tell it in environment variables.
+
+    A run of one process is alone, whatever number it has among the independent tasks of a job. Raises GanzooError where
+    a variable makes no sense.
+    """
+    for name in RANKS:
+        _variable(name, 0)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        devices, world = _variable("LOCAL_WORLD_SIZE", least=1), _variable("WORLD_SIZE", least=1)
+        return Place(devices, world // devices, _variable("RANK"), "torchrun")
+    alone = Place(train.devices, train.nodes, 0)
+    if alone.world == 1:
+        return alone
+    if _variable("SLURM_STEP_NUM_TASKS", 1) == alone.world:
+        return alone._replace(rank=_variable("SLURM_PROCID"), starter="slurm")
+    if "LOCAL_RANK" in os.environ:
+        _variable("MASTER_PORT")  # without it the processes would wait for each other for ever
+    return alone._replace(rank=_variable("NODE_RANK", 0) * train.devices + _variable("LOCAL_RANK", 0))
+
+
+def _variable(name: str, default: int | None = None, least: int = 0) -> int:
+    """A whole number from the environment. Raises GanzooError where it is none, or missing without a default."""
+    text = os.environ.get(name, "" if default is None else str(default))
+    if not (text.isascii() and text.isdigit()) or int(text) < least:
+        what = f"{name}={text!r} in the environment is no number" if name in os.environ else f"{name} is not set"
+        raise GanzooError(
+            f"{what}. Unset RANK, LOCAL_RANK and the like for a run of its own, or start all processes of a run with "
+            "torchrun or srun."
+        )
+    return int(text)
 
 
 class Runtime:
@@ -25,13 +87,12 @@ class Runtime:
 
     def __init__(self, train: TrainOptions, batch: int) -> None:
         kind = device_kind(train.device)
-        devices = int(os.environ.get("LOCAL_WORLD_SIZE", train.devices))  # torchrun says how many it started
-        nodes = int(os.environ["WORLD_SIZE"]) // devices if "LOCAL_WORLD_SIZE" in os.environ else train.nodes
+        self.place = place(train)
+        self.world, devices = self.place.world, self.place.devices
         there = torch.cuda.device_count() if kind == "cuda" else os.cpu_count() or 1 if kind == "cpu" else 1
         if devices > there:
             what = f"{there} {'processor cores' if kind == 'cpu' else f'{kind} devices'}"
             raise GanzooError(f"{devices} devices were asked for, but this machine has {what}. Lower --devices.")
-        self.world = devices * nodes
         if batch % self.world:
             said = f"data.batch = {batch} cannot be shared by {self.world} processes: it counts the images of all."
             raise GanzooError(f"{said} Set it to a multiple of {self.world}.")
@@ -39,36 +100,81 @@ class Runtime:
             raise GanzooError('train.precision = "16-mixed" needs a GPU. Use "bf16-mixed" or "32" here.')
         precision = settled_precision(train)
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), self._joining():
             warnings.simplefilter("ignore")
-            strategy = "ddp" if self.world > 1 else "auto"
-            self.fabric = Fabric(
-                accelerator=kind, strategy=strategy, devices=devices, num_nodes=nodes, precision=precision
-            )
+            self.fabric = self._fabric(kind, precision)
         scaler: Any = getattr(self.fabric.strategy.precision, "scaler", None)
         self.scaler: torch.amp.GradScaler = scaler or torch.amp.GradScaler(enabled=False)  # of 16-mixed, or idle
         self.dtype = torch.float64 if train.precision == "64" else torch.float32
-        self.rank = rank() if self.world > 1 else 0  # independent tasks of a job have numbers, too
+        self.rank = self.place.rank
+        self.tell: Callable[[str], None] = tell  # what ended the run, where this process waits for one that is lost
+        self._noticed = False
+
+    def _fabric(self, kind: str, precision: Literal["32", "bf16-mixed", "16-mixed", "64"]) -> "Fabric":
+        from lightning_fabric import Fabric  # here, as it reads variables that `place` has looked at
+        from lightning_fabric.plugins import environments
+
+        starters = {
+            "torchrun": environments.TorchElasticEnvironment,
+            "slurm": environments.SLURMEnvironment,
+            "ganzoo": environments.LightningEnvironment,
+        }
+        return Fabric(
+            accelerator=kind,
+            strategy="ddp" if self.world > 1 else "auto",
+            devices=self.place.devices,
+            num_nodes=self.place.nodes,
+            precision=precision,
+            plugins=starters[self.place.starter](),
+        )
 
     def launch(self) -> None:
         """Start the other processes; from here on every process runs the same program."""
         if self.world > 1:
             logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
             os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # in the others, which tell when the first one ends
-            self.fabric.launch()
+            if self.place.starter == "ganzoo":
+                threading.Thread(target=self._watch, args=(self.fabric.strategy.launcher,), daemon=True).start()
+            with self._joining():
+                self.fabric.launch()
             self.rank = self.fabric.global_rank
+
+    def _watch(self, launcher: Any) -> None:
+        """Ends this process when one that it started is lost, as the main thread may wait for that one for ever."""
+        others: list[subprocess.Popen[bytes]] = []
+        while not any(other.poll() for other in others):
+            time.sleep(1)
+            others += launcher.procs
+            launcher.procs.clear()  # Fabric watches them too, but ends this process without a word
+        time.sleep(PATIENCE)
+        if self._noticed:
+            return
+        self.tell(LOST.format(world=self.world))
+        for other in others:
+            other.kill()
+        os._exit(1)
+
+    @contextmanager
+    def _joining(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            if self.world == 1:
+                raise
+            raise GanzooError(f"The {self.world} processes of this run do not come together: {error}") from error
 
     @contextmanager
     def fail_together(self) -> Iterator[None]:
         """Inside, what ends one process ends them all, and it is the first one that raises it.
 
-        The others end quietly, with exit code 0: when another fails, Fabric kills the first before it has spoken.
+        The others end quietly, with exit code 0: the first one speaks for all.
         """
         try:
             yield
         except Exception as error:
             if self.world == 1:
                 raise
+            self._noticed = True
             store = dist.distributed_c10d._get_default_store()
             try:
                 if isinstance(error, GanzooError):
@@ -76,6 +182,12 @@ class Runtime:
                 told = store.get("failure").decode() if store.check(["failure"]) else ""
             except RuntimeError:
                 told = "the first process has ended"
+            if (
+                not told
+                and isinstance(error, RuntimeError)
+                and (isinstance(error, dist.DistError) or "gloo" in str(error))
+            ):
+                told = LOST.format(world=self.world)
             if isinstance(error, Stopped):
                 self.close()
             if self.rank > 0 and (told or isinstance(error, Stopped)):
@@ -138,11 +250,6 @@ class Runtime:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
-
-
-def rank() -> int:
-    """This process's number, as torchrun, SLURM or the first process (0) gave it."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
 
 
 def settled_precision(train: TrainOptions) -> Literal["32", "bf16-mixed", "16-mixed", "64"]:

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from torch import Tensor
 from ganzoo import checkpoint, grid, report
 from ganzoo.clock import due, seeded
 from ganzoo.data.dataset import Dataset, Fingerprint
-from ganzoo.errors import GanzooError, Stopped
+from ganzoo.errors import GanzooError, Stopped, tell
 from ganzoo.evaluation import Metrics, evaluate
 from ganzoo.files import append_line, write_json, write_text
 from ganzoo.loop import Engine, Means, Step, placed
@@ -82,6 +82,7 @@ class RunWriter:
         self.recipe, self.dataset, self.engine, self.folder, self.screen = recipe, dataset, engine, folder, screen
         self.options, self.clock, self.means = recipe.train, engine.clock, Means()
         self.writes = engine.runtime.rank == 0
+        self.metrics = self.options.build_metrics() if self.writes else {}  # now: what cannot be had is told at once
         self.seconds = 0.0  # of training, over all the times the run was gone on with
         self.logged_at = (0, 0.0)  # images and seconds at the last line of the log
         self._since = 0.0
@@ -135,19 +136,21 @@ class RunWriter:
         if not self.writes:
             yield
             return
+        self.engine.runtime.tell = self._fail
         try:
             self._set_up()
             self._since = time.monotonic()
             yield
             self._finish()
-        except (Stopped, KeyboardInterrupt) as stopped:
-            self._end("stopped", str(stopped) or f"Stopped. {self._go_on}")
+        except Stopped as stopped:
+            self._end("stopped", str(stopped))
             raise
+        except KeyboardInterrupt:
+            message = f"Stopped at image {self.clock.images:,}. {self._left}"
+            self._end("stopped", message)
+            raise KeyboardInterrupt(message) from None
         except (GanzooError, OSError) as error:
-            said = str(error) if isinstance(error, GanzooError) else f"The training was broken off: {error}."
-            last = self.folder.latest()
-            left = f"The last good checkpoint is {last}. {self._go_on}" if last else "There is no checkpoint yet."
-            failure = GanzooError(f"{said} {left}")
+            failure = GanzooError(f"{_said(error)} {self._left}")
             failure.exit_code = 1
             self._end("failed", str(failure))
             raise failure from error
@@ -171,7 +174,7 @@ class RunWriter:
     def stop(self, signal_number: int) -> None:
         """Saves, and raises Stopped."""
         self._save()
-        raise Stopped(signal_number, f"Stopped and saved at image {self.clock.images:,}. {self._go_on}")
+        raise Stopped(signal_number, f"Stopped and saved at image {self.clock.images:,}. Go on with: {self._again}")
 
     def _due(self, every: int) -> bool:
         return self.clock.images >= self.options.images or due(self.clock.images, self.clock.batch, every)
@@ -181,12 +184,39 @@ class RunWriter:
         return self.means.read(self.engine.runtime, self.clock.images)
 
     @property
-    def _go_on(self) -> str:
-        return f"Go on with: ganzoo run {shlex.quote(str(self.folder.path))} --resume"
+    def _again(self) -> str:
+        return f"ganzoo run {shlex.quote(str(self.folder.path))} --resume"
+
+    @property
+    def _left(self) -> str:
+        """What there is to go on from."""
+        last = None
+        with suppress(GanzooError):  # of a folder that cannot be read
+            last = self.folder.latest()
+        if last:
+            return f"The last good checkpoint is {last}. Go on with: {self._again}"
+        if self._saved:
+            return f"The checkpoints that were saved are no longer in {self.folder.checkpoints_folder}."
+        return f"There is no checkpoint yet, so that {self._again} begins anew."
+
+    @contextmanager
+    def _optional(self, loss: str) -> Iterator[None]:
+        """Inside, what fails is told with what is lost by it, and no more: the training does not hang on it."""
+        try:
+            yield
+        except Exception as error:
+            self.screen.say(f"Warning: {_said(error)} {loss}")
+
+    def _fail(self, said: str) -> None:
+        """Records and tells how the run ended, where no exception can."""
+        self._end("failed", f"{said} {self._left}")
+        tell(f"Error: {said} {self._left}")
 
     def _finish(self) -> None:
         self.screen.say("Measuring on the test images ...")
-        write_json(self.folder.metrics, self._metrics())
+        later = f"Training has finished, without metrics: ganzoo evaluate {shlex.quote(str(self.folder.path))}"
+        with self._optional(later):
+            write_json(self.folder.metrics, self._metrics())
         if best := self.folder.best(name := self.options.best):
             self.screen.say(f"Best by {name} ({best[1]:.4g}): {self.folder.checkpoint(best[0])}")
         self._end("finished", "")
@@ -209,7 +239,7 @@ class RunWriter:
         if seen == 0:
             self._sample()
         self._measure_for_best()  # at first: a metric that cannot be had is told before hours of training
-        report.write(self.folder.path)
+        self._report()
 
     def _environment(self) -> dict[str, Any]:
         entry = registry().find("model", self.recipe.model)
@@ -261,12 +291,13 @@ class RunWriter:
         with self.engine.ema.used(), seeded(self.options.seed, self.engine.runtime.device):
             tests = self.dataset.test_images(grid.SHOWN)
             image = grid.sample_grid(self.engine.trainer, tests, self.dataset.ground_truth, title)
-        grid.save(image, self.folder.sample(self.clock.images))
+        with self._optional("This sample grid is missing."):
+            grid.save(image, self.folder.sample(self.clock.images))
 
     def _metrics(self) -> Metrics:
         if self.clock.images not in self._measured:
             with self.engine.ema.used():
-                found = evaluate(self.engine.trainer, self.dataset, self.options.build_metrics())
+                found = evaluate(self.engine.trainer, self.dataset, self.metrics)
             self._measured = {self.clock.images: found}
         return self._measured[self.clock.images]
 
@@ -303,11 +334,13 @@ class RunWriter:
         self._status("running", "")
         self._measure_for_best()
         best = self.folder.best(self.options.best)
-        try:
+        with self._optional("An older checkpoint stays."):
             checkpoint.prune(self.folder, self.options.keep, best and best[0])
-        except OSError as error:
-            self.screen.say(f"An older checkpoint cannot be removed: {error}.")
-        report.write(self.folder.path)
+        self._report()
+
+    def _report(self) -> None:
+        with self._optional("The report is not up to date."):
+            report.write(self.folder.path)
 
     def _elapsed(self) -> float:
         now = time.monotonic()
@@ -322,6 +355,10 @@ class RunWriter:
         """A folder that cannot be written must not hide why the run ended."""
         try:
             self._status(state, message)
-            report.write(self.folder.path)
         except GanzooError as error:
-            print(error, file=sys.stderr)
+            tell(str(error))
+        self._report()
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, GanzooError) else f"{type(error).__name__}: {error}."

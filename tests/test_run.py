@@ -321,9 +321,12 @@ def test_ctrl_c_while_measuring_ends_at_once_and_nothing_is_lost(tmp_path, start
     process.until(lambda: "Measuring" in process.so_far.stdout)
     process.send(signal.SIGINT)
     done = process.wait()
-    assert (done.returncode, done.stderr.strip()) == (130, "Aborted.")
+    said = (
+        "Stopped at image 2. The last good checkpoint is out/checkpoints/000000002. Go on with: ganzoo run out --resume"
+    )
+    assert (done.returncode, done.stderr.strip()) == (130, said)
     status = json.loads((tmp_path / "out" / "status.json").read_text())
-    assert (status["state"], status["message"]) == ("stopped", "Stopped. Go on with: ganzoo run out --resume")
+    assert (status["state"], status["message"]) == ("stopped", said)
     assert not (tmp_path / "out" / "metrics.json").exists()
     done = ganzoo("run", "out", "--resume", cwd=tmp_path)
     assert done.returncode == 0, done

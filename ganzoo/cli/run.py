@@ -33,7 +33,7 @@ def command(
     RECIPE is a recipe file or, with --resume, a run folder. A run folder is never overwritten.
     """
     from ganzoo import recipe
-    from ganzoo.errors import GanzooError, Stopped
+    from ganzoo.errors import GanzooError, Stopped, tell
     from ganzoo.runfolder import RunFolder
 
     if RunFolder.is_run(path):
@@ -47,11 +47,14 @@ def command(
         return
     from ganzoo import run
     from ganzoo.cli.screen import make_screen
+    from ganzoo.runtime import place
 
-    folder, screen = out or Path("runs") / given.name, make_screen()
+    folder = out or Path("runs") / given.name
+    goes_on = resume and RunFolder.is_run(folder)
+    began = recipe.read(RunFolder(folder).recipe, changes=changes) if goes_on else given
+    screen = make_screen(place(began.train).rank)
     try:
-        if resume and RunFolder.is_run(folder):
-            began = recipe.read(RunFolder(folder).recipe, changes=changes)
+        if goes_on:
             left_out = [key for key in run.differences(given, began) if not key.startswith(RESOLVED)]
             if left_out:
                 keys = ", ".join(left_out)
@@ -60,7 +63,8 @@ def command(
         else:
             run.start(given, folder, screen)
     except Stopped as stopped:
-        click.echo(str(stopped), err=True)
+        if said := str(stopped):  # the first process speaks for all
+            tell(said)
         raise click.exceptions.Exit(stopped.exit_code) from None
     finally:
         screen.stop()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.panel import Panel
@@ -17,20 +17,47 @@ from rich.text import Text
 
 from ganzoo import evaluation
 from ganzoo.runfolder import RunFolder, read_table
-from ganzoo.runtime import rank
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
 
-def make_screen() -> "RichScreen | PlainScreen":
-    """Only the first process says anything."""
-    if rank() == 0 and sys.stdout and sys.stdout.isatty():
+def make_screen(rank: int) -> "RichScreen | PlainScreen":
+    """Only the first process says anything, and it does as long as somebody can read that."""
+    if sys.stdout:
+        sys.stdout = cast(TextIO, _Lasting(sys.stdout))
+    if rank == 0 and sys.stdout and sys.stdout.isatty():
         return RichScreen()
-    return PlainScreen(silent=rank() > 0)
+    return PlainScreen(silent=rank > 0)
+
+
+class _Lasting:
+    """A stream that cannot fail: once it is closed, or full, what is written to it is lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return self._give_up(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._give_up("")
+
+    def _give_up(self, text: str) -> int:
+        self._stream = open(os.devnull, "w")  # noqa: SIM115 - until the program ends
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class PlainScreen:
-    """Lines for a file or a pipe. One that is closed meanwhile ends the lines, not the training."""
+    """Lines for a file or a pipe."""
 
     def __init__(self, silent: bool = False) -> None:
         self._silent = silent
@@ -38,12 +65,8 @@ class PlainScreen:
         self._line: dict[str, Any] = {}
 
     def say(self, text: str) -> None:
-        if self._silent:
-            return
-        try:
+        if not self._silent:
             print(text, flush=True)
-        except OSError:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - also for what is printed elsewhere
 
     def download(self, done: int, total: int) -> None:
         now = time.monotonic()

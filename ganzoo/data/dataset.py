@@ -3,13 +3,18 @@
 import hashlib
 import json
 import os
+import pickle
 import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
 from itertools import islice, product
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -27,9 +32,11 @@ from ganzoo.data.images import ImageRef, convert, to_tensor
 from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, data_spec, open_source
 from ganzoo.data.transforms import test_transform, thicken, train_transform
-from ganzoo.errors import GanzooError, Offline
+from ganzoo.errors import GanzooError, Offline, tell
 from ganzoo.files import expanded
 from ganzoo.options import DataOptions
+from ganzoo.registry import FILES, registry
+from ganzoo.signals import STOP
 from ganzoo.trainer import Batch, Trainer
 
 if TYPE_CHECKING:
@@ -197,6 +204,9 @@ class TrainingSamples(data.Dataset):
         self.dataset, self.seed, self.domains = dataset, seed, dataset.spec.domains
         self.refs = {domain: dataset.source.images("train", domain) for domain in self.domains}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _with_plugins, (FILES, pickle.dumps(self.dataset), self.seed)
+
     def __getitem__(self, i: int) -> dict[str, Tensor] | GanzooError:
         try:
             return self.dataset.kind.draw(self, i)
@@ -242,11 +252,23 @@ def _order(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
 
 @lru_cache(maxsize=1000)
 def _tell_once(message: str) -> None:
-    print(f"skipped: {message}", file=sys.stderr)
+    tell(f"skipped: {message}")
 
 
-def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False) -> Iterator[Batch]:
-    """This process's part of every batch from the clock's time until `stop` images."""
+def _with_plugins(files: list[Path], dataset: bytes, seed: int) -> TrainingSamples:
+    """In a worker, which knows nothing yet of plugins that are files."""
+    if FILES[:] != files:
+        FILES[:] = files
+        registry.cache_clear()
+        registry()
+    return TrainingSamples(pickle.loads(dataset), seed)
+
+
+def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False) -> Generator[Batch, None, None]:
+    """This process's part of every batch from the clock's time until `stop` images; close it to end its workers.
+
+    Raises GanzooError where images cannot be had, or where a worker was killed.
+    """
     workers = samples.dataset.options.workers
     if workers is None:
         workers = min(8, torch.get_num_threads()) if pin else 0
@@ -258,18 +280,66 @@ def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin,
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=_prepare,
+        multiprocessing_context=_context() if workers else None,
     )
-    for batch in loader:
-        if isinstance(batch, GanzooError):
-            raise batch
-        yield batch
+    with _loading(loader) as loaded:
+        for batch in loaded:
+            if isinstance(batch, GanzooError):
+                raise batch
+            yield batch
 
 
-def _ignore_signals(worker: int) -> None:
-    """Ctrl-C reaches the workers too, but it is the training that finishes its step and then ends them."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+def _context() -> str:
+    """How workers start: from a server that has one thread, as to fork a process that has several may hang it.
+
+    The server, and what it starts, hears nothing of the signals that end a run: the training finishes its step first.
+    """
+    if os.name == "nt":
+        return "spawn"
+    forkserver.set_forkserver_preload([__name__])
+    for server in (resource_tracker, forkserver):  # to start the first one unblocks some signals
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+        server.ensure_running()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return "forkserver"
+
+
+@contextmanager
+def _loading(loader: "data.DataLoader[Any]") -> Iterator[Iterator[Any]]:
+    """Inside, a worker that dies is told as what it is; afterwards none is left, whatever they wait for."""
+    workers: list[BaseProcess] = []
+    try:
+        loaded = iter(loader)
+        workers += getattr(loaded, "_workers", ())
+        yield loaded
+    except (RuntimeError, OSError, EOFError) as error:
+        wait([worker.sentinel for worker in workers], timeout=1)  # one may have died this very moment
+        for code in (worker.exitcode for worker in workers if worker.exitcode):
+            how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"has ended (exit code {code})"
+            raise GanzooError(
+                f"A process that prepares images {how}, perhaps for want of memory or of room in /dev/shm: lower "
+                f"data.workers, which is {loader.num_workers}, or data.batch."
+            ) from error
+        raise
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def _prepare(worker: int) -> None:
+    """Signals reach the workers too, but it is the training that finishes its step and then ends them.
+
+    They end with it, however it ended: their server waits for them.
+    """
+    for number in STOP:
         signal.signal(number, signal.SIG_IGN)
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _collate(items: list[Any]) -> Batch | GanzooError:
