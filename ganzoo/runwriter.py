@@ -361,4 +361,6 @@ class RunWriter:
 
 
 def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, GanzooError) else f"{type(error).__name__}: {error}."
+    if isinstance(error, GanzooError):
+        return str(error)
+    return f"{error}." if isinstance(error, OSError) else f"{type(error).__name__}: {error}."
