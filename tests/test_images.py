@@ -2,9 +2,12 @@
 
 import io
 import os
+import shutil
 import struct
 import sys
+import tempfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,17 +199,43 @@ def test_linked_folders_are_followed_once(untidy):
     assert names == ["cat/0.png", "cat/linked/0.png", "cat/sub/1.png"]
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="whoever runs the tests may read everything")
-def test_folders_that_may_not_be_read(untidy, tmp_path):
-    options, told = DataOptions(source="folders", root=str(untidy)), []
-    (untidy / "cat" / "sub").chmod(0)
-    assert len(open_dataset(options, "unpaired", say=told.append).source.images("train", "cat")) == 2
-    assert "folders that cannot be read: 1 (cat/sub)" in told[0]
-    (untidy / "cat" / "sub").chmod(0o755)
-    (untidy / "dog").chmod(0)
-    with pytest.raises(GanzooError, match=r"dog.*(Permission denied)"):
-        open_dataset(options, "unpaired")
-    (untidy / "dog").chmod(0o755)
+@pytest.fixture
+def somebody():
+    """A folder of somebody who may not read everything, as root may."""
+    root, user = Path(tempfile.mkdtemp()), os.geteuid()
+    root.chmod(0o755)
+    for place in ("cat/0.png", "cat/sub/1.png", "dog/0.png"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(SMOOTH).save(root / place)
+    if user == 0:
+        os.seteuid(65534)
+    yield root
+    os.seteuid(user)
+    for folder in root.rglob("*/"):
+        folder.chmod(0o755)
+    shutil.rmtree(root)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_folders_that_may_not_be_read(somebody):
+    def opened():
+        return open_dataset(DataOptions(source="folders", root=str(somebody)), "unpaired", say=told.append).source
+
+    def chmod(place, mode):
+        user = os.geteuid()
+        os.seteuid(os.getuid())
+        (somebody / place).chmod(mode)
+        os.seteuid(user)
+
+    told = []
+    chmod("cat/sub", 0)
+    assert len(opened().images("train", "cat")) == 1
+    assert told == [f"Left out of {somebody}: folders that cannot be read: 1 (cat/sub)."]
+    chmod("cat/sub", 0o644)  # its names may be read, and nothing more
+    assert len(opened().images("train", "cat")) == 1 and "folders that cannot be read: 1 (cat/sub)" in told[1]
+    chmod("dog", 0)
+    with pytest.raises(GanzooError, match=r"dog.* \(?Permission denied"):
+        opened()
 
 
 @pytest.mark.parametrize(
