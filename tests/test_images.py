@@ -171,7 +171,7 @@ def untidy(tmp_path):
     (root / "cat" / "sub" / "loop").symlink_to(root / "cat")
     (root / "cat" / "gone.png").symlink_to(tmp_path / "gone.png")
     (root / "cat" / ".hidden").touch()
-    for name in ("notes.txt", "b.gif", "c.heic", "d.psd"):
+    for name in ("notes\x1b[31m.txt", "b.gif", "c.heic", "a.psd\udcff"):
         (root / "dog" / name).touch()
     (root / "emu").mkdir()
     (root / "fox").symlink_to(tmp_path / "not mounted")
@@ -179,8 +179,8 @@ def untidy(tmp_path):
 
 
 LEFT_OUT = (
-    "Left out of mine: broken links and devices: 2 (cat/gone.png, fox); files that are no images: 4 (dog/b.gif, "
-    "dog/c.heic, dog/d.psd, ...); folders without images to train on: 1 (emu); links to folders that are there "
+    "Left out of mine: broken links and devices: 2 (cat/gone.png, fox); files that are no images: 4 "
+    r"(dog/a.psd\udcff, dog/b.gif, dog/c.heic, ...); folders without images to train on: 1 (emu); links to folders that are there "
     "already: 1 (cat/sub/loop)."
 )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from ganzoo.errors import GanzooError
+from ganzoo.text import printable
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".jp2"}
 KINDS = "jpg, png, webp, bmp, tiff, ppm, avif, jp2"
@@ -108,7 +109,8 @@ def tell(left_out: LeftOut, root: Path) -> tuple[str, ...]:
     """What to say of it: nothing, or a sentence that counts and names."""
     parts = []
     for why, paths in sorted(item for item in left_out.items() if item[1]):
-        names = sorted(str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths)
+        shown = (path.relative_to(root) if path.is_relative_to(root) else path for path in paths)
+        names = sorted(printable(str(path)) for path in shown)
         parts.append(f"{why}: {len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
     return (f"Left out of {root}: {'; '.join(parts)}.",) if parts else ()
 
