@@ -29,6 +29,7 @@ def bench(
     """
     runtime = Runtime(recipe.train, recipe.data.batch)
     on_gpu = runtime.device.type == "cuda"
+    runtime.check_room(recipe.data, dataset.spec)
     torch.manual_seed(recipe.train.seed)
     trainer = recipe.trainer(recipe.options, dataset.spec)
     engine, means = Engine(trainer, recipe.train, runtime, Clock(recipe.train.seed, recipe.data.batch)), Means()

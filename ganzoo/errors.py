@@ -3,6 +3,8 @@
 import sys
 from contextlib import suppress
 
+from ganzoo.text import printable
+
 
 class GanzooError(Exception):
     """A mistake that the user can mend: the message says where it is and what to do next.
@@ -35,4 +37,4 @@ class Stopped(Exception):
 def tell(message: str) -> None:
     """Prints to standard error; where nobody can read that (a lost terminal, a full disk) it is as well."""
     with suppress(OSError, ValueError):
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message, keep="\n"), file=sys.stderr, flush=True)

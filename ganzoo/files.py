@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -50,7 +51,20 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Raises GanzooError as `write_bytes` does."""
-    write_text(path, json.dumps(value, indent=1))
+    write_text(path, to_json(value, indent=1))
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Valid JSON: NaN and infinities, which it has not, become null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def append_line(path: Path, line: str) -> None:

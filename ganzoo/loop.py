@@ -74,7 +74,11 @@ class Engine:
             if phase.when(self.clock.step):
                 self._set_lr(phase)
                 seen = shared | carry
-                terms[phase.name] = self.run_phase(phase, batch, seen)
+                try:
+                    terms[phase.name] = self.run_phase(phase, batch, seen)
+                except Exception as error:
+                    error.add_note(f'in phase "{phase.name}"')
+                    raise
                 left = {key: value for key, value in seen.items() if key not in shared or value is not shared[key]}
                 carry = tree_map_only(Tensor, Tensor.detach, left)
         self.clock.advance()
@@ -96,7 +100,7 @@ class Engine:
             for optimizer in phase.stepped:
                 optimizer.zero_grad()
             with self.runtime.fabric.autocast():
-                terms.update(phase.loss(batch, carry))
+                terms.update(_checked(phase, phase.loss(batch, carry)))
             total = torch.stack(list(terms.values())).sum()
             self.runtime.fabric.backward(total)
             self.runtime.average_gradients(parameters)
@@ -131,6 +135,27 @@ class Engine:
             item.load_state_dict(placed(state["stateful"][name], self.runtime.device))
         self.runtime.scaler.load_state_dict(state["precision"])
         self.ema.load_state_dict(state["ema"])
+
+
+def _checked(phase: Phase, terms: Any) -> Terms:
+    """What the loss of a phase gave, if it can be minimised. Raises GanzooError, for the author of the model."""
+    wrong = None
+    if not isinstance(terms, dict) or not terms:
+        wrong = f"gives {terms!r}"
+    else:
+        for name, value in terms.items():
+            if not isinstance(value, Tensor):
+                wrong = f'gives {value!r} as "{name}"'
+            elif value.ndim:
+                wrong = f'gives a tensor of shape {tuple(value.shape)} as "{name}"'
+    if not wrong and not any(value.requires_grad for value in terms.values()):
+        wrong = "gives terms without a gradient"
+    if wrong:
+        raise GanzooError(
+            f'The loss of phase "{phase.name}" {wrong}. It should give a dict of names and scalars, whose sum is '
+            "minimised: its author must mend the model."
+        )
+    return terms
 
 
 class EMA:

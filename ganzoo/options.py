@@ -23,6 +23,7 @@ from pydantic import (
 
 from ganzoo.errors import GanzooError
 from ganzoo.registry import Entry, did_you_mean, registry
+from ganzoo.text import is_text
 
 DEEPEST, LONGEST = 20, 200  # tables in tables; letters of a wrong value that are shown
 
@@ -72,7 +73,7 @@ def _check_written(value: Any, depth: int = 1) -> None:
     """Raises ValueError for what no recipe could say again."""
     if depth > DEEPEST:
         raise ValueError("it is nested too deeply")
-    if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+    if isinstance(value, str) and not is_text(value):
         raise ValueError("it is not UTF-8 text: rename the file or folder")
     if isinstance(value, int) and abs(value) >= 2**63:
         raise ValueError("it is too large a number")

@@ -6,11 +6,12 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, distributions, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,18 @@ TYPES = {
     "command": "commands",
 }
 """What can be registered, and its plural."""
+BASES = {
+    "model": "Trainer",
+    "generator": "Generator",
+    "discriminator": "Discriminator",
+    "loss": "Loss",
+    "penalty": "Penalty",
+    "source": "Source",
+    "kind": "DataKind",
+    "archive": "Archive",
+    "metric": "Metric",
+}
+"""What is registered is a subclass of this, or, if it is an archive, an object."""
 FILES: list[Path] = []  # plugins that are one file, not installed (`ganzoo --plugin FILE.py`)
 
 
@@ -77,9 +90,9 @@ class Registry:
         self.entries: list[Entry] = []
         self.broken: list[Broken] = []
         self.warnings: list[str] = []
+        self.damaged: list[str] = []  # installations, perhaps of something else
         self._add("ganzoo", lambda: builtin, "ganzoo", version("ganzoo"))
-        for point in sorted(entry_points(group="ganzoo"), key=_origin):
-            distribution, number = _origin(point)
+        for distribution, number, point in sorted(self._installed(), key=lambda found: found[:2]):
             if _wanted(point.name, distribution):
                 self._add(point.name, point.load, distribution, number)
         for file in FILES:
@@ -89,11 +102,33 @@ class Registry:
                 owners = " and ".join(entry.qualified for entry in self.matches(type_, name))
                 self.warnings.append(f'{owners} are both called "{name}": a recipe must write the whole name of one.')
 
+    def _installed(self) -> Iterator[tuple[str, str, EntryPoint]]:
+        """The plugins that are installed, each with name and version of its distribution: the first on the path."""
+        seen = set()
+        for found in distributions():
+            try:
+                points = found.entry_points.select(group="ganzoo")
+                facts: Any = found.metadata if points else {}
+            except Exception as error:
+                place = getattr(found, "_path", "an unknown place")
+                said = f"The package in {place} is damaged: its metadata cannot be read ({error})"
+                self.damaged.append(f"{said}. Reinstall or remove it, as torch does not load beside it.")
+                continue
+            name, number = (
+                facts.get("Name") or "unnamed",
+                facts.get("Version") or "unknown",
+            )  # strangers may lack either
+            if name == "unnamed" or name not in seen:
+                yield from ((name, number, point) for point in points)
+                seen |= {name} if points else set()
+        self.warnings += self.damaged
+
     def _add(self, plugin: str, load: Callable[[], Any], distribution: str, version: str) -> None:
         found: list[Entry] = []
         had_torch, began = "torch" in sys.modules, time.perf_counter()
         try:
-            module = load()
+            with redirect_stdout(sys.stderr):  # what a plugin prints is no part of what a command says
+                module = load()
             if not isinstance(module, ModuleType):
                 raise TypeError(f"its entry point names {module!r}, it should name a module")
             if (built_for := getattr(module, "GANZOO_API", API)) != API:
@@ -105,9 +140,14 @@ class Registry:
             manager.check_pending()
             for type_, plural in TYPES.items():
                 make = partial(Entry, type=type_, distribution=distribution, version=version)
-                getattr(manager.hook, f"register_{plural}")(register=partial(_register, found, make))
+                with redirect_stdout(sys.stderr):
+                    getattr(manager.hook, f"register_{plural}")(register=partial(_register, found, make))
             self.entries += found
-        except (Exception, SystemExit) as error:  # whatever a stranger's package does, the others must work
+        except KeyboardInterrupt:
+            aborted = GanzooError(f"Aborted while {plugin} ({distribution} {version}) was loaded.")
+            aborted.exit_code = 130
+            raise aborted from None
+        except BaseException as error:  # whatever a stranger's package does, the others must work
             self.broken.append(Broken(plugin, distribution, version, f"{type(error).__name__}: {error}"))
         if "torch" in sys.modules and not had_torch and not FILES:
             self.warnings.append(
@@ -143,8 +183,15 @@ class Registry:
         entry = self.find(type_, name)
         module, _, attribute = entry.target.partition(":")
         try:
-            return getattr(import_module(module), attribute)
-        except (Exception, SystemExit) as error:
+            with redirect_stdout(sys.stderr):
+                loaded = getattr(import_module(module), attribute)
+            _check_class(type_, loaded)
+            return loaded
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if self.damaged:
+                raise GanzooError(self.damaged[0]) from error
             raise GanzooError(
                 f'The {type_} "{entry.name}" of {entry.distribution} {entry.version} does not load: {entry.target} '
                 f"gives {type(error).__name__}: {error}. Reinstall or remove {entry.distribution}, or tell its author."
@@ -162,17 +209,37 @@ def did_you_mean(word: str, words: list[str]) -> str:
     return f' Did you mean "{match[0]}"?' if match else ""
 
 
-def _origin(point: EntryPoint) -> tuple[str, str]:
-    """Name and version of the distribution of an entry point; the metadata of strangers may lack either."""
-    facts: Any = point.dist.metadata if point.dist else {}
-    return facts.get("Name") or "unnamed", facts.get("Version") or "unknown"
+def _check_class(type_: str, loaded: Any) -> None:
+    """Raises TypeError where a registered thing is not what its type prescribes."""
+    if type_ == "command":
+        import click
+
+        if not isinstance(loaded, click.Command):
+            raise TypeError(f"it is {loaded!r}, it should be made with @click.command()")
+        return
+    base = getattr(import_module("ganzoo"), BASES[type_])
+    if type_ == "archive" and not isinstance(loaded, base):
+        raise TypeError(f"it is {loaded!r}, it should be a ganzoo.{base.__name__}")
+    if type_ != "archive" and not (isinstance(loaded, type) and issubclass(loaded, base)):
+        raise TypeError(f"it is {loaded!r}, it should be a subclass of ganzoo.{base.__name__}")
+
+
+def check_file(file: Path) -> None:
+    """Raises GanzooError where a file cannot be a plugin: it is not there, or its name is that of another module."""
+    if not file.is_file() or file.suffix != ".py":
+        raise GanzooError(f"There is no Python file {file} to load as a plugin.")
+    try:
+        taken = importlib.util.find_spec(file.stem)
+    except (ImportError, ValueError):  # a name with a dot, or a module that somebody made by hand
+        taken = None
+    if taken and not (taken.origin and file.samefile(taken.origin)):
+        raise GanzooError(f'There is a module "{file.stem}" already: give {file} another name to load it as a plugin.')
 
 
 def _load_file(file: Path) -> ModuleType:
     """The module in a file, under the file's name, so that "NAME:Class" finds it again."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise GanzooError(f"there is no Python file {file}")
+    assert spec and spec.loader, f"there is no Python file {file}"
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
@@ -190,6 +257,9 @@ def _register(
 ) -> None:
     """What a hook calls with all but the first two."""
     entry = make(name=name, target=target, summary=summary, facts=facts)
+    for what, text in {"its name": name, "summary": summary, **facts}.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{what} of a {entry.type} that it registers is {text!r}, it should be text")
     if not isinstance(target, str) or target.count(":") != 1:
         raise TypeError(f'the target of {entry.type} "{name}" is {target!r}, it should be "package.module:Name"')
     if entry.type == "command" and Path(__file__).with_name("cli").joinpath(f"{name}.py").exists():

@@ -108,6 +108,7 @@ def _go(
     """What every process does."""
     recipe = replace(recipe, data=dataset.options)
     with runtime.fail_together():
+        runtime.check_room(recipe.data, dataset.spec)
         torch.manual_seed(recipe.train.seed)
         trainer = recipe.trainer(recipe.options, dataset.spec)
         dataset = dataset.for_model(trainer)

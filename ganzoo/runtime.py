@@ -18,8 +18,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim import Optimizer
 
 from ganzoo.errors import GanzooError, Stopped, tell
-from ganzoo.options import TrainOptions
-from ganzoo.trainer import Batch
+from ganzoo.options import DataOptions, TrainOptions
+from ganzoo.trainer import Batch, DataSpec
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -127,6 +127,16 @@ class Runtime:
             precision=precision,
             plugins=starters[self.place.starter](),
         )
+
+    def check_room(self, data: DataOptions, spec: DataSpec) -> None:
+        """Raises GanzooError where this process's part of a batch alone is more than the machine's memory."""
+        if not hasattr(os, "sysconf"):
+            return  # Windows
+        room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        batch = 4 * data.batch // self.world * sum(spec.channels.values()) * data.size**2  # bytes
+        if max(batch, data.load_size**2) > room:
+            said = f"data.batch = {data.batch}, data.size = {data.size} and data.load = {data.load_size}"
+            raise GanzooError(f"{said} do not fit in this machine's memory, {room / 1e9:,.0f} GB. Lower them.")
 
     def launch(self) -> None:
         """Start the other processes; from here on every process runs the same program."""

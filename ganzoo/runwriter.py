@@ -24,7 +24,7 @@ from ganzoo.clock import due, seeded
 from ganzoo.data.dataset import Dataset, Fingerprint
 from ganzoo.errors import GanzooError, Stopped, tell
 from ganzoo.evaluation import Metrics, evaluate
-from ganzoo.files import append_line, write_json, write_text
+from ganzoo.files import append_line, to_json, write_json, write_text
 from ganzoo.loop import Engine, Means, Step, placed
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
@@ -311,7 +311,7 @@ class RunWriter:
         if not any(best in values for values in found.values()):
             why = f'train.best = "{best}" cannot be measured on these test images: it needs their ground truth, or two'
             raise GanzooError(f"{why} of each domain. Leave it out, or take a metric such as kid, which needs none.")
-        append_line(self.folder.metrics_log, json.dumps({"images": seen, "metrics": found}))
+        append_line(self.folder.metrics_log, to_json({"images": seen, "metrics": found}))
 
     def _save(self) -> None:
         self._terms()  # nothing is saved once a term has gone wrong

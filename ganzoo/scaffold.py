@@ -1,5 +1,6 @@
 """New plugins and new recipes, written from templates that the tests install and run."""
 
+import keyword
 import re
 from contextlib import suppress
 from datetime import date
@@ -8,6 +9,7 @@ from typing import Any
 
 import tomlkit
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import PydanticUserError
 from pydantic.json_schema import models_json_schema
 
 from ganzoo import API, __version__, registry
@@ -15,17 +17,22 @@ from ganzoo.errors import GanzooError
 from ganzoo.files import refuse_existing, write_text
 from ganzoo.options import DataOptions, TrainOptions
 
+LONGEST = 50  # letters of a plugin's name
+
 
 def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[Path]:
     """A publishable package `ganzoo-NAME` in the folder `out`; returns its files. Raises GanzooError."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise GanzooError(f'"{name}" cannot name a package: use small letters, digits and hyphens, such as sketch-gan.')
+    package, title = "ganzoo_" + name.replace("-", "_"), "".join(word.capitalize() for word in name.split("-"))
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST or keyword.iskeyword(title):
+        raise GanzooError(
+            f'"{name}" cannot name a package: use up to {LONGEST} small letters, digits and hyphens, such as '
+            "sketch-gan, and no word of Python's."
+        )
     refuse_existing(out)
-    package = "ganzoo_" + name.replace("-", "_")
     facts = {
         "name": name,
         "package": package,
-        "title": "".join(word.capitalize() for word in name.split("-")),
+        "title": title,
         "kind": kind,
         "licence": licence,
         "year": date.today().year,
@@ -73,8 +80,10 @@ def schema() -> dict[str, Any]:
     found = registry.registry()
     configs: dict[str, Any] = {}
     for name in found.names("model"):
-        with suppress(GanzooError):  # `ganzoo doctor` tells about it
-            configs[name] = found.load("model", name).Config
+        with suppress(GanzooError, PydanticUserError):  # `ganzoo doctor` tells about it
+            config = found.load("model", name).Config
+            config.model_json_schema()
+            configs[name] = config
     classes = (DataOptions, TrainOptions, *configs.values())
     tables, definitions = models_json_schema([(cls, "validation") for cls in classes])
     data, train, *options = (tables[cls, "validation"] for cls in classes)

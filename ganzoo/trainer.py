@@ -306,6 +306,8 @@ class Trainer(nn.Module, ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not (isinstance(cls.Config, type) and issubclass(cls.Config, Options)):
+            raise TypeError(f"{cls.__name__}.Config is {cls.Config!r}, it should be a subclass of ganzoo.Options")
         for name in vars(cls):
             _refuse_hiding(name)
 

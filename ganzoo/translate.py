@@ -1,7 +1,7 @@
 """A trained run applied to images."""
 
 import io
-import shlex
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -24,6 +24,7 @@ from ganzoo.files import refuse_existing, write_bytes
 from ganzoo.registry import did_you_mean, registry
 from ganzoo.runfolder import RunFolder
 from ganzoo.runtime import device_kind
+from ganzoo.text import printable
 from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, Trainer
 
 GENERATED = 16  # new images where no number is given
@@ -342,9 +343,12 @@ def _pad(images: Tensor, trainer: Trainer) -> Tensor:
 
 
 def _require_plugin(about: checkpoint.About) -> None:
-    package = about.distribution
-    how = f" {about.version}, which is not installed here: pip install {shlex.quote(package)}"
+    package, model = about.distribution, printable(about.model)
+    if registry().matches("model", about.model):
+        return
+    if not re.fullmatch(r"\w([\w.-]*\w)?", package + about.version):
+        raise GanzooError(f'The model "{model}" is not installed here, nor does the file say whose it is.')
+    how = f" {about.version}, which is not installed here: pip install {package}"
     if package.endswith(".py"):
-        how = f", a file that is not installed: ganzoo --plugin {shlex.quote(f'path/to/{package}')} ..."
-    if not registry().matches("model", about.model):
-        raise GanzooError(f'This was trained with the model "{about.model}" of {package}{how}')
+        how = f", a file that is not installed: ganzoo --plugin path/to/{package} ..."
+    raise GanzooError(f'This was trained with the model "{model}" of {package}{how}')

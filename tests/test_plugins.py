@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -36,11 +37,20 @@ BROKEN = {  # plugin -> its __init__, the reason that is told
     "homeless": (registering("model", "homeless", "ganzoo_homeless"), 'it should be "package.module:Name"'),
     "failing": (registering("generator", "x", "y:z").replace('"y:z"', "1 / 0"), "ZeroDivisionError"),
     "unhooked": (registering("paintbrush", "x", "y:z"), "register_paintbrushs"),
+    "counted": (registering("metric", "x", "a:B").replace('"x"', "5"), "its name of a metric that it registers is 5"),
+    "blank": (registering("model", "x", "a:B").replace('"from elsewhere"', "None"), "summary of a model that it"),
+    "listed": (registering("model", "x", "a:B").replace("summary=", "paper=[], summary="), "paper of a model that it"),
+    "bare": ("class Own(BaseException): ...\nraise Own(5)", "Own: 5"),
     "twice": (
         registering("model", "two-stream", "a:B") + '    register("two-stream", "c:D")\n',
         'ValueError: it registers the model "two-stream" twice',
     ),
 }
+
+
+def beside(folder):
+    """The environment in which what lies in the folder is installed, too."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +69,7 @@ def site(tmp_path_factory, plugin):
 
 @pytest.fixture(scope="module")
 def env(site):
-    return {"PYTHONPATH": str(site)}
+    return beside(site)
 
 
 def test_broken_plugins_are_lines_and_the_others_work(site, env, start):
@@ -166,6 +176,69 @@ def test_some_plugins_only(site, monkeypatch, chosen, models, broken):
     assert {entry.distribution for entry in found.entries if entry.type == "model"} == models
     assert {plugin.plugin for plugin in found.broken} == broken
     assert "resnet" in found.names("generator")
+
+
+LOADED = {  # a model's module, the reason that is told
+    "number": ("Model = 5", "it is 5, it should be a subclass of ganzoo.Trainer"),
+    "plain": ("class Model: ...", "it should be a subclass of ganzoo.Trainer"),
+    "config": ("import ganzoo\nclass Model(ganzoo.Trainer):\n    Config = None", "Model.Config is None"),
+    "stops": ("class Stop(BaseException): ...\nraise Stop", "Stop: "),
+}
+
+
+def test_a_model_that_is_none_is_told_when_it_is_used(tmp_path, plugin, ganzoo):
+    for name, (text, _) in LOADED.items():
+        modules = {"__init__": registering("model", name, f"ganzoo_{name}.model:Model"), "model": text}
+        env = plugin(tmp_path, name, modules)
+    for name, (_, reason) in LOADED.items():
+        ganzoo("show", name, cwd=tmp_path, env=env).mistake(f'The model "{name}" of ganzoo-{name} 0.5 does not', reason)
+    assert json.loads(ganzoo("schema", cwd=tmp_path, env=env).stdout)["properties"]
+    doctor = ganzoo("doctor", cwd=tmp_path, env=env)
+    assert "verdict: 4 problems" in doctor.stdout, doctor
+
+
+def test_what_a_plugin_prints_or_is_called_harms_nothing(tmp_path, plugin, ganzoo):
+    loud = 'print("hello")\n' + registering("model", "[/bold]\\x1b[31m:smile:", CYCLEGAN).replace(
+        "def register_models(register):", "def register_models(register):\n    print('more')"
+    )
+    env = plugin(tmp_path, "loud", {"__init__": loud})
+    listing = ganzoo("list", "--json", cwd=tmp_path, env=env)
+    assert "[/bold]\x1b[31m:smile:" in [model["name"] for model in json.loads(listing.stdout)["models"]]
+    assert listing.stderr == "hello\nmore\n"
+    for args in (("list",), ("data", "list"), ("--help",), ("doctor",)):
+        done = ganzoo(*args, cwd=tmp_path, env=env | {"COLUMNS": "200"})
+        assert done.returncode == 0 and "\x1b[31m" not in done.stdout, done
+    assert "[/bold]\\u001b[31m:smile:" in done.stdout
+
+
+DAMAGED = {  # what an interrupted or broken installation of some other package leaves: entry_points.txt or nothing
+    "-1.0.dist-info": None,
+    "foo-1.0.dist-info": None,
+    "bar-1.0.dist-info": b"[ganzoo]\n\xff\xfe = x",
+    "baz-1.0.dist-info": b"[other]\nno equals sign\n",
+}
+
+
+def test_packages_that_are_half_installed_are_named(tmp_path, start, recipe):
+    """pydantic and torch themselves do not load beside some of them."""
+    recipe(tmp_path)
+    for folder, content in DAMAGED.items():
+        (tmp_path / folder).mkdir()
+        if content:
+            (tmp_path / folder / "entry_points.txt").write_bytes(content)
+    for args in (("list",), ("run", "tiny.toml")):
+        done = start(*args, cwd=tmp_path, env=beside(tmp_path) | {"COLUMNS": "200"}, installed=True).wait()
+        if args[0] == "run":
+            done.mistake("is damaged: its metadata cannot be read", "Reinstall or remove it")
+        assert (done.returncode, "Traceback" in done.stderr) == (2 if args[0] == "run" else 0, False), done
+        assert args != ("list",) or all(f"{folder} is damaged" in done.stdout for folder in list(DAMAGED)[2:])
+
+
+@pytest.mark.parametrize("name", ["torch.py", "json.py", "ganzoo.py", "missing.py", "notes.txt"])
+def test_a_file_that_cannot_be_a_plugin_is_refused(tmp_path, ganzoo, name):
+    if name != "missing.py":
+        (tmp_path / name).write_text("")
+    ganzoo("--plugin", name, "list", cwd=tmp_path).mistake(name)
 
 
 METADATA = {

@@ -1,5 +1,8 @@
 """The command line: `ganzoo VERB`. One small file a verb, imported when it is used, with all that it needs."""
 
+import io
+import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -7,6 +10,7 @@ from pathlib import Path
 import click
 
 from ganzoo import registry
+from ganzoo.cli import mistakes
 from ganzoo.errors import GanzooError
 
 VERBS = (
@@ -27,10 +31,7 @@ class Program(click.Group):
             return import_module(f"ganzoo.cli.{name}").command
         if not registry.registry().matches("command", name):
             return None
-        command = registry.registry().load("command", name)
-        if not isinstance(command, click.Command):
-            raise GanzooError(f'The command "{name}" is {command!r}: its author should make it with @click.command().')
-        return command
+        return registry.registry().load("command", name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_commands(ctx, formatter)
@@ -40,7 +41,14 @@ class Program(click.Group):
 
 
 def _use_files(ctx: click.Context, param: click.Parameter, files: tuple[str, ...]) -> None:
-    registry.FILES.extend(Path(file) for file in files)
+    for file in map(Path, files):
+        registry.check_file(file)
+        registry.FILES.append(file)
+
+
+def _show_traceback(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        os.environ[mistakes.SHOW] = "1"
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,6 +62,13 @@ def _use_files(ctx: click.Context, param: click.Parameter, files: tuple[str, ...
     is_eager=True,
     help="A plugin that is not installed: one file.",
 )
+@click.option(
+    "--traceback",
+    is_flag=True,
+    callback=_show_traceback,
+    expose_value=False,
+    help="Show the traceback of an error that nobody expected, as GANZOO_TRACEBACK=1 does.",
+)
 def cli() -> None:
     """A zoo of adversarial image models behind one engine.
 
@@ -65,16 +80,30 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The program `ganzoo`. A GanzooError is printed as a sentence; anything else is a bug and keeps its traceback."""
+    """The program `ganzoo`. Whatever ends it is told in a sentence; see mistakes.py for what nobody expected."""
+    from ganzoo.cli.output import say
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # on a terminal that knows ASCII only
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        sys.exit(cli(standalone_mode=False))  # click returns the exit code that a command asked for
-    except GanzooError as error:
-        click.secho("Error: ", fg="red", bold=True, err=True, nl=False)
-        click.echo(str(error), err=True)
-        sys.exit(error.exit_code)
+        code = cli(standalone_mode=False, color=color)  # the exit code that a command asked for
+        if sys.stdout:
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Aborted.", err=True)
-        sys.exit(130)
+        say("Aborted.", err=True)
+        code = 130
+    except Exception as error:
+        if os.environ.get(mistakes.SHOW) and not isinstance(error, GanzooError):
+            raise
+        if isinstance(error, OSError):  # perhaps of the output itself, which must not fail again when Python ends
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        told, code = mistakes.sentence(error)
+        told = re.sub(r"\n(?!  )", "\n  ", told)  # what a stranger's line break begins must not look like our own line
+        with click.Context(cli, color=color):
+            say(told, err=True, label="Error:", color="red")
+    sys.exit(code)

@@ -1,9 +1,11 @@
 """ganzoo bench"""
 
-import json
+from functools import partial
 from pathlib import Path
 
 import click
+
+from ganzoo.cli.output import bar, say, say_json
 
 
 @click.command("bench")
@@ -16,21 +18,20 @@ import click
 def command(path: Path, quick: bool, changes: tuple[str, ...], steps: int, device: str | None, as_json: bool) -> None:
     """Measure how fast RECIPE trains here."""
     from ganzoo import bench, recipe
-    from ganzoo.cli.output import bar
     from ganzoo.data.dataset import open_dataset
 
     changes += (f"train.device={device}",) if device else ()
     chosen = recipe.read(path, quick, changes)
-    dataset = open_dataset(chosen.data, chosen.data_kind, say=lambda text: click.echo(text, err=True))
+    dataset = open_dataset(chosen.data, chosen.data_kind, say=partial(say, err=True))
     with bar("measuring") as update:
         found = bench.bench(chosen, dataset, steps, update)
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        say_json(found)
         return
     seconds = found["seconds_per_step"]
-    click.echo(f"{found['images_per_s']:.2f} images/s on {found['device']}, {found['threads']} threads")
-    click.echo(f"{1000 * seconds:.1f} ms a step, median of {found['steps']}:")
+    say(f"{found['images_per_s']:.2f} images/s on {found['device']}, {found['threads']} threads")
+    say(f"{1000 * seconds:.1f} ms a step, median of {found['steps']}:")
     for name, spent in found["seconds"].items():
-        click.echo(f"  {name:10} {1000 * spent:9.1f} ms  {100 * spent / seconds:5.1f} %")
-    click.echo(f"memory      {found['memory_gb']:.2f} GiB at most")
-    click.echo(f"arithmetic  {found['tflops_per_s']:.3f} TFLOP/s")
+        say(f"  {name:10} {1000 * spent:9.1f} ms  {100 * spent / seconds:5.1f} %")
+    say(f"memory      {found['memory_gb']:.2f} GiB at most")
+    say(f"arithmetic  {found['tflops_per_s']:.3f} TFLOP/s")

@@ -1,9 +1,10 @@
 """ganzoo compare"""
 
-import json
 from pathlib import Path
 
 import click
+
+from ganzoo.cli.output import print_table, say, say_json
 
 
 @click.command("compare")
@@ -20,13 +21,12 @@ def command(runs: tuple[Path, ...], out: Path, data: str, as_json: bool, device:
     Where the first is a file of weights alone, --data must say which.
     """
     from ganzoo import comparison
-    from ganzoo.cli.output import print_table
 
     found = comparison.compare(runs, device, data, say=lambda text: click.echo(text, err=True))
     if found.lost_metrics:
-        click.echo(f"Not evaluated, as no plugin here knows it: {', '.join(found.lost_metrics)}", err=True)
+        say(f"Not evaluated, as no plugin here knows it: {', '.join(found.lost_metrics)}", err=True)
     if as_json:
-        click.echo(json.dumps(found.metrics, indent=1))
+        say_json(found.metrics)
         return
     comparison.write(found, out)
     rows = [
@@ -34,4 +34,4 @@ def command(runs: tuple[Path, ...], out: Path, data: str, as_json: bool, device:
         for direction, name, values in comparison.rows(found.metrics)
     ]
     print_table(("direction", "metric", *found.metrics), rows, right=found.metrics)
-    click.echo(f"Images: {out}")
+    say(f"Images: {out}")

@@ -1,8 +1,11 @@
 """ganzoo data"""
 
+from functools import partial
 from pathlib import Path
 
 import click
+
+from ganzoo.cli.output import bar, print_table, say
 
 
 @click.group("data")
@@ -13,7 +16,6 @@ def command() -> None:
 @command.command("list")
 def list_command() -> None:
     """Show the data sources and the published archives that a recipe can name."""
-    from ganzoo.cli.output import print_table
     from ganzoo.data.published import find
     from ganzoo.errors import GanzooError
     from ganzoo.registry import registry
@@ -22,7 +24,7 @@ def list_command() -> None:
     sources = [e for e in entries if e.type == "source"]
     rows = [(e.name, e.facts.get("data_kinds", ""), e.summary, e.package) for e in sources]
     print_table(("name", "kinds", "what it is", "package"), rows, "sources")
-    click.echo()
+    say()
     published, broken = [], []
     for e in entries:
         if e.type == "archive":
@@ -37,7 +39,8 @@ def list_command() -> None:
             published.append((e.name, kinds, ", ".join(archive.domains), count, size, e.package))
     columns = ("name", "kinds", "domains", "images", "MB", "package")
     print_table(columns, published, "published archives", right=("images", "MB"))
-    click.echo("\n".join(broken), nl=bool(broken))
+    for line in broken:
+        say(line)
 
 
 @command.command()
@@ -45,13 +48,12 @@ def list_command() -> None:
 @click.option("--archive", type=click.Path(path_type=Path), help="A copy you already have, instead of downloading.")
 def get(name: str, archive: Path | None) -> None:
     """Download the published archive NAME into the cache, check it and unpack it."""
-    from ganzoo.cli.output import bar
     from ganzoo.data import archives
     from ganzoo.data.published import find
 
     with bar(f"downloading {name}") as update:
-        folder = archives.get(find(name), local=archive, progress=update, say=lambda text: click.echo(text, err=True))
-    click.echo(folder)
+        folder = archives.get(find(name), local=archive, progress=update, say=partial(say, err=True))
+    say(folder)
 
 
 @command.command("check")
@@ -59,7 +61,6 @@ def get(name: str, archive: Path | None) -> None:
 def check_command(what: Path) -> None:
     """Open every image of a recipe's data, or of a folder, and say what is there and what is wrong."""
     from ganzoo import recipe
-    from ganzoo.cli.output import bar, print_table
     from ganzoo.data.check import check
     from ganzoo.data.dataset import open_dataset
     from ganzoo.errors import GanzooError
@@ -82,9 +83,9 @@ def check_command(what: Path) -> None:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise GanzooError("\n  ".join([f"{count}:", *problems[:50]]) + "\nRemove or replace these files.")
     if untested := [domain for domain in source.domains if ("test", domain) not in found]:
-        click.echo(f"Without test images, so tested on those for training: {', '.join(untested)}.")
+        say(f"Without test images, so tested on those for training: {', '.join(untested)}.")
     everything = "Everything else" if source.left_out else "Everything"
-    click.echo(f"{everything} can be read, and no image of a test folder is among the training images.")
+    say(f"{everything} can be read, and no image of a test folder is among the training images.")
 
 
 def _range(images: list[tuple[tuple[int, int], str]]) -> str:

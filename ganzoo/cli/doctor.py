@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from ganzoo.cli.output import say
+
 LIBRARIES = ("torch", "torchvision", "lightning-fabric", "pluggy", "pydantic", "safetensors", "pillow", "numpy")
 
 
@@ -18,11 +20,11 @@ def command() -> None:
 
     found = registry()  # before anything here imports torch, to tell which plugin does
     problems = [*map(str, found.broken), *found.warnings]
-    click.echo(f"ganzoo {version('ganzoo')}, Python {platform.python_version()}, {platform.platform()}")
-    click.echo(f"  {sys.executable}")
+    say(f"ganzoo {version('ganzoo')}, Python {platform.python_version()}, {platform.platform()}")
+    say(f"  {sys.executable}")
     for name in LIBRARIES:
         try:
-            click.echo(f"  {name} {version(name)}")
+            say(f"  {name} {version(name)}")
         except PackageNotFoundError:
             problems.append(f"{name} is not installed: pip install {name}")
     try:
@@ -32,11 +34,11 @@ def command() -> None:
         problems.append(f"torch and torchvision do not load together ({error}): reinstall both at once with pip")
     else:
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        click.echo(f"devices: cpu with {torch.get_num_threads()} threads; {', '.join(gpus) or 'no GPU'}")
-    click.echo("plugins:")
+        say(f"devices: cpu with {torch.get_num_threads()} threads; {', '.join(gpus) or 'no GPU'}")
+    say("plugins:")
     for package in sorted({entry.package for entry in found.entries}):
         names = ", ".join(f"{e.type} {e.name}" for e in found.entries if e.package == package)
-        click.echo(f"  {package}: {names}")
+        say(f"  {package}: {names}")
     for entry in found.entries:
         try:
             found.load(entry.type, entry.qualified)
@@ -44,9 +46,9 @@ def command() -> None:
             problems.append(str(error))
     folder = cache_folder()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    click.echo(f"cache: {folder}, {size / 1e6:,.0f} MB")
+    say(f"cache: {folder}, {size / 1e6:,.0f} MB")
     for problem in problems:
-        click.echo(f"problem: {problem}")
+        say(f"problem: {problem}")
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    click.echo(f"verdict: {count if problems else 'everything works'}")
+    say(f"verdict: {count if problems else 'everything works'}")
     sys.exit(bool(problems))

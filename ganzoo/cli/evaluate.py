@@ -1,12 +1,13 @@
 """ganzoo evaluate"""
 
-import json
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ganzoo.cli.output import bar, print_table, say, say_json
 from ganzoo.errors import GanzooError
 
 
@@ -30,7 +31,6 @@ def command(run: Path, metrics: tuple[str, ...], data: str, as_json: bool, devic
     shows the metrics; fid and kid compare with the real images of the target and need no ground truth.
     """
     from ganzoo import evaluation
-    from ganzoo.cli.output import bar, print_table
     from ganzoo.data.dataset import evaluation_data, open_dataset
     from ganzoo.translate import load
 
@@ -39,12 +39,12 @@ def command(run: Path, metrics: tuple[str, ...], data: str, as_json: bool, devic
     options = evaluation_data(run, recipe.data, data)
     chosen = dict(map(_metric, metrics)) or recipe.train.build_metrics()
     if translator.lost_metrics and not metrics:
-        click.echo(f"Not evaluated, as no plugin here knows it: {', '.join(translator.lost_metrics)}", err=True)
-    dataset = open_dataset(options, recipe.data_kind, say=lambda text: click.echo(text, err=True))
+        say(f"Not evaluated, as no plugin here knows it: {', '.join(translator.lost_metrics)}", err=True)
+    dataset = open_dataset(options, recipe.data_kind, say=partial(say, err=True))
     with bar("evaluating") as update:
         found = evaluation.evaluate(translator.trainer, dataset, chosen, update)
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        say_json(found)
         return
     rows = [
         (direction, name, f"{value:.4f}", f"{values[other]:.4f}" if (other := f"{name}_identity") in values else "")

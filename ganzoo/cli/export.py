@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.output import say
+
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -25,4 +27,4 @@ def command(run: Path, output: Path, to: str | None, source: str | None, encoder
     from ganzoo import export, translate
 
     for sentence in export.write(translate.load(run), output, to, source, encoder):
-        click.echo(sentence)
+        say(sentence)

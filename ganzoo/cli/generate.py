@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.output import bar, say
+
 
 @click.command("generate")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -15,10 +17,9 @@ import click
 def command(run: Path, output: Path, count: int | None, label: str | None, seed: int, device: str) -> None:
     """Make new images with a trained RUN: 000.png, 001.png, ... in the folder OUTPUT."""
     from ganzoo import translate
-    from ganzoo.cli.output import bar
 
     translator = translate.load(run, device)
     with bar("generating") as update:
         for done, total in translate.generate_files(translator, output, count, label, seed):
             update(done, total)
-    click.echo(f"{total} new image{'s' if total != 1 else ''}{f' of {label}' if label else ''}: {output}")
+    say(f"{total} new image{'s' if total != 1 else ''}{f' of {label}' if label else ''}: {output}")

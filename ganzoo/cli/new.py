@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.output import say
+
 LICENCES = ("MIT", "BSD-3-Clause", "Apache-2.0")
 KINDS = ("unpaired", "paired", "labelled", "images", "domains")
 
@@ -24,9 +26,9 @@ def plugin(name: str, kind: str, out: Path | None, licence: str) -> None:
 
     folder = out or Path(f"ganzoo-{name}")
     for path in write_plugin(name, kind, folder, licence):
-        click.echo(path)
-    click.echo(f"\nNext:  pip install -e {folder}  &&  pytest {folder}")
-    click.echo(f"       ganzoo run {folder / 'recipes' / name}.toml --quick")
+        say(path)
+    say(f"\nNext:  pip install -e {folder}  &&  pytest {folder}")
+    say(f"       ganzoo run {folder / 'recipes' / name}.toml --quick")
 
 
 @command.command()
@@ -43,4 +45,4 @@ def recipe(model: str, out: Path | None) -> None:
         return
     refuse_existing(out)
     write_text(out, text)
-    click.echo(out)
+    say(out)

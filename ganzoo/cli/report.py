@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.output import say
+
 
 @click.command("report")
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
@@ -16,4 +18,4 @@ def command(path: Path) -> None:
     if not RunFolder.is_run(path):
         raise GanzooError(f"{path} is not a run folder. `ganzoo run RECIPE` makes one.")
     RunFolder(path).refuse_links()
-    click.echo(report.write(path))
+    say(report.write(path))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.output import say
+
 RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 
 
@@ -35,6 +37,7 @@ def command(
     from ganzoo import recipe
     from ganzoo.errors import GanzooError, Stopped, tell
     from ganzoo.runfolder import RunFolder
+    from ganzoo.text import is_text
 
     if RunFolder.is_run(path):
         out, path = out or path, RunFolder(path).recipe
@@ -43,13 +46,15 @@ def command(
     changes += tuple(f"train.{k}={v}" for k, v in (("device", device), ("devices", devices)) if v is not None)
     given = recipe.read(path, quick, changes, preset)
     if dry_run:
-        click.echo(given.to_toml(f"resolved from {path}"), nl=False)
+        say(given.to_toml(f"resolved from {path}").rstrip("\n"))
         return
     from ganzoo import run
     from ganzoo.cli.screen import make_screen
     from ganzoo.runtime import place
 
     folder = out or Path("runs") / given.name
+    if not is_text(str(folder)):
+        raise GanzooError(f"{folder} is not UTF-8 text, which not every library can write to. Give another --out.")
     goes_on = resume and RunFolder.is_run(folder)
     began = recipe.read(RunFolder(folder).recipe, changes=changes) if goes_on else given
     screen = make_screen(place(began.train).rank)

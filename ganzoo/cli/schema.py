@@ -1,8 +1,8 @@
 """ganzoo schema"""
 
-import json
-
 import click
+
+from ganzoo.cli.output import say_json
 
 
 @click.command("schema")
@@ -10,4 +10,4 @@ def command() -> None:
     """Print the JSON Schema of recipes, with the options of every installed model, for editors."""
     from ganzoo.scaffold import schema
 
-    click.echo(json.dumps(schema(), indent=1))
+    say_json(schema())

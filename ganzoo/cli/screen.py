@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ganzoo import evaluation
 from ganzoo.runfolder import RunFolder, read_table
+from ganzoo.text import printable
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
@@ -66,7 +67,7 @@ class PlainScreen:
 
     def say(self, text: str) -> None:
         if not self._silent:
-            print(text, flush=True)
+            print(printable(text, keep="\n"), flush=True)
 
     def download(self, done: int, total: int) -> None:
         now = time.monotonic()
@@ -116,7 +117,7 @@ class RichScreen:
         )
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(printable(text, keep="\n"), highlight=False, markup=False, emoji=False)
 
     def download(self, done: int, total: int) -> None:
         self._bars.start()
@@ -134,13 +135,14 @@ class RichScreen:
         self._bars.update(self._training, rate=_rate(line))
         self._bars.terms = Table.grid(padding=(0, 2))
         for phase, values in line["terms"].items():
-            self._bars.terms.add_row(f"[bold]{phase}", *(f"[dim]{name}[/] {v:.3f}" for name, v in values.items()))
+            terms = (Text.assemble((printable(name), "dim"), f" {v:.3f}") for name, v in values.items())
+            self._bars.terms.add_row(Text(printable(phase), "bold"), *terms)
 
     def stop(self) -> None:
         self._bars.stop()
 
     def done(self, folder: Path) -> None:
-        self._console.print(Panel(Text(_closing(folder)), title="done", expand=False))
+        self._console.print(Panel(Text(printable(_closing(folder), keep="\n")), title="done", expand=False))
 
 
 class _Bars(Progress):

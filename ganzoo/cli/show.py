@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ganzoo.cli.output import print_table, say, say_json
 from ganzoo.registry import TYPES
 
 
@@ -15,27 +16,26 @@ from ganzoo.registry import TYPES
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str, type_: str | None, as_json: bool) -> None:
     """Show a model or a part: what it is, where it comes from, and every option with type, default and meaning."""
-    from ganzoo.cli.output import print_table
 
     facts = describe(name, type_)
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        say_json(facts)
         return
-    click.echo(f"{click.style(facts['name'], fg='cyan', bold=True)}  {facts['summary']}")
+    say(f" {facts['summary']}", label=facts["name"], color="cyan")
     for key in ("type", "data_kind", "data_kinds", "paper", "licence", "package"):
         if facts.get(key):
-            click.echo(f"  {key:10} {facts[key]}")
+            say(f"  {key:10} {facts[key]}")
     for name, changes in facts.get("presets", {}).items():
         text = ", ".join(f"{k} = {json.dumps(v)}" for k, v in changes.items()) or "the defaults"
-        click.echo(f"  preset     {name}: {text}")
+        say(f"  preset     {name}: {text}")
     if facts["options"]:
-        click.echo()
+        say()
         columns = ("name", "type", "default", "meaning")
         rows = [o | {"default": "" if o["default"] is None else json.dumps(o["default"])} for o in facts["options"]]
         print_table(columns, [[row[column] for column in columns] for row in rows])
     for other in facts["types"]:
         if other != facts["type"]:
-            click.echo(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --type {other}")
+            say(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --type {other}")
 
 
 def describe(name: str, type_: str | None = None) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """ganzoo translate"""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+
+from ganzoo.cli.output import bar, say
 
 
 @click.command("translate")
@@ -35,7 +38,6 @@ def command(
     one. The same seed gives the same style to all images.
     """
     from ganzoo import translate
-    from ganzoo.cli.output import bar
     from ganzoo.errors import GanzooError
 
     if grid and to:
@@ -46,7 +48,7 @@ def command(
     source, target = translator.direction(to, source)
     target = "all targets" if grid else target
     how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
-    how["say"] = lambda text: click.echo(text, err=True)
+    how["say"] = partial(say, err=True)
     failures = []
     with bar(f"{source} to {target}") as update:
         for done, total, failure in translate.translate_files(translator, input, output, to, source, **how):
@@ -55,7 +57,7 @@ def command(
                 failures.append(failure)
     written = done - len(failures)
     each = f", {variants} variants each" if variants else ""
-    click.echo(f"{written} image{'s' if written != 1 else ''} translated from {source} to {target}{each}: {output}")
+    say(f"{written} image{'s' if written != 1 else ''} translated from {source} to {target}{each}: {output}")
     if failures:
         problem = GanzooError("Left out:\n" + "\n".join(f"  {failure}" for failure in failures))
         problem.exit_code = 1

@@ -12,6 +12,7 @@ from ganzoo.data.published import find
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions, find_source
 from ganzoo.registry import did_you_mean, registry
+from ganzoo.text import printable
 from ganzoo.trainer import DataSpec
 
 
@@ -104,6 +105,9 @@ def data_spec(source: Source, options: DataOptions) -> DataSpec:
     for name in listed:
         if listed.count(name) > 1:
             raise GanzooError(f'data.label_sets has "{name}" twice: every label belongs to one set.')
+    for name in source.labels:
+        if f"no-{name}" in source.labels:
+            raise GanzooError(f'The labels "{name}" and "no-{name}" cannot be told apart: rename one of them.')
     for group in source.groups:
         if sets and not any(set(group) <= set(names) for names in sets):
             raise GanzooError(f"data.label_sets takes {', '.join(group)} apart, of which only one holds.")
@@ -121,8 +125,8 @@ def check_known(problem: str, names: Iterable[str], known: Collection[str]) -> N
 def check_names(domains: Iterable[str]) -> None:
     """Raises GanzooError for a domain that networks cannot be kept under."""
     for name in domains:
-        if "." in name or hasattr(nn.ModuleDict, name):
+        if not name or "." in name or hasattr(nn.ModuleDict, name) or printable(name) != name:
             raise GanzooError(
-                f'"{name}" cannot be the name of a domain, because networks are kept under it. Rename its folder, '
-                "or give trainA, trainB ... names with data.domains."
+                f'"{printable(name)}" cannot be the name of a domain, because networks are kept under it. Rename its '
+                "folder, or give trainA, trainB ... names with data.domains."
             )

@@ -51,7 +51,8 @@ def evaluate(
 
 def summary(metrics: Metrics) -> list[str]:
     """The closing sentences of a run."""
-    return [sentence for protocol in PROTOCOLS for sentence in protocol.summary(metrics)]
+    known = {d: {name: nan if v is None else v for name, v in values.items()} for d, values in metrics.items()}
+    return [sentence for protocol in PROTOCOLS for sentence in protocol.summary(known)]
 
 
 class Translation:

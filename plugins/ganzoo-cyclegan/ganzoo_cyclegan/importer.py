@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import DataSpec, GanzooError, checkpoint, recipe
+from ganzoo.cli.output import say
 from ganzoo.data.sources import check_names
 from ganzoo.files import refuse_existing, write_bytes
 
@@ -52,8 +53,8 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
     facts = checkpoint.about(made_from, spec, 0) | {"imported": f"{_known(forth)}, {_known(back)}"}
     weights = {name: value.contiguous() for name, value in trainer.state_dict().items()}
     write_bytes(output, safetensors.torch.save(weights, facts))
-    click.echo(f"{output}: {domains[0]} to {domains[1]} and back, {options['blocks']} blocks, {options['width']} wide.")
-    click.echo(f"Use it: ganzoo translate {output} PICTURES OUTPUT --to {domains[1]}")
+    say(f"{output}: {domains[0]} to {domains[1]} and back, {options['blocks']} blocks, {options['width']} wide.")
+    say(f"Use it: ganzoo translate {output} PICTURES OUTPUT --to {domains[1]}")
 
 
 def read(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:

@@ -3,6 +3,7 @@
 Gatys, Ecker and Bethge 2016, "Image style transfer using convolutional neural networks", CVPR (first arXiv:1508.06576).
 """
 
+import sys
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -82,7 +83,9 @@ class Style(Trainer):
     def phases(self) -> list[Phase]:
         config = self.config
         if config.features == "random":
-            print("Content and style are measured with RANDOM features, not those of a trained network.")
+            print(
+                "Content and style are measured with RANDOM features, not those of a trained network.", file=sys.stderr
+            )
         if config.optimizer == "lbfgs":
             return [Phase("image", LBFGS([self.change], config.lr, 1, history_size=config.history), self.loss)]
         return [Phase("image", Adam([self.change], config.lr), self.loss)]

@@ -1,6 +1,5 @@
 """`ganzoo evaluate-faces`: what translations of rendered faces keep and take, decided by the ground truth."""
 
-import json
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
@@ -12,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganzoo import GanzooError, Translator, load
-from ganzoo.cli.output import bar, print_table
+from ganzoo.cli.output import bar, print_table, say, say_json
 from ganzoo.data.images import to_tensor
 from ganzoo_worlds import faces
 from ganzoo_worlds.sources import TEST
@@ -58,12 +57,12 @@ def evaluate_faces(run: Path, as_json: bool, device: str) -> None:
             found[f"{source}->{target}"] = {name: sum(row[name] for row in rows) / TEST for name in rows[0]}
     found["mean"] = {name: sum(values[name] for values in found.values()) / len(found) for name in rows[0]}
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        say_json(found)
         return
     rows_shown = [[name, *(f"{values[name]:.2f}" for values in found.values())] for name in found["mean"]]
     print_table(["", *found], rows_shown, title=f"{run} at {translator.images:,} images", right=list(found))
     for name, meaning in MEANING.items():
-        click.echo(f"{name}: {meaning}")
+        say(f"{name}: {meaning}")
 
 
 def compared(translator: Translator, source: str, target: str) -> Iterator[dict[str, float]]:
