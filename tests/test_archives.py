@@ -534,7 +534,7 @@ def test_a_plugin_publishes_one(mirror, plugin, ganzoo, recipe, images, tmp_path
     env |= {"GANZOO_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}
     listed = ganzoo("data", "list", cwd=tmp_path, env=env)
     assert listed.returncode == 0 and re.search(r"tiny +unpaired +a, b +0 +ganzoo-small 0.5", listed.stdout)
-    assert "TEXT is not a ganzoo.Archive" in listed.stdout and 'The archive "gone" of ganzoo-small' in listed.stdout
+    assert "it should be a ganzoo.Archive" in listed.stdout and 'The archive "gone" of ganzoo-small' in listed.stdout
     assert "Noise, free for all." in ganzoo("show", "tiny", cwd=tmp_path, env=env).stdout
     recipe(tmp_path, {"data.source": "tiny", "data.root": None, "train.images": 2})
     done = ganzoo("run", "tiny.toml", "--out", "out", cwd=tmp_path, env=env)

@@ -205,7 +205,7 @@ SPOILED = {
     "dice": ("penalty", "points", "clock.rand"),
     "total": ("penalty", "cost", "a mean over the images"),
     "rows": ("penalty", "call", "a finite scalar tensor"),
-    "stranger": ("loss", "class", "a subclass of ganzoo.Loss; it is Stranger"),
+    "stranger": ("loss", "class", "a class that loads; it gives", "a subclass of ganzoo.Loss"),
 }
 
 

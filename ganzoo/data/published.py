@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from ganzoo.errors import GanzooError
 from ganzoo.registry import registry
 
 UNPAIRED = ("trainA", "trainB", "testA", "testB")
@@ -33,10 +32,7 @@ class Archive:
 
 def find(name: str) -> Archive:
     """The registered archive of that name. Raises GanzooError if there is none or it does not load."""
-    archive = registry().load("archive", name)
-    if not isinstance(archive, Archive):
-        entry = registry().find("archive", name)
-        raise GanzooError(f'The archive "{name}" of {entry.distribution}: {entry.target} is not a ganzoo.Archive.')
+    archive: Archive = registry().load("archive", name)
     return archive
 
 

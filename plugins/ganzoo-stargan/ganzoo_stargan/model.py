@@ -1,6 +1,6 @@
 """StarGAN: one generator for all attributes (Choi et al. 2018, arXiv:1711.09020)."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -21,7 +21,7 @@ class StarGANOptions(AdamOptions):
     """the generator predicts a residual, a little smoothed, instead of the image: learns faster; not the paper's"""
     discriminator_width: Count = 64
     """channels of the discriminator's first layer, doubled by each"""
-    discriminator_layers: Layers = Field(default=6, ge=1)
+    discriminator_layers: Annotated[Layers, Field(ge=1)] = 6
     """layers of the discriminator, each halving the image"""
     loss: LossPart = "wgan-gp"
     """adversarial loss"""

@@ -4,7 +4,7 @@ Written from the paper. Beside its variational form there is a plain one, and an
 two domains alike (Ganin et al. 2016, arXiv:1505.07818; Lample et al. 2017, arXiv:1706.00409).
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from ganzoo.trainer import Batch, Carry, DataSpec, Discriminator, Phase, Terms, 
 class UNITOptions(AdamOptions):
     width: Count = 64
     """channels after the first convolution"""
-    blocks: Layers = Field(default=4, ge=1)
+    blocks: Annotated[Layers, Field(ge=1)] = 4
     """residual blocks of an encoder, and of a decoder"""
     share_layers: Layers = 1
     """how many of these blocks both domains share: the last of the encoders, the first of the decoders"""
