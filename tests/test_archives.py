@@ -410,7 +410,7 @@ def test_archives_at_random(cache, tmp_path):
     kinds += [tarred(*strange[:count], size=300, mode="w") for count in range(5)]
     flips = st.lists(st.tuples(st.floats(-1, 1, exclude_max=True), st.integers(1, 255)), max_size=5)
 
-    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=80, deadline=None, derandomize=True, database=None)
     @given(st.sampled_from(kinds), flips, st.one_of(st.just(1.0), st.floats(0, 1)))
     def holds(content, flips, kept):
         content = bytearray(content)
