@@ -62,7 +62,8 @@ def _refuse_existing(folder: RunFolder) -> None:
     """Raises GanzooError where a new run would not have the folder for itself."""
     if RunFolder.is_run(path := folder.path):
         raise GanzooError(f"{path} exists. Go on with it by adding --resume, or give another folder with --out.")
-    if any(entry.name[0] != "." for entry in path.iterdir()):
+    begun = {folder.env.name} if "history" in read_table(folder.env) else set()  # killed before it had a recipe
+    if any(entry.name[0] != "." and entry.name not in begun for entry in path.iterdir()):
         raise GanzooError(f"{path} exists and is no run folder. Give another folder with --out.")
 
 

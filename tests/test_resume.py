@@ -2,12 +2,16 @@
 
 import contextlib
 import json
+import os
 import random
 import shutil
 import signal
+import time
 
 import pytest
 from safetensors import safe_open
+
+from ganzoo.runfolder import RunFolder
 
 TIMINGS = {"seconds", "images_per_s", "memory_gb", "logged_at", "sha256"}  # sums are also those of the seconds
 RECIPE = {
@@ -16,6 +20,21 @@ RECIPE = {
     "train.images": 60,
     "train.checkpoint_every": 6,
     "train.sample_every": 30,
+}
+
+MODELS = {
+    "gan": {
+        "generator_width": 4,
+        "discriminator_width": 4,
+        "latent": 4,
+        "generator": None,
+        "discriminator": None,
+        "pool": None,
+    },
+    "pix2pix": {"generator": {"name": "unet", "width": 2, "dropout": 0.5}, "pool": None},
+    "unit": {"width": 4, "blocks": 2, "generator": None, "pool": None},
+    "combogan": {"width": 4, "encoder_blocks": 1, "decoder_blocks": 1, "generator": None},
+    "cyclegan": {"loss": "wgan-gp", "discriminator_steps": 2},
 }
 
 
@@ -87,21 +106,28 @@ def test_the_comparison_sees_what_it_should(straight):
         assert any(name.startswith(part) for name in training), f"{part} is not among {sorted(training)}"
 
 
-def test_killed_at_random_moments_and_gone_on_with(place, straight, start):
-    run = place / "killed"
-    moments = sorted(random.sample(range(4, 46), 4))
-    print(f"killed after images {moments}")  # shown where the test fails
-    process = start("run", "tiny.toml", "--out", run, cwd=place)
-    for moment in moments:
-        process.until(lambda moment=moment: seen(run) >= moment)
-        with contextlib.suppress(ProcessLookupError):  # it may have come to its end just now
-            process.send(signal.SIGKILL)
-        assert process.wait().returncode in (-signal.SIGKILL, 0)
-        process = start("run", run, "--resume", cwd=place)
-    done = process.wait()
+@pytest.mark.parametrize("model", MODELS)
+def test_ten_random_kills(tmp_path, model, recipe, start, ganzoo):
+    often = {"train.images": 40, "train.checkpoint_every": 4, "train.log_every": 2, "train.sample_every": 1000}
+    recipe(
+        tmp_path, {"model": model, "train.metrics": []} | often | {f"options.{k}": v for k, v in MODELS[model].items()}
+    )
+    done = ganzoo("run", "tiny.toml", "--out", "straight", cwd=tmp_path)
     assert done.returncode == 0, done
-    assert "Going on from image" in done.stdout
-    assert_equal(run, straight)
+    run, moments = tmp_path / "killed", random.Random()
+    for _ in range(10):
+        last = RunFolder(run).latest()
+        goal, later = int(last.name if last else 0) + moments.choice((0, 1, 2, 2, 4, 4, 6)), moments.random() / 4
+        print(f"killed {later:.3f} s after image {goal}")  # shown where the test fails
+        process = start("run", "tiny.toml", "--out", run, "--resume", cwd=tmp_path)
+        process.until(lambda goal=goal: seen(run) >= min(goal, 40))
+        time.sleep(later)
+        with contextlib.suppress(ProcessLookupError):  # it may have come to its end just now
+            os.kill(process.pid, signal.SIGKILL)
+        assert process.wait().returncode in (-signal.SIGKILL, 0)
+    done = ganzoo("run", "tiny.toml", "--out", run, "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert_equal(run, tmp_path / "straight")
 
 
 def test_killed_while_a_checkpoint_is_written(place, straight, start, ganzoo):
