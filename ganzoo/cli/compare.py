@@ -13,15 +13,20 @@ from ganzoo.cli.output import print_table, say, say_json
     "--out", type=click.Path(path_type=Path), default=Path("comparison.html"), show_default=True, help="Page."
 )
 @click.option("--data", default="", metavar="DATA", help="Other images: a folder, a recipe, or a data source.")
+@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Of a sweep: its table, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print metrics for programs, write no page.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
-def command(runs: tuple[Path, ...], out: Path, data: str, as_json: bool, device: str) -> None:
+def command(runs: tuple[Path, ...], out: Path, data: str, csv: Path | None, as_json: bool, device: str) -> None:
     """Set runs side by side on the same test images, the first one's: a table here, and one HTML page with the images.
 
-    Where the first is a file of weights alone, --data must say which.
+    Where the first is a file of weights alone, --data must say which. Of the folder of a sweep, given alone: the
+    metrics of its settings, mean and standard deviation over the seeds, the best ones with a star.
     """
-    from ganzoo import comparison
+    from ganzoo import comparison, sweep
 
+    if len(runs) == 1 and (runs[0] / sweep.PLAN).is_file():
+        _compare_seeds(runs[0], out, csv, as_json)
+        return
     found = comparison.compare(runs, device, data, say=lambda text: click.echo(text, err=True))
     if found.lost_metrics:
         say(f"Not evaluated, as no plugin here knows it: {', '.join(found.lost_metrics)}", err=True)
@@ -35,3 +40,24 @@ def command(runs: tuple[Path, ...], out: Path, data: str, as_json: bool, device:
     ]
     print_table(("direction", "metric", *found.metrics), rows, right=found.metrics)
     say(f"Images: {out}")
+
+
+def _compare_seeds(folder: Path, out: Path, csv: Path | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ganzoo import sweep
+    from ganzoo.cli.output import print_table
+
+    table = sweep.summarise(folder)
+    if csv:
+        sweep.write_csv(table, csv)
+    if as_json:
+        click.echo(json.dumps(table, indent=1, default=asdict))
+        return
+    sweep.write_page(table, folder, out)
+    for direction, metrics in table.items():
+        shown = [metric for metric in metrics if not metric.endswith("_identity")]
+        settings = dict.fromkeys(setting for metric in shown for setting in metrics[metric])
+        rows = [[setting, *(sweep.cell(metric, metrics[metric], setting) for metric in shown)] for setting in settings]
+        print_table(["", *shown], rows, f"{direction}, * best", right=shown)
+    click.echo(f"Page: {out}")
