@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,10 +25,11 @@ from pathlib import Path
 from PIL import Image
 
 from ganzoo import recipe
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, Stopped
 from ganzoo.files import refuse_existing, write_json, write_text
 from ganzoo.report import data_uri, render
 from ganzoo.runfolder import RunFolder, better, number, read_table
+from ganzoo.signals import stop_requests
 
 PLAN = "sweep.json"
 
@@ -115,31 +117,38 @@ def finished(folder: Path, job: Job) -> bool:
 def train(jobs: Sequence[Job], folder: Path, at_once: int, say: Callable[[str], None]) -> list[Job]:
     """Runs what is not finished, `at_once` at a time, each on a GPU of its own where there are; gives what failed.
 
-    What each run says goes to SETTING/seed-K.log where several run at once. Ctrl-C reaches them, too: they save.
+    What each run says goes to SETTING/seed-K.log where several run at once. Raises Stopped when the program is asked to
+    stop, once all that run have saved.
     """
     waiting = [job for job in jobs if not finished(folder, job)]
     say(f"{len(jobs)} runs in {folder}, {len(jobs) - len(waiting)} of them finished.")
     running: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}
     failed, done, began, total = [], 0, time.monotonic(), len(waiting)
-    try:
-        while waiting or running:
-            for place in [p for p in range(at_once) if p not in running and waiting]:
+    with stop_requests() as asked:
+        asked.heeded = True
+        while running or (waiting and not asked.number):
+            for place in [p for p in range(at_once) if p not in running and waiting and not asked.number]:
                 running[place] = (job := waiting.pop(0)), _start(job, folder, place, at_once)
                 say(f"{job.folder} ...")
             for place, (job, process) in list(running.items()):
-                if process.poll() is not None:
-                    del running[place]
-                    done += 1
-                    left = (time.monotonic() - began) / done * (total - done)
-                    ended = "finished" if process.returncode == 0 else f"FAILED (exit code {process.returncode})"
-                    say(f"{job.folder} {ended}, {done} of {total}" + (f", about {_hours(left)} left" if left else ""))
-                    failed += [job] if process.returncode else []
-                    if process.returncode in (130, 143):
-                        raise KeyboardInterrupt
+                if process.poll() is None:
+                    continue
+                del running[place]
+                done += 1
+                left = (time.monotonic() - began) / done * (total - done)
+                ended = "finished" if process.returncode == 0 else f"ended with exit code {process.returncode}"
+                say(f"{job.folder} {ended}, {done} of {total}" + (f", about {_hours(left)} left" if left else ""))
+                failed += [job] if process.returncode else []
             time.sleep(0.05)
-    finally:
-        for _, process in running.values():
-            process.wait()
+            if asked.number and running:
+                for _, process in running.values():
+                    process.send_signal(
+                        getattr(signal, "SIGUSR1", signal.SIGTERM)
+                    )  # any of them may have heard already
+                while any(process.poll() is None for _, process in running.values()):
+                    time.sleep(0.05)
+        if asked.number:
+            raise Stopped(asked.number, "Stopped. Go on with the same command.")
     return failed
 
 
@@ -184,12 +193,12 @@ def best(metric: str, summaries: dict[str, Summary]) -> str | None:
 
 
 def cell(metric: str, summaries: dict[str, Summary], setting: str) -> str:
-    """ "0.061 ± 0.003 *", with the star of the best."""
+    """ "0.061 ± 0.003*", with the star of the best."""
     if setting not in summaries:
         return ""
     found = summaries[setting]
     deviation = "" if found.deviation is None else f" ± {found.deviation:.3f}"
-    star = " *" if best(metric, summaries) == setting else ""
+    star = "*" if best(metric, summaries) == setting else ""
     return f"{found.mean:.3f}{deviation}{star}".replace(" ", "\u00a0")  # in one line
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.output import say
+
 GANZOO = """@software{{ganzoo,
   author = {{{{The ganzoo authors}}}},
   title = {{ganzoo: a zoo of adversarial image models behind one engine}},
@@ -26,5 +28,5 @@ def command(name: str) -> None:
         name, used = str(read_table(run.recipe).get("model")), str(read_table(run.env).get("ganzoo", used))
     entry = registry().find("model", name)
     paper = entry.facts.get("paper") or f"its author, {entry.distribution}, names no paper"
-    click.echo(entry.facts.get("bibtex") or f"% {entry.name}: {paper}")
-    click.echo(f"\n{GANZOO.format(version=used)}")
+    say(entry.facts.get("bibtex") or f"% {entry.name}: {paper}")
+    say(f"\n{GANZOO.format(version=used)}")

@@ -46,13 +46,12 @@ def _compare_seeds(folder: Path, out: Path, csv: Path | None, as_json: bool) -> 
     from dataclasses import asdict
 
     from ganzoo import sweep
-    from ganzoo.cli.output import print_table
 
     table = sweep.summarise(folder)
     if csv:
         sweep.write_csv(table, csv)
     if as_json:
-        click.echo(json.dumps(table, indent=1, default=asdict))
+        say_json({d: {m: {s: asdict(x) for s, x in by.items()} for m, by in ms.items()} for d, ms in table.items()})
         return
     sweep.write_page(table, folder, out)
     for direction, metrics in table.items():
@@ -60,4 +59,4 @@ def _compare_seeds(folder: Path, out: Path, csv: Path | None, as_json: bool) -> 
         settings = dict.fromkeys(setting for metric in shown for setting in metrics[metric])
         rows = [[setting, *(sweep.cell(metric, metrics[metric], setting) for metric in shown)] for setting in settings]
         print_table(["", *shown], rows, f"{direction}, * best", right=shown)
-    click.echo(f"Page: {out}")
+    say(f"Page: {out}")

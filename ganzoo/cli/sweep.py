@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.output import say
+
 
 @click.command("sweep")
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...", type=click.Path(path_type=Path))
@@ -37,14 +39,14 @@ def command(
     import torch
 
     from ganzoo import sweep
-    from ganzoo.errors import GanzooError
+    from ganzoo.errors import GanzooError, Stopped, tell
     from ganzoo.files import refuse_existing, write_text
 
     jobs = sweep.plan(recipes, changes, seeds, quick, preset)
     folder = out or Path("runs") / f"sweep-{recipes[0].stem}"
     if dry_run:
         for place, job in enumerate(jobs):
-            click.echo(f"{place:4}  {folder / job.folder}")
+            say(f"{place:4}  {folder / job.folder}")
         return
     if only is not None and only >= len(jobs):
         raise GanzooError(f"There is no run number {only}: this sweep has {len(jobs)}, counted from 0.")
@@ -56,14 +58,18 @@ def command(
             del words[words.index("--slurm") : words.index("--slurm") + 2]
         words = [word for word in words if not word.startswith("--slurm=")]
         write_text(slurm, sweep.slurm_script(jobs, ["ganzoo", *words]))
-        click.echo(f"Look at {slurm}, then: sbatch {slurm}")
+        say(f"Look at {slurm}, then: sbatch {slurm}")
         return
     chosen = jobs if only is None else [jobs[only]]
-    failed = sweep.train(chosen, folder, at_once or max(1, torch.cuda.device_count()), say=click.echo)
+    try:
+        failed = sweep.train(chosen, folder, at_once or max(1, torch.cuda.device_count()), say=say)
+    except Stopped as stopped:
+        tell(str(stopped))
+        raise click.exceptions.Exit(stopped.exit_code) from None
     if failed:
         names = ", ".join(str(job.folder) for job in failed)
         problem = GanzooError(f"{len(failed)} of {len(chosen)} runs failed: {names}. Mend why, then try again.")
         problem.exit_code = 1
         raise problem
     if only is None:
-        click.echo(f"Compare them: ganzoo compare {folder}")
+        say(f"Compare them: ganzoo compare {folder}")
