@@ -272,6 +272,21 @@ def test_a_loss_that_cannot_be_minimised(gives, words):
         engine(model).step({"A": torch.zeros(1, 3, 8, 8)})
 
 
+def test_a_translation_in_the_wrong_channels():
+    class Grey(Wrong):
+        def translate(self, images, source, target):
+            return images[:, :1]
+
+    model = Grey(Trainer.Config(), DataSpec(("A", "B"), {"A": 3, "B": 3}, 8))
+    image = torch.zeros(1, 3, 8, 8)
+    for translate in (
+        lambda: model.translate_with(image, "A", "B"),
+        lambda: model.sample_columns({"A": image, "B": image}, {}),
+    ):
+        with pytest.raises(GanzooError, match=r"Grey.translate gives \(1, 1, 8, 8\): B has 3 channels"):
+            translate()
+
+
 FAULTY = """
 from ganzoo_cyclegan.model import CycleGAN
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo import GanzooError
 from ganzoo.registry import Registry
 
 ROOT = Path(__file__).parents[1]
@@ -239,6 +240,14 @@ def test_a_file_that_cannot_be_a_plugin_is_refused(tmp_path, ganzoo, name):
     if name != "missing.py":
         (tmp_path / name).write_text("")
     ganzoo("--plugin", name, "list", cwd=tmp_path).mistake(name)
+
+
+def test_whoever_gives_up_waiting_for_a_plugin_is_told_which(tmp_path, plugin, monkeypatch):
+    plugin(tmp_path, "endless", {"__init__": "raise KeyboardInterrupt"})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(GanzooError, match=r"Aborted while endless \(ganzoo-endless 0.5\) was loaded") as aborted:
+        Registry()
+    assert aborted.value.exit_code == 130
 
 
 METADATA = {
