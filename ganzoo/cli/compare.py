@@ -1,5 +1,6 @@
 """ganzoo compare"""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,7 +28,7 @@ def command(runs: tuple[Path, ...], out: Path, data: str, csv: Path | None, as_j
     if len(runs) == 1 and (runs[0] / sweep.PLAN).is_file():
         _compare_seeds(runs[0], out, csv, as_json)
         return
-    found = comparison.compare(runs, device, data, say=lambda text: click.echo(text, err=True))
+    found = comparison.compare(runs, device, data, say=partial(say, err=True))
     if found.lost_metrics:
         say(f"Not evaluated, as no plugin here knows it: {', '.join(found.lost_metrics)}", err=True)
     if as_json:
