@@ -132,6 +132,14 @@ def test_a_path_that_cannot_be(tmp_path, recipe, ganzoo):
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 
+@pytest.mark.parametrize("value", [DEEP, "9" * 5000, "["])
+def test_a_metric_that_cannot_be_read(value):
+    from ganzoo.cli.evaluate import _metric
+
+    with pytest.raises(GanzooError, match=r"--metric .* is not valid TOML"):
+        _metric(f"{{ name = 'kid', subsets = {value} }}")
+
+
 def test_what_acts_on_a_terminal_is_shown_as_an_escape():
     assert printable("über 日本 [b]") == "über 日本 [b]"
     assert printable(NAME) == SHOWN

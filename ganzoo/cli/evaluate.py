@@ -1,6 +1,5 @@
 """ganzoo evaluate"""
 
-import tomllib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,12 +60,12 @@ def _metric(text: str) -> tuple[str, Any]:
     from pydantic import TypeAdapter, ValidationError
 
     from ganzoo.options import MetricPart
+    from ganzoo.recipe import read_toml
 
     try:
-        given = tomllib.loads(f"metric = {text}")["metric"] if text.startswith("{") else text
+        problem = f"--metric {text[:200]} is not valid TOML"
+        given = read_toml(f"metric = {text}", problem)["metric"] if text.startswith("{") else text
         part = TypeAdapter(MetricPart).validate_python(given)
-    except tomllib.TOMLDecodeError as error:
-        raise GanzooError(f"--metric {text} is not valid TOML: {error}.") from None
     except ValidationError as error:
         raise GanzooError(f"--metric {text}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     return part.name, part.build()
