@@ -5,6 +5,8 @@ from contextlib import suppress
 
 from ganzoo.text import printable
 
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_cpu")  # in torch's RuntimeErrors
+
 
 class GanzooError(Exception):
     """A mistake that the user can mend: the message says where it is and what to do next.
@@ -32,6 +34,13 @@ class Stopped(Exception):
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether that is what happened, here or on the device."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    )
 
 
 def tell(message: str) -> None:

@@ -107,7 +107,8 @@ class Runtime:
         self.scaler: torch.amp.GradScaler = scaler or torch.amp.GradScaler(enabled=False)  # of 16-mixed, or idle
         self.dtype = torch.float64 if train.precision == "64" else torch.float32
         self.rank = self.place.rank
-        self.tell: Callable[[str], None] = tell  # what ended the run, where this process waits for one that is lost
+        self.tell: Callable[[str], None] = lambda said: tell(f"Error: {said}")
+        """what tells why the run ended, where the main thread waits for a process that is lost"""
         self._noticed = False
 
     def _fabric(self, kind: str, precision: Literal["32", "bf16-mixed", "16-mixed", "64"]) -> "Fabric":

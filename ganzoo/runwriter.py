@@ -22,7 +22,7 @@ from torch import Tensor
 from ganzoo import checkpoint, grid, report
 from ganzoo.clock import due, seeded
 from ganzoo.data.dataset import Dataset, Fingerprint
-from ganzoo.errors import GanzooError, Stopped, tell
+from ganzoo.errors import GanzooError, Stopped, out_of_memory, tell
 from ganzoo.evaluation import Metrics, evaluate
 from ganzoo.files import append_line, to_json, write_json, write_text
 from ganzoo.loop import Engine, Means, Step, placed
@@ -149,14 +149,14 @@ class RunWriter:
             message = f"Stopped at image {self.clock.images:,}. {self._left}"
             self._end("stopped", message)
             raise KeyboardInterrupt(message) from None
-        except (GanzooError, OSError) as error:
+        except BaseException as error:
+            if not isinstance(error, GanzooError | OSError) and not out_of_memory(error):
+                self._end("failed", f"{type(error).__name__}: {error}")
+                raise
             failure = GanzooError(f"{_said(error)} {self._left}")
             failure.exit_code = 1
             self._end("failed", str(failure))
             raise failure from error
-        except BaseException as error:
-            self._end("failed", f"{type(error).__name__}: {error}")
-            raise
         finally:
             self.screen.stop()
 
@@ -360,7 +360,10 @@ class RunWriter:
         self._report()
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     if isinstance(error, GanzooError):
         return str(error)
+    if out_of_memory(error):
+        first = str(error).partition("\n")[0]
+        return f"There was not enough memory ({first or type(error).__name__}): lower data.batch or data.size."
     return f"{error}." if isinstance(error, OSError) else f"{type(error).__name__}: {error}."

@@ -19,7 +19,7 @@ from ganzoo.clock import derive_seed, seeded
 from ganzoo.data.archives import Say
 from ganzoo.data.images import KINDS, ImageRef, LeftOut, convert, find_images, tell, to_image, to_tensor
 from ganzoo.data.transforms import test_transform
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, out_of_memory
 from ganzoo.files import refuse_existing, write_bytes
 from ganzoo.registry import did_you_mean, registry
 from ganzoo.runfolder import RunFolder
@@ -30,7 +30,6 @@ from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHI
 GENERATED = 16  # new images where no number is given
 ImageLike = Image.Image | str | Path
 WITHOUT_ALPHA = {".jpg", ".jpeg", ".bmp", ".ppm"}
-NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_cpu")  # in torch's RuntimeErrors
 
 
 class Translator:
@@ -249,7 +248,7 @@ def translate_files(
             yield done, len(pairs), str(error)
             continue
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
+            if not out_of_memory(error):
                 raise
             yield done, len(pairs), f"{file} is too large for the memory here ({image.width}x{image.height} pixels)"
             continue
