@@ -161,7 +161,7 @@ class Rooted(Sound):
 
 class Odd(Grey):
     def open(self):
-        return PIL.Image.new("LAB", (20, 20))
+        return PIL.Image.new("F", (20, 20), 300.0)
 
 
 class Flat(Sound):
