@@ -21,8 +21,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import Annotated
 
 from PIL import Image
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ganzoo import recipe
 from ganzoo.errors import GanzooError, Stopped
@@ -38,9 +40,9 @@ PLAN = "sweep.json"
 class Job:
     """One run of a sweep."""
 
-    setting: str
+    setting: Annotated[str, Field(pattern=r"^[\w=+][\w.=+-]*$")]
     """the name of its settings, and of the folder that holds its seeds"""
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     arguments: list[str]
     """of `ganzoo run`, but for the folder"""
 
@@ -259,7 +261,10 @@ def last_grids(folder: Path) -> dict[str, Path]:
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, RunFolder]]:
-    jobs = [Job(**job) for job in read_table(folder / PLAN).get("jobs", [])]
+    try:
+        jobs = TypeAdapter(list[Job]).validate_python(read_table(folder / PLAN).get("jobs"))
+    except ValidationError as error:
+        raise GanzooError(f"{folder / PLAN} is not the plan of a sweep ({error.errors()[0]['msg']}).") from None
     return ((job.setting, RunFolder(folder / job.folder)) for job in jobs if finished(folder, job))
 
 

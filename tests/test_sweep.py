@@ -73,6 +73,15 @@ def test_a_sweep_is_not_mixed_with_another(swept, ganzoo):
     ganzoo(*SWEEP[:6], "--out", "mine", cwd=swept).mistake("mine exists and is not overwritten")
 
 
+@pytest.mark.parametrize(
+    "forged", [None, 5, [5], [{"setting": "../other", "seed": 0, "arguments": []}], [{"setting": "x", "seed": "y"}]]
+)
+def test_a_plan_that_is_none(tmp_path, forged):
+    (tmp_path / "sweep.json").write_text(json.dumps({"jobs": forged}))
+    with pytest.raises(GanzooError, match="is not the plan of a sweep"):
+        sweep.summarise(tmp_path)
+
+
 def test_a_script_for_slurm_runs_one_of_them_for_each_task(swept, ganzoo):
     ganzoo(*SWEEP, "--slurm", "job.sh", cwd=swept)
     script = (swept / "job.sh").read_text()
