@@ -155,8 +155,8 @@ class Runtime:
         others: list[subprocess.Popen[bytes]] = []
         while not any(other.poll() for other in others):
             time.sleep(1)
-            others += launcher.procs
-            launcher.procs.clear()  # Fabric watches them too, but ends this process without a word
+            while launcher.procs:  # Fabric watches what is in there, but ends this process without a word
+                others.append(launcher.procs.pop())
         time.sleep(PATIENCE)
         if self._noticed:
             return

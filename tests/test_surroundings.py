@@ -19,7 +19,7 @@ from ganzoo.runtime import RANKS, Place, Runtime, place
 from ganzoo.signals import STOP, stop_requests
 
 ENDLESS = ("--set", "train.images=400000", "--set", "train.checkpoint_every=400000")
-SECONDS = 15  # in which a run must have ended, once a process of it is gone
+SECONDS = 60  # in which a run must have ended, once a process of it is gone: 5 or so where nothing else runs
 UNREACHABLE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 STARTED = ("LOCAL_WORLD_SIZE", "WORLD_SIZE", "MASTER_PORT", "NODE_RANK", "TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS")
 PLUGIN = '''
@@ -90,7 +90,7 @@ def ends_soon(process):
     """How it ended, after checking that this took seconds and that nothing of it is left."""
     began = time.monotonic()
     done = process.wait()
-    while group(process.pid) and time.monotonic() - began < 2 * SECONDS:
+    while group(process.pid) and time.monotonic() - began < SECONDS:
         time.sleep(0.1)
     assert not group(process.pid), "some of its processes are left"
     return done, time.monotonic() - began
