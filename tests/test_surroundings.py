@@ -153,6 +153,16 @@ def test_a_killed_worker_ends_the_run_with_the_reason(folder, start):
     assert status(run)["state"] == "failed" and "SIGKILL" in status(run)["message"]
 
 
+def test_no_module_of_the_current_folder_is_run(tmp_path, start, recipe):
+    """Python itself looks there first in a process that is started with -c or -m, as data workers and sweeps are."""
+    recipe(tmp_path, {"train.images": 4, "data.workers": 1})
+    for name in ("torch", "ganzoo", "pickle", "multiprocessing", "numpy"):
+        (tmp_path / f"{name}.py").write_text("open('it-ran', 'w')")
+    ended = start("sweep", "tiny.toml", "--out", "all", cwd=tmp_path, installed=True).wait()
+    assert ended.returncode == 0, ended
+    assert not (tmp_path / "it-ran").exists()
+
+
 def test_workers_end_with_a_run_that_is_killed(folder, start):
     process = start("run", "tiny.toml", "--out", folder / "killed", *ENDLESS, "--set", "data.workers=2", cwd=folder)
     process.until(logged(folder / "killed"))
