@@ -345,9 +345,10 @@ def _require_plugin(about: checkpoint.About) -> None:
     package, model = about.distribution, printable(about.model)
     if registry().matches("model", about.model):
         return
-    if not re.fullmatch(r"\w([\w.-]*\w)?", package + about.version):
+    a_file = package.endswith(".py")  # such a plugin has no version
+    if not re.fullmatch(r"\w([\w.-]*\w)?", package if a_file else package + about.version):
         raise GanzooError(f'The model "{model}" is not installed here, nor does the file say whose it is.')
     how = f" {about.version}, which is not installed here: pip install {package}"
-    if package.endswith(".py"):
+    if a_file:
         how = f", a file that is not installed: ganzoo --plugin path/to/{package} ..."
     raise GanzooError(f'This was trained with the model "{model}" of {package}{how}')
