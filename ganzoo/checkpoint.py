@@ -20,7 +20,6 @@ import safetensors.torch
 import torch
 from pydantic import AfterValidator, BaseModel, Field, Json, NonNegativeInt, ValidationError, field_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
@@ -222,32 +221,6 @@ def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
 def _not_finite(weights: dict[str, Tensor]) -> str | None:
     """The first weights that are not."""
     return next((name for name, value in weights.items() if not value.isfinite().all()), None)
-
-
-def plain_weights(file: Path) -> dict[str, Tensor]:
-    """The tensors by name in a file of another program, .safetensors or as torch.save writes a state_dict.
-
-    No code in it is run. Raises GanzooError where it holds anything else.
-    """
-    try:
-        found = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
-    except FileNotFoundError:
-        raise GanzooError(f"There is no file {file}.") from None
-    except Exception as error:  # whatever torch makes of a file that is something else
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise GanzooError(f"{file} holds no plain weights, so it is not loaded ({reason}).") from error
-    if not isinstance(found, dict) or not all(_is_plain(*item) for item in found.items()):
-        raise GanzooError(f"{file} holds no plain weights, so it is not loaded (they are tensors by their names).")
-    return found
-
-
-def _is_plain(name: Any, value: Any) -> bool:
-    """Whether it is a tensor under a name, with all of its numbers in the file."""
-    if not (
-        isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
-    ):
-        return False
-    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torchvision.models import VGG19_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
-from ganzoo.checkpoint import plain_weights
 from ganzoo.errors import GanzooError
 from ganzoo.files import expanded
+from ganzoo.weights import plain_weights
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 GIVE = "Give the file that torchvision offers."

@@ -13,6 +13,7 @@ from ganzoo import DataSpec, GanzooError, checkpoint, recipe
 from ganzoo.cli.output import say
 from ganzoo.data.sources import check_names
 from ganzoo.files import refuse_existing, write_bytes
+from ganzoo.weights import plain_weights
 
 PREFIXES = ("module.", "_orig_mod.")  # of several GPUs, of torch.compile
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -59,7 +60,7 @@ def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, s
 
 def read(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """A generator's weights under the names of ganzoo's "resnet", and that part's options. No code is loaded."""
-    weights = {_plain(name): value for name, value in checkpoint.plain_weights(file).items()}
+    weights = {_plain(name): value for name, value in plain_weights(file).items()}
     nothing = torch.empty(0)
     first = weights.get("model.1.weight", nothing)
     blocks = {int(match[1]) for name in weights if (match := re.match(r"model\.(\d{1,4})\.conv_block", name))}
