@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,14 @@ FORKED = Path(__file__).with_name("forked.py")
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["pytest", "ganzoo.run", "ganzoo.cli", "ganzoo.cli.screen"])
 PATIENCE = 180  # seconds until a process is taken to hang
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 BASE = {
     "model": "cyclegan",
     "data": {"source": "folders", "size": 32, "batch": 2},
@@ -153,6 +162,21 @@ def ganzoo(start):
         return start(*args, **more).wait()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, playwright's Browser: `browser.new_page(viewport={"width": 390, "height": 844})`."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: it is in the extra test"
+    )
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.skip(f"there is no browser here: none of {', '.join(BROWSERS)}")
+    with playwright.sync_playwright() as engines:
+        browser = engines.chromium.launch(executable_path=found, args=list(QUIET))
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

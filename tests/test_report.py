@@ -22,7 +22,6 @@ from ganzoo import GanzooError, report
 
 HOSTILE = """</script><script>document.body.dataset.error="pwned"</script><b>"&'x"""
 TERMS = {"G": ["fool_photo", "fool_painting", "cycle_photo", "identity_photo"], "D": ["photo", "painting"]}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def log_line(images: int, **more: Any) -> dict[str, Any]:
@@ -214,47 +213,38 @@ def test_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(report.__file__).parents[1]).returncode == 0
 
 
-def in_browser(page: Path, profile: Path, script: str = "") -> str:
-    """The page's DOM after its script and then `script` have run in a headless browser."""
-    copy = page.with_name("opened.html")
-    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", f"<script>{script}</script></body>"))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-             "--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}",
-             "--window-size=1200,1000", "--dump-dom"]  # fmt: skip
-    done = subprocess.run([CHROMIUM, *flags, copy.as_uri()], capture_output=True, text=True, timeout=120)
-    assert "<body" in done.stdout, done.stderr[-2000:]
-    return done.stdout
+def opened(browser, page: Path):
+    """The page in a browser, its script having run without an error."""
+    tab = browser.new_page(viewport={"width": 1200, "height": 1000})
+    tab.goto(page.as_uri())
+    assert tab.evaluate("document.body.dataset.ready") == "yes"
+    assert tab.evaluate("document.body.dataset.error") is None
+    return tab
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="no chromium on PATH")
-def test_script_runs_in_a_browser(run: Path, tmp_path: Path) -> None:
-    dom = in_browser(report.write(run), tmp_path / "profile")
-    (body,) = re.findall(r"<body[^>]*>", dom)
-    assert 'data-ready="yes"' in body and "data-error" not in body
-    assert dom.count('class="mid"') == 9  # 4 terms of G, 2 of D, 2 learning rates, the speed
-    assert re.search(r'id="where"[^>]*>6,000 images<', dom)
-
-    dom = in_browser(report.write(run), tmp_path / "profile", """
-        dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft"}));
-        document.getElementById("prev").click();
-        document.querySelector(".legend button").click();
-        document.getElementById("stage").click();
-        const svg = document.querySelector("svg"), box = svg.getBoundingClientRect();
-        svg.dispatchEvent(new PointerEvent("pointermove", {clientX: box.right - 20, clientY: box.top + 50}));
-        """)  # fmt: skip
-    assert "data-error" not in re.findall(r"<body[^>]*>", dom)[0]
-    assert re.search(r'id="where"[^>]*>5,500 images<', dom) and dom.count('class="on"') == 1
-    assert dom.count('class="mid"') == 8 and re.search(r"<dialog[^>]* open", dom)
-    assert re.search(r'<div class="tip" style="[^"]*">\d,\d+ images<div>', dom)
+def test_script_runs_in_a_browser(run: Path, browser) -> None:
+    tab = opened(browser, report.write(run))
+    lines = tab.locator("path.mid")
+    assert lines.count() == 9  # 4 terms of G, 2 of D, 2 learning rates, the speed
+    assert tab.inner_text("#where") == "6,000 images"
+    tab.keyboard.press("ArrowLeft")
+    tab.click("#prev")
+    assert tab.inner_text("#where") == "5,500 images"
+    tab.click(".legend button >> nth=0")
+    assert lines.count() == 8
+    tab.hover("svg >> nth=0")
+    assert re.match(r"\d,\d+ images", tab.inner_text(".tip >> nth=0"))
+    tab.click("#stage")
+    assert tab.locator("#stage img.on").count() == 1 and tab.locator("dialog[open]").count() == 1
+    assert tab.evaluate("document.body.dataset.error") is None
+    tab.close()
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="no chromium on PATH")
 @pytest.mark.parametrize("kind", ["hostile", "empty"])
-def test_odd_pages_run_in_a_browser(run: Path, tmp_path: Path, kind: str) -> None:
+def test_odd_pages_run_in_a_browser(run: Path, browser, kind: str) -> None:
     if kind == "hostile":
         make_hostile(run)
     else:
         shutil.rmtree(run)
         run.mkdir()
-    (body,) = re.findall(r"<body[^>]*>", in_browser(report.write(run), tmp_path / "profile"))
-    assert 'data-ready="yes"' in body and "data-error" not in body
+    opened(browser, report.write(run)).close()
