@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
 
 from ganzoo.errors import GanzooError
 from ganzoo.files import sync, unwritable
@@ -33,6 +34,7 @@ from ganzoo.trainer import DataSpec, Trainer
 
 NETWORKS, TRAINING, STATE = "networks.safetensors", "training.safetensors", "state.json"
 EMA = "ema."  # before the names of averaged weights
+SPARED = 2**27  # most parameters of the networks that a packed file does without
 
 
 def _printable(name: str) -> str:
@@ -54,6 +56,8 @@ class About(BaseModel):
     recipe: str
     spec: Json[DataSpec]
     images: NonNegativeInt
+    left_out: Json[list[Name]] = []
+    """names of weights, or of all those below a name, that a packed file does without"""
 
     @field_validator("spec")
     @classmethod
@@ -80,7 +84,7 @@ def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about:
     beside = final.with_name(f".{final.name}")
     tensors: dict[str, Tensor] = {}
     layout = _flatten(state, tensors, "")
-    unique, aliases = _unshared(networks)
+    unique, aliases = unshared(networks)
     facts = about | {"aliases": json.dumps(aliases)}
     try:
         _remove(beside)
@@ -143,6 +147,21 @@ def load_networks(path: Path, ema: bool = False) -> tuple[dict[str, Tensor], dic
     return tensors | averaged if ema else tensors, about
 
 
+def located(path: Path) -> Path:
+    """The newest checkpoint of a run folder; anything else as it is. Raises GanzooError where there is nothing."""
+    run = RunFolder(path)
+    if run.checkpoints_folder.is_dir():
+        latest = run.latest()
+        if latest is None:
+            raise GanzooError(f"{path} has no checkpoint yet: let it train a little longer.")
+        return latest
+    if not path.exists():
+        raise GanzooError(f"There is no run {path}. `ganzoo run RECIPE` makes one.")
+    if path.is_dir() and not (path / NETWORKS).exists():
+        raise GanzooError(f"{path} is not a run folder: it has no checkpoints in it.")
+    return path
+
+
 def networks_file(path: Path) -> Path:
     """Of a checkpoint folder, or that file itself."""
     return path / NETWORKS if path.is_dir() else path
@@ -170,12 +189,14 @@ def unsound(path: Path, error: Exception) -> GanzooError:
 
 
 @contextmanager
-def no_larger_than(file: Path) -> Iterator[None]:
+def no_larger_than(file: Path, packed: bool = False) -> Iterator[None]:
     """Inside, networks can be built that have about as many parameters as the file may hold, and no larger ones.
 
-    So whoever wrote the recipe in it cannot fill the memory, or the time until the weights are compared.
+    So whoever wrote the recipe in it cannot fill the memory, or the time until the weights are compared. `packed`: some
+    networks are not in it.
     """
     left = 2**24 + file.stat().st_size  # a parameter takes 2 to 8 bytes there
+    left += SPARED if packed else 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         nonlocal left
@@ -204,6 +225,51 @@ def about(trained: Recipe, spec: DataSpec, images: int) -> dict[str, str]:
         "range": "-1 1",
         "images": str(images),
     }
+
+
+class _LeftOut:
+    """In the place of weights that a packed file does without: whatever needs them is told so."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        said = f'The weights "{name}" were left out when {path} was packed, as translating needs none of them.'
+        self._error = GanzooError(f"{said} Use the run that it was made from.")
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> None:
+        raise next(one._error for one in tree_leaves((args, kwargs)) if isinstance(one, cls))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise self._error
+
+
+def below(trainer: Trainer, names: list[str]) -> dict[str, Tensor]:
+    """The weights of these names, and those below them, as the networks have them now."""
+    chosen = set(names)
+    return {name: value for name, value in trainer.state_dict().items() if not chosen.isdisjoint(and_above(name))}
+
+
+def leave_out(trainer: Trainer, names: list[str], path: Path) -> None:
+    """Takes the weights of these names, and those below them, out of the networks; see `About.left_out`.
+
+    They are no parameters or buffers any more, and any use of them raises GanzooError; so does it if nothing is left.
+    """
+    absent = below(trainer, names)
+    for prefix, module in list(trainer.named_modules()):
+        for store in (module._parameters, module._buffers):
+            for name in list(store):
+                if (full := f"{prefix}.{name}".lstrip(".")) in absent:
+                    del store[name]
+                    object.__setattr__(module, name, _LeftOut(full, path))
+    if next(trainer.parameters(), None) is None:
+        raise unsound(path, ValueError("all weights are left out"))
+
+
+def and_above(name: str) -> list[str]:
+    """The name, and those of what it is a part of: "G", "G.A", "G.A.weight"."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def restore(trainer: Trainer, weights: dict[str, Tensor], path: Path) -> None:
@@ -284,7 +350,7 @@ def _why(error: Exception) -> str:
     return shorten(text, 300, placeholder=" ...")
 
 
-def _unshared(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def unshared(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Each tensor once, as safetensors wants it, and the other names that it goes by."""
     first: dict[Any, str] = {}
     unique, aliases = {}, {}

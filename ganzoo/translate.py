@@ -22,7 +22,6 @@ from ganzoo.data.transforms import test_transform
 from ganzoo.errors import GanzooError, out_of_memory
 from ganzoo.files import refuse_existing, write_bytes
 from ganzoo.registry import did_you_mean, registry
-from ganzoo.runfolder import RunFolder
 from ganzoo.runtime import device_kind
 from ganzoo.text import printable
 from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, Trainer
@@ -167,17 +166,7 @@ def load(path: str | Path, device: str = "cpu") -> Translator:
     Averaged weights are used where the run kept them. `device`: auto, cpu, cuda or mps. Raises GanzooError where there
     is no such run, the file is not ganzoo's, or the plugin that it needs is not installed.
     """
-    path = Path(path)
-    run = RunFolder(path)
-    if run.checkpoints_folder.is_dir():
-        latest = run.latest()
-        if latest is None:
-            raise GanzooError(f"{path} has no checkpoint yet: let it train a little longer.")
-        path = latest
-    elif not path.exists():
-        raise GanzooError(f"There is no run {path}. `ganzoo run RECIPE` makes one.")
-    elif path.is_dir() and not (path / checkpoint.NETWORKS).exists():
-        raise GanzooError(f"{path} is not a run folder: it has no checkpoints in it.")
+    path = checkpoint.located(Path(path))
     about = checkpoint.read_about(path)
     _require_plugin(about)
     try:
@@ -185,14 +174,16 @@ def load(path: str | Path, device: str = "cpu") -> Translator:
         lost = _leave_out_lost_metrics(document)
         made_from = recipe.parse(document)
         # networks are built with random weights
-        with checkpoint.no_larger_than(checkpoint.networks_file(path)), seeded(0, torch.device("cpu")):
+        size = checkpoint.no_larger_than(checkpoint.networks_file(path), bool(about.left_out))
+        with size, seeded(0, torch.device("cpu")):
             trainer = made_from.trainer(made_from.options, about.spec)
     except GanzooError as error:
         raise GanzooError(f"{path} cannot be used here: {error}") from error
     except Exception as error:  # whatever a model makes of options and data that it was never trained with
         raise checkpoint.unsound(path, error) from error
     weights = checkpoint.load_networks(path, ema=True)[0]
-    checkpoint.restore(trainer, weights, path)
+    checkpoint.restore(trainer, checkpoint.below(trainer, about.left_out) | weights, path)
+    checkpoint.leave_out(trainer, about.left_out, path)
     return Translator(trainer.to(device_kind(device)).eval(), made_from, about.images, lost)
 
 

@@ -14,7 +14,7 @@ from ganzoo.cli import mistakes
 from ganzoo.errors import GanzooError
 
 VERBS = (
-    *("run", "sweep", "translate", "generate", "export", "evaluate", "compare", "report"),
+    *("run", "sweep", "translate", "generate", "export", "pack", "evaluate", "compare", "report"),
     *("list", "show", "cite", "data", "bench", "new", "schema", "doctor"),
 )
 """ganzoo's own commands: each is `command` in the module of its name."""

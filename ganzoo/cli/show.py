@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,12 +12,17 @@ from ganzoo.registry import TYPES
 
 
 @click.command("show")
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="NAME|RUN")
 @click.option("--type", "type_", type=click.Choice(list(TYPES)), help="Of several things of that name.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str, type_: str | None, as_json: bool) -> None:
-    """Show a model or a part: what it is, where it comes from, and every option with type, default and meaning."""
+    """Show a model or a part by its NAME: what it is, where it comes from, and every option with type and meaning.
 
+    Or what is known about a trained RUN: a run folder, a checkpoint, or a file of weights.
+    """
+    if type_ is None and is_trained(Path(name)):
+        show_trained(Path(name), as_json)
+        return
     facts = describe(name, type_)
     if as_json:
         say_json(facts)
@@ -36,6 +42,79 @@ def command(name: str, type_: str | None, as_json: bool) -> None:
     for other in facts["types"]:
         if other != facts["type"]:
             say(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --type {other}")
+
+
+def is_trained(path: Path) -> bool:
+    """Whether it is a run folder, a checkpoint, or a file, rather than a name of what is installed."""
+    from ganzoo.checkpoint import NETWORKS
+    from ganzoo.runfolder import RunFolder
+
+    return path.is_file() or (path / NETWORKS).is_file() or RunFolder(path).checkpoints_folder.is_dir()
+
+
+def show_trained(path: Path, as_json: bool) -> None:
+    """Shows what is known about weights; where they cannot be used here, why not."""
+    facts = trained(path)
+    if as_json:
+        say_json(facts)
+        return
+    say(f" {facts['summary']}", label=facts["model"], color="cyan")
+    for key, value in facts.items():
+        if key in ("model", "summary", "metrics") or value in ("", [], {}):
+            continue
+        if key == "directions":
+            value = ", ".join(f"{source} to {target}" for source, target in value)
+        elif key == "channels":
+            value = ", ".join(f"{domain} {count}" for domain, count in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        elif key == "size":
+            value = f"{value} x {value} pixels in training"
+        elif isinstance(value, int):
+            value = f"{value:,}"
+        say(f"  {key.replace('_', ' '):11} {value}")
+    if facts["metrics"]:
+        say()
+        rows = [(d, name, f"{value:.4f}") for d, values in facts["metrics"].items() for name, value in values.items()]
+        print_table(("direction", "metric", "value"), rows, right=("value",))
+
+
+def trained(path: Path) -> dict[str, Any]:
+    """Everything that `ganzoo show` says of a trained model."""
+    from ganzoo import card
+    from ganzoo.errors import GanzooError
+    from ganzoo.translate import load
+
+    known = card.read(path)
+    about, data, problem = known.about, card.data_of(known), ""
+    directions: list[tuple[str, str]] = []
+    try:
+        directions = load(known.path).directions
+    except GanzooError as error:
+        problem = str(error)
+    return {
+        "model": about.model,
+        "summary": known.summary,
+        "file": str(known.path),
+        "package": f"{about.distribution} {about.version}",
+        "paper": known.paper,
+        "domains": list(about.spec.domains),
+        "labels": list(about.spec.labels),
+        "directions": directions,
+        "size": about.spec.size,
+        "channels": about.spec.channels,
+        "images": about.images,
+        "data": " ".join(data).strip(),
+        "parameters": known.parameters,
+        "precision": known.precision,
+        "bytes": known.bytes,
+        "left_out": about.left_out,
+        "imported": known.texts.get("imported", ""),
+        "source": known.texts.get("source", ""),
+        "licence": known.texts.get("licence", ""),
+        "metrics": known.metrics,
+        "problem": problem,
+    }
 
 
 def describe(name: str, type_: str | None = None) -> dict[str, Any]:
