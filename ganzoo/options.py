@@ -317,6 +317,9 @@ class DataOptions(Options):
     """images of each domain in a step, over all devices together"""
     workers: int | None = Field(default=None, ge=0, le=1024)
     """processes that prepare images; default: none on a CPU, up to 8 beside a GPU"""
+    cache: Literal["auto"] | Annotated[float, Field(ge=0, le=LARGEST)] = "auto"
+    """GB of memory for training images that are kept decoded and resized, so that each is read once; auto: up to a
+    quarter of what is free; 0: none"""
     broken: Literal["stop", "skip"] = "stop"
     """what to do with an image that cannot be read"""
 

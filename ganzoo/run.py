@@ -28,7 +28,7 @@ STOP_CHECK = 8  # steps between asking other processes whether they were told to
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics, but its length
     *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "metrics", "best")),
     *(f"train.{key}" for key in ("device", "devices", "nodes")),
-    *(f"data.{key}" for key in ("root", "archive", "workers", "broken")),
+    *(f"data.{key}" for key in ("root", "archive", "workers", "cache", "broken")),
 }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -131,9 +132,7 @@ class Runtime:
 
     def check_room(self, data: DataOptions, spec: DataSpec) -> None:
         """Raises GanzooError where this process's part of a batch alone is more than the machine's memory."""
-        if not hasattr(os, "sysconf"):
-            return  # Windows
-        room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        room = psutil.virtual_memory().total
         batch = 4 * data.batch // self.world * sum(spec.channels.values()) * data.size**2  # bytes
         if max(batch, data.load_size**2) > room:
             said = f"data.batch = {data.batch}, data.size = {data.size} and data.load = {data.load_size}"

@@ -175,6 +175,29 @@ def test_every_picture_comes_once_an_epoch_in_a_new_order(greys):
     assert len({tuple(epoch) for epoch in epochs}) > 5
 
 
+def test_kept_images_are_read_once(tmp_path):
+    """Three epochs of six images: the same to the bit, and after the first one nobody needs the files."""
+    rng = np.random.default_rng(0)
+    for letter in "AB":
+        (tmp_path / f"train{letter}").mkdir()
+        for i in range(6):
+            noise = rng.integers(0, 256, (20, 30, 3), np.uint8)
+            Image.fromarray(noise).save(tmp_path / f"train{letter}" / f"{i}.png")
+    made = {
+        cache: opened(tmp_path, size=8, load=12, batch=2, cache=cache).training_samples(0)
+        for cache in (0, "auto", 2e-6)
+    }
+    read = taken(made[0], stop=18)
+    streams = {cache: batches(made[cache], Clock(0, 2, 0, 1), 18) for cache in ("auto", 2e-6)}
+    first = {cache: [next(stream) for _ in range(3)] for cache, stream in streams.items()}
+    shutil.rmtree(tmp_path / "trainA")
+    for found, wanted in zip([*first["auto"], *streams["auto"]], read, strict=True):
+        assert all(torch.equal(found[domain], wanted[domain]) for domain in "AB")
+    assert len(made[2e-6]._kept) == 4 and len(made["auto"]._kept) == 12  # of 12 * 12 * 3 bytes each
+    with pytest.raises(GanzooError, match="cannot be read"):
+        list(streams[2e-6])
+
+
 def test_the_domains_are_drawn_independently(tmp_path):
     """Images with one number come together as often as chance has it, not more."""
     fill(tmp_path / "trainA", 10)
@@ -205,6 +228,10 @@ def ramp(width, height):
     return Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype(np.uint8))
 
 
+def train_transform(image, data, multiple, rng):
+    return transforms.train_transform(transforms.prepare(image, data), data, multiple, rng)
+
+
 @pytest.mark.parametrize(
     ("preprocess", "size", "expected"),
     [
@@ -223,14 +250,12 @@ def ramp(width, height):
 def test_preprocess(preprocess, size, expected):
     data = DataOptions(source="none", size=32, preprocess=preprocess, flip=False)
     for view in (
-        transforms.train_transform(ramp(*size), data, 4, np.random.default_rng(0)),
+        train_transform(ramp(*size), data, 4, np.random.default_rng(0)),
         transforms.test_transform(ramp(*size), data, 4),
     ):
         assert view.size == expected
     if size == (100, 60) and preprocess == "crop":
-        crops = [
-            np.asarray(transforms.train_transform(ramp(*size), data, 4, np.random.default_rng(i))) for i in range(400)
-        ]
+        crops = [np.asarray(train_transform(ramp(*size), data, 4, np.random.default_rng(i))) for i in range(400)]
         lefts, tops = ({int(crop[0, 0, c]) for crop in crops} for c in (0, 1))
         assert (min(lefts), max(lefts)) == (0, 68)
         assert (min(tops), max(tops)) == (0, 28)
@@ -241,7 +266,7 @@ def test_preprocess(preprocess, size, expected):
 
 def test_crops_of_images_scaled_to_a_width_and_test_images_of_that_width():
     data = DataOptions(source="none", size=32, load=80, preprocess="scale-width-and-crop", flip=False)
-    crop = np.asarray(transforms.train_transform(ramp(160, 120), data, 4, np.random.default_rng(0)))
+    crop = np.asarray(train_transform(ramp(160, 120), data, 4, np.random.default_rng(0)))
     assert crop.shape == (32, 32, 3)
     assert np.allclose(np.diff(crop[:, :, 0].astype(int)), 2, atol=1)  # half as wide as it was
     assert transforms.test_transform(ramp(160, 122), data, 4).size == (80, 60)
@@ -249,7 +274,7 @@ def test_crops_of_images_scaled_to_a_width_and_test_images_of_that_width():
 
 def test_the_shorter_side_is_scaled_and_the_shape_kept():
     data = DataOptions(source="none", size=32, load=40, preprocess="scale-shortside-and-crop", flip=False)
-    crop = np.asarray(transforms.train_transform(ramp(160, 80), data, 4, np.random.default_rng(0)))
+    crop = np.asarray(train_transform(ramp(160, 80), data, 4, np.random.default_rng(0)))
     assert np.allclose(np.diff(crop[:, :, 0].astype(int)), 2, atol=1) and np.allclose(
         np.diff(crop[:, :, 1].astype(int), axis=0), 2, atol=1
     )
@@ -299,7 +324,7 @@ def test_images_too_small_for_the_networks_are_named(tmp_path):
 
 def test_a_resized_crop_is_nearly_the_whole_image():
     data = DataOptions(source="none", size=200, preprocess="resized-crop", flip=False)
-    views = [transforms.train_transform(ramp(200, 100), data, 1, np.random.default_rng(i)) for i in range(400)]
+    views = [train_transform(ramp(200, 100), data, 1, np.random.default_rng(i)) for i in range(400)]
     corners = [(np.asarray(v)[0, 0, :2].tolist(), np.asarray(v)[-1, -1, :2].tolist()) for v in views]
     sides = np.array([[right - left + 1, bottom - top + 1] for (left, top), (right, bottom) in corners]) / [200, 100]
     whole = (sides > 0.995).all(axis=1)
@@ -327,9 +352,7 @@ def test_shown_pictures_are_spread_over_all(tmp_path):
 
 def test_half_of_the_pictures_are_mirrored():
     data = DataOptions(source="none", size=32, preprocess="none")
-    views = [
-        np.asarray(transforms.train_transform(ramp(32, 32), data, 4, np.random.default_rng(i))) for i in range(400)
-    ]
+    views = [np.asarray(train_transform(ramp(32, 32), data, 4, np.random.default_rng(i))) for i in range(400)]
     mirrored = [view[0, 0, 0] == 31 for view in views]
     assert 160 < sum(mirrored) < 240
     assert all((view[:, ::-1] if flip else view).tobytes() == views[mirrored.index(False)].tobytes()

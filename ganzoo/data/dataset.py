@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 from pydantic import BaseModel
@@ -31,7 +32,7 @@ from ganzoo.data.archives import Progress, Say
 from ganzoo.data.images import ImageRef, convert, to_tensor
 from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, data_spec, open_source
-from ganzoo.data.transforms import test_transform, thicken, train_transform
+from ganzoo.data.transforms import prepare, test_transform, thicken, train_transform
 from ganzoo.errors import GanzooError, Offline, tell
 from ganzoo.files import expanded
 from ganzoo.options import DataOptions
@@ -197,15 +198,18 @@ class Sample(NamedTuple):
 class TrainingSamples(data.Dataset):
     """Item i is the i-th item of a run; what it holds is drawn by the kind of data, with the methods below.
 
-    All of them are functions of the seed and `i` alone.
+    All of them are functions of the seed and `i` alone. `cache`: bytes for images that are kept once they are decoded
+    and resized. When they are full no more are kept, and none makes way for another: each epoch sees all images, so
+    those that are there are as good as any.
     """
 
-    def __init__(self, dataset: Dataset, seed: int) -> None:
-        self.dataset, self.seed, self.domains = dataset, seed, dataset.spec.domains
+    def __init__(self, dataset: Dataset, seed: int, cache: int = 0) -> None:
+        self.dataset, self.seed, self.domains, self.cache = dataset, seed, dataset.spec.domains, cache
         self.refs = {domain: dataset.source.images("train", domain) for domain in self.domains}
+        self._kept: dict[tuple[str, int], Image.Image] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _with_plugins, (FILES, pickle.dumps(self.dataset), self.seed)
+        return _with_plugins, (FILES, pickle.dumps(self.dataset), self.seed, self.cache)
 
     def __getitem__(self, i: int) -> dict[str, Tensor] | GanzooError:
         try:
@@ -224,16 +228,21 @@ class TrainingSamples(data.Dataset):
         epoch, place = divmod(i, count)
         for attempt in range(count):
             index = _order(self.seed, key, epoch, count)[(place + attempt) % count]
-            refs = [self.refs[domain][index] for domain in domains]
             try:
-                return [self._sample(r, domain, self.rng(i, name)) for r, domain in zip(refs, domains, strict=True)]
+                return [self._sample(domain, index, self.rng(i, name)) for domain in domains]
             except GanzooError as error:
                 self.dataset.skip(error)
         raise GanzooError(f"None of the {count} images of {' and '.join(domains)} can be read. Replace them.")
 
-    def _sample(self, ref: ImageRef, domain: str, rng: np.random.Generator) -> Sample:
-        dataset = self.dataset
-        image = train_transform(dataset.opened(ref, domain), dataset.options, dataset.multiple, rng)
+    def _sample(self, domain: str, index: int, rng: np.random.Generator) -> Sample:
+        dataset, ref = self.dataset, self.refs[domain][index]
+        image = self._kept.get((domain, index))
+        if image is None:
+            image = prepare(dataset.opened(ref, domain), dataset.options)
+            if (size := image.width * image.height * len(image.getbands())) <= self.cache:
+                self._kept[domain, index] = image
+                self.cache -= size
+        image = train_transform(image, dataset.options, dataset.multiple, rng)
         return Sample(dataset.to_tensor(image, ref), torch.tensor(ref.labels, dtype=torch.float32))
 
     def rng(self, i: int, stream: str) -> np.random.Generator:
@@ -255,13 +264,13 @@ def _tell_once(message: str) -> None:
     tell(f"skipped: {message}")
 
 
-def _with_plugins(files: list[Path], dataset: bytes, seed: int) -> TrainingSamples:
+def _with_plugins(files: list[Path], dataset: bytes, seed: int, cache: int) -> TrainingSamples:
     """In a worker, which knows nothing yet of plugins that are files."""
     if FILES[:] != files:
         FILES[:] = files
         registry.cache_clear()
         registry()
-    return TrainingSamples(pickle.loads(dataset), seed)
+    return TrainingSamples(pickle.loads(dataset), seed, cache)
 
 
 def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False) -> Generator[Batch, None, None]:
@@ -272,6 +281,7 @@ def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False
     workers = samples.dataset.options.workers
     if workers is None:
         workers = min(8, torch.get_num_threads()) if pin else 0
+    samples.cache = _cache_size(samples.dataset.options) // (max(1, workers) * clock.world)
     share = clock.batch // clock.world
     starts = range(clock.images + clock.rank * share, stop, clock.batch)
     loader = data.DataLoader(
@@ -288,6 +298,11 @@ def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False
             if isinstance(batch, GanzooError):
                 raise batch
             yield batch
+
+
+def _cache_size(options: DataOptions) -> int:
+    """Bytes for images that are kept, in all processes together."""
+    return psutil.virtual_memory().available // 4 if options.cache == "auto" else int(options.cache * 1e9)
 
 
 def _context() -> str:

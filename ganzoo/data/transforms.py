@@ -11,15 +11,20 @@ def thicken(image: Image.Image, side: int) -> Image.Image:
     return image.filter(ImageFilter.MinFilter(side))
 
 
+def prepare(image: Image.Image, options: DataOptions) -> Image.Image:
+    """What happens to a training image before anything random does: it is resized to be cropped."""
+    if options.preprocess in ("resize-and-crop", "square"):
+        return _resize(_middle(image, options), (options.load_size, options.load_size), options)
+    if options.preprocess in ("scale-shortside-and-crop", "scale-width-and-crop"):
+        return _resize(image, _scaled(image, options.load_size, options), options)
+    return image
+
+
 def train_transform(image: Image.Image, options: DataOptions, multiple: int, rng: np.random.Generator) -> Image.Image:
-    """A training image as the networks see it: resized, cropped and mirrored at random."""
+    """A prepared training image as the networks see it: cropped and mirrored at random."""
     left, top, mirror = rng.random(3)
     if options.preprocess == "resized-crop":
         image = _resize(_zoomed(image, left, top, rng), (options.size, options.size), options)
-    elif options.preprocess in ("resize-and-crop", "square"):
-        image = _resize(_middle(image, options), (options.load_size, options.load_size), options)
-    elif options.preprocess in ("scale-shortside-and-crop", "scale-width-and-crop"):
-        image = _resize(image, _scaled(image, options.load_size, options), options)
     image = _framed(image, options, multiple, left, top)
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if options.flip and mirror < 0.5 else image
 
