@@ -32,12 +32,12 @@ def command(
     grid: bool,
     device: str,
 ) -> None:
-    """Translate an image, or all images in a folder, with a trained RUN. Names and sizes are kept.
+    """Translate an image, a video, or all images in a folder, with a trained RUN. Names and sizes are kept.
 
     A model with styles has many translations of an image: a reference image of the target domain, or a seed, chooses
     one. The same seed gives the same style to all images.
     """
-    from ganzoo import translate
+    from ganzoo import translate, video
     from ganzoo.errors import GanzooError
 
     if grid and to:
@@ -46,6 +46,11 @@ def command(
         raise GanzooError("--reference gives one style: leave out --variants.")
     translator = translate.load(run, device)
     source, target = translator.direction(to, source)
+    if video.is_video(input):
+        if grid or variants:
+            raise GanzooError(f"{input} is a video: leave out --grid and --variants.")
+        _video(translator, input, output, to, source, {"reference": reference, "seed": seed})
+        return
     target = "all targets" if grid else target
     how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
     how["say"] = partial(say, err=True)
@@ -62,3 +67,13 @@ def command(
         problem = GanzooError("Left out:\n" + "\n".join(f"  {failure}" for failure in failures))
         problem.exit_code = 1
         raise problem
+
+
+def _video(translator: Any, input: Path, output: Path, to: str | None, source: str, how: dict[str, Any]) -> None:
+    from ganzoo.video import translate_video
+
+    source, target = translator.direction(to, source)
+    with bar(f"{source} to {target}") as update:
+        for done, total in translate_video(translator, input, output, to, source, say=partial(say, err=True), **how):
+            update(done, total)
+    say(f"{done} frames translated from {source} to {target}: {output}")
