@@ -10,6 +10,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.nn.functional import all_reduce
 
+FIRST = 16  # images seen at the first early sample
+
 
 def derive_seed(*numbers: int) -> int:
     """One well-spread 63-bit seed from several whole numbers."""
@@ -91,3 +93,8 @@ def all_reduce_mean(values: Tensor) -> Tensor:
 def due(images: int, batch: int, every: int) -> bool:
     """Whether a multiple of `every` was reached by the step that ended at `images`."""
     return images // every > (images - batch) // every
+
+
+def due_early(images: int, batch: int, every: int) -> bool:
+    """Whether a power of two, from FIRST on and below `every`, was reached by the step that ended at `images`."""
+    return FIRST <= images < every and images.bit_length() > max(FIRST - 1, images - batch).bit_length()

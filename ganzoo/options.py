@@ -347,7 +347,7 @@ class TrainOptions(Options):
     checkpoint_every: Count = 10_000
     """images seen between checkpoints"""
     sample_every: Count = 10_000
-    """images seen between sample grids"""
+    """images seen between sample grids; there are earlier ones after 0, 16, 32, 64 ... images"""
     log_every: Count = 100
     """images seen between lines of the log"""
     keep: Count = 3

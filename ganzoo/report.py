@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "columns": _columns(files["metrics"]),
         "better": signs,
         "written": datetime.now().astimezone(),
+        "live": files["status"].get("state") == "running",
     }
 
 
@@ -91,6 +92,14 @@ def _spread(paths: list[Path]) -> list[Path]:
 
 def _grid(path: Path) -> dict[str, Any] | None:
     """One sample grid as a data URI; None for an image that cannot be read (half written, say)."""
+    try:
+        return _encoded(path, path.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(2 * GRIDS)  # a run writes its report again and again
+def _encoded(path: Path, changed: int) -> dict[str, Any] | None:
     try:
         image = Image.open(path, formats=("PNG",)).convert("RGB")
     except Exception:  # which ones a decoder raises is not documented

@@ -1,6 +1,7 @@
 """What a run records, and when: log, sample grids, metrics, checkpoints, report."""
 
 import json
+import math
 import os
 import platform
 import shlex
@@ -20,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, No
 from torch import Tensor
 
 from ganzoo import checkpoint, grid, report
-from ganzoo.clock import due, seeded
+from ganzoo.clock import due, due_early, seeded
 from ganzoo.data.dataset import Dataset, Fingerprint
 from ganzoo.errors import GanzooError, Stopped, out_of_memory, tell
 from ganzoo.evaluation import Metrics, evaluate
@@ -32,6 +33,8 @@ from ganzoo.runfolder import RunFolder, entries, read_lines, read_table
 from ganzoo.trainer import DataSpec
 
 LIBRARIES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "safetensors")
+REPORT_SHARE, REPORT_EVERY = 0.02, 5.0  # between checkpoints: at most this share of the time, and seconds, at least
+LONG, LOOK = 12 * 3600, 5.0  # seconds: what is told to take long; of steps, until that is looked at
 
 
 class Screen(Protocol):
@@ -89,6 +92,9 @@ class RunWriter:
         self._measured: dict[int, Metrics] = {}  # the newest, by images seen
         self._saved = 0  # images seen at the newest checkpoint
         self._warnings: list[str] = []  # that belong to the run's history
+        self._report_at = 0.0  # when the report may be written again between checkpoints
+        self._step_began: float | None = None
+        self._steps: list[float] | None = []  # seconds that the first ones took; None once their speed was looked at
 
     def restore(self, path: Path) -> None:
         """Goes back to a checkpoint. Raises GanzooError if it is not as it was saved, or not of this run's data."""
@@ -162,19 +168,46 @@ class RunWriter:
 
     def record(self, step: Step) -> None:
         """Whatever is due after a step."""
+        self._tell_if_long()
         self.means.add(step)
         if self._due(self.options.log_every):
             self._log()
         self.screen.advance(step.images)
-        if self.writes and self._due(self.options.sample_every):
+        if self.writes and (self._due(self.options.sample_every) or self._due_early()):
             self._sample()
         if self._due(self.options.checkpoint_every):
             self._save()
+        elif self.writes and time.monotonic() >= self._report_at:
+            self._report(running=True)
+        self._step_began = time.monotonic()
+
+    def _tell_if_long(self) -> None:
+        """Once, after the first steps: how long the run takes, where that is long, and what to do about it."""
+        if self._steps is None or self._step_began is None or not self.writes:
+            return  # the very first step sets up much that the others find
+        self._steps.append(time.monotonic() - self._step_began)
+        if len(self._steps) < 3 or sum(self._steps) < LOOK:
+            return
+        speed = len(self._steps) * self.clock.batch / sum(self._steps)
+        left = (self.options.images - self.clock.images) / speed
+        self._steps = None
+        if left > LONG:
+            time_left = f"{left / 86400:,.0f} days" if left > 2 * 86400 else f"{left / 3600:.0f} hours"
+            faster = (
+                "A GPU is many times faster" if self.engine.runtime.device.type == "cpu" else "More GPUs are faster"
+            )
+            self.screen.say(
+                f"This will take about {time_left} here, at {speed:.3g} images/s. {faster}; --quick, where the recipe "
+                "has it, gives a first look in minutes; a smaller data.size or train.images takes less time."
+            )
 
     def stop(self, signal_number: int) -> None:
         """Saves, and raises Stopped."""
         self._save()
         raise Stopped(signal_number, f"Stopped and saved at image {self.clock.images:,}. Go on with: {self._again}")
+
+    def _due_early(self) -> bool:
+        return due_early(self.clock.images, self.clock.batch, self.options.sample_every)
 
     def _due(self, every: int) -> bool:
         return self.clock.images >= self.options.images or due(self.clock.images, self.clock.batch, every)
@@ -338,9 +371,15 @@ class RunWriter:
             checkpoint.prune(self.folder, self.options.keep, best and best[0])
         self._report()
 
-    def _report(self) -> None:
+    def _report(self, running: bool = False) -> None:
+        """Where it fails, it is tried again at the next checkpoint; `running`: says how far the run is, too."""
+        began, self._report_at = time.monotonic(), math.inf
         with self._optional("The report is not up to date."):
+            if running:
+                self._status("running", "")
             report.write(self.folder.path)
+            now = time.monotonic()
+            self._report_at = now + max(REPORT_EVERY, (now - began) / REPORT_SHARE)
 
     def _elapsed(self) -> float:
         now = time.monotonic()
