@@ -8,12 +8,14 @@ import inspect
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import api
 import click
 from ganzoo_testing import subject, training, use
 
@@ -179,6 +181,17 @@ def plugin_files() -> dict[str, str]:
     return {path.as_posix(): f"```{languages.get(path.suffix, 'text')}\n{text}\n```" for path, text in texts.items()}
 
 
+def reference(text: str, packages: dict[str, Any]) -> dict[str, str]:
+    """The blocks of a page of docs/reference: names of the public API, each under a heading below its section's."""
+    level, blocks = 1, {}
+    own = re.sub(r"(<!-- generated: .*? -->\n).*?<!-- /generated -->", r"\1", text, flags=re.DOTALL)
+    for marks, name, members in re.findall(r"^(?:(#+) .*|<!-- generated: (\S+)(.*) -->)$", own, flags=re.MULTILINE):
+        level = len(marks) or level
+        if name:
+            blocks[name + members] = api.markdown(packages, name, members.split(), level + 1)
+    return blocks
+
+
 def pages() -> dict[Path, str]:
     """Every generated page as it should be."""
     recipes = sorted((ROOT / "recipes").glob("*.toml"))
@@ -193,14 +206,23 @@ def pages() -> dict[Path, str]:
         },
         "../README.md": {"zoo": zoo("docs/models.md")},
     }
+    packages = api.load()
+    for page in sorted((DOCS / "reference").glob("*.md")):
+        blocks[f"reference/{page.name}"] = reference(page.read_text(encoding="utf-8"), packages)
     result = {DOCS / "cli.md": command_reference(), DOCS / "models.md": models()}
     for page, parts in blocks.items():
         text = (DOCS / page).read_text(encoding="utf-8")
         for name, content in parts.items():
             pattern = rf"(<!-- generated: {re.escape(name)} -->\n).*?(<!-- /generated -->)"
             text = re.sub(pattern, lambda m, c=content: f"{m[1]}\n{c}\n\n{m[2]}", text, flags=re.DOTALL)
-        result[DOCS / page] = text
+        result[DOCS / page] = _formatted(text) if page.startswith("reference/") else text
     return result
+
+
+def _formatted(text: str) -> str:
+    """The code in a page as `ruff format` wants it."""
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(DOCS / "page.md"), "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 
 def _value(value: Any) -> str:

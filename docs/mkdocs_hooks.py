@@ -4,14 +4,12 @@ A public name, hook or method that is on no page of docs/reference, or has no do
 build fails.
 """
 
-import ast
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import griffe
+from api import public_api  # beside this file
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -58,49 +56,6 @@ def on_post_build(config: MkDocsConfig) -> None:
             log.warning("%s is public and has no docstring (%s:%s)", name, thing.relative_filepath, thing.lineno)
         if name not in shown:
             log.warning("%s is public and on no page of docs/reference", name)
-
-
-def public_api(root: Path) -> Iterator[tuple[str, griffe.Object]]:
-    """The names of `ganzoo.__all__`, hooks, helpers and testing kit, and what the classes among them have, by name."""
-    package = griffe.load("ganzoo", search_paths=[root])
-    kit = griffe.load("ganzoo_testing", search_paths=[root / "plugins" / "ganzoo-testing"])
-    homes = lazy_names(package)
-    things = {name: package[f"{home.removeprefix('ganzoo.')}.{name}"] for name, home in homes.items()}
-    things |= {name: package[name] for name in re.findall(r"['\"](\w+)['\"]", str(package["__all__"].value))}
-    things = {f"ganzoo.{name}": thing for name, thing in things.items()}
-    things |= {f"ganzoo_testing.{name}": kit[name] for name in kit.exports}
-    for module in ("hooks", "attributes", "nets.layers"):
-        for name, thing in package[module].members.items():
-            exported = name in (package[module].exports or ())
-            if exported or (_is_public(thing) and not name.isupper() and name not in ("hookspec", "hookimpl")):
-                things[f"ganzoo.{module}.{name}"] = thing
-    for name, thing in things.items():
-        yield name, thing
-        for part in thing.members.values() if thing.is_class else ():
-            if _is_public(part):
-                yield f"{name}.{part.name}", part
-
-
-def lazy_names(package: griffe.Module) -> dict[str, str]:
-    """What `ganzoo.__getattr__` serves: name -> its home module."""
-    modules = ast.literal_eval(str(package["_NAMES"].value))
-    return {name: module for module, names in modules.items() for name in names.split()}
-
-
-class LazyNames(griffe.Extension):
-    """Shows the names that `ganzoo` loads on first use as its own: pages say `::: ganzoo.Trainer`."""
-
-    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        for name, home in lazy_names(pkg).items() if pkg.name == "ganzoo" else ():
-            pkg.set_member(name, griffe.Alias(name, f"{home}.{name}"))
-
-
-def _is_public(thing: griffe.Object | griffe.Alias) -> bool:
-    """Whether a member has to be documented: it is defined here, and not only set in a method."""
-    if (thing.name.startswith("_") and thing.name != "__call__") or thing.is_alias or thing.is_module:
-        return False
-    methods = [other for other in thing.parent.members.values() if not other.is_alias and other.is_function]
-    return thing.is_function or not any(method.lineno <= thing.lineno <= method.endlineno for method in methods)
 
 
 def _plugins(root: Path) -> dict[str, Path]:

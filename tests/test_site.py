@@ -84,7 +84,7 @@ SPOILED = {
     "page outside the menu": ("mkdocs.yml", "      - Command line: cli.md\n", "", "- cli.md"),
     "name on no page": (
         "docs/reference/model.md",
-        "::: ganzoo.ImagePool\n",
+        '<a id="ganzoo.ImagePool"></a>',
         "",
         "ganzoo.ImagePool is public and on no page",
     ),
