@@ -1,7 +1,7 @@
 """Images of any size in the memory that there is: tiles that agree, and the detail of the original.
 
 Instance norm takes its statistics from the image that it sees, so that tiles by themselves would differ in colour and
-contrast. Here statistics are taken once, from samples all over the image, and all tiles are normalised by them.
+contrast. Here statistics are taken once, from the whole image reduced to the size of a tile, and all tiles use them.
 """
 
 import math
@@ -21,10 +21,10 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 Translate = Callable[[Tensor], Tensor]
 """(batch, channels, height, width) in [-1, 1] to the same in the target domain, without gradients"""
 MOST_MEMORY = 1.0e9  # bytes for activations, however much is free: larger tiles are not faster
-LARGEST, SMALLEST, SAMPLE = 1024, 128, 256  # sides in pixels: of tiles, and of the samples that statistics are from
+LARGEST, SMALLEST = 1024, 128  # sides of tiles in pixels
 BUFFERS = 24  # bytes for each pixel of the image itself, on its way in and out
 COPIES = 2.0  # times its input and output that the largest layer needs: skips, and what convolutions copy
-WINDOW, FLAT, STRONGEST = 9, 1e-3, 1.5  # of the regression in `restore_detail`: pixels, variance, slope
+FINEST, WINDOW, FLAT, STRONGEST = 3, 9, 2e-5, 1.5  # in `restore_detail`: pixels, pixels, variance, slope
 
 
 class Window(NamedTuple):
@@ -40,32 +40,37 @@ class Window(NamedTuple):
         return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-def tiled(
-    translate: Translate, networks: nn.Module, image: Tensor, tile: int, multiple: int, overlap: int | None = None
-) -> Tensor:
+def tiled(translate: Translate, networks: nn.Module, image: Tensor, tile: int, multiple: int) -> Tensor:
+    """An image (1, channels, height, width), in bytes or in [-1, 1], translated `in_tiles` that share their statistics.
+
+    One that is no larger than a tile is translated as a whole.
+    """
+    if tile >= max(image.shape[-2:]):
+        return translate(as_unit(image)).float().cpu()
+    with shared_statistics(networks) as use_recorded:
+        if use_recorded:
+            translate(overview(image, tile))
+            use_recorded()
+        return in_tiles(translate, image, tile, multiple, tile // 4)
+
+
+def in_tiles(translate: Translate, image: Tensor, tile: int, multiple: int, overlap: int) -> Tensor:
     """An image (1, channels, height, width), in bytes or in [-1, 1], translated in squares of about `tile` pixels.
 
-    Neighbours share `overlap` pixels, by default a quarter of a tile, over which one fades into the other. Tiles begin
-    at multiples of `multiple`, as strided convolutions want it. An image that is no larger than a tile is translated
-    as a whole.
+    Neighbours share `overlap` pixels or more, over which one fades into the other. Tiles begin at multiples of
+    `multiple`, as strided convolutions want it.
     """
     height, width = image.shape[-2:]
     tile = max(2 * multiple, tile // multiple * multiple)
-    if tile >= max(height, width):
-        return translate(as_unit(image)).float().cpu()
-    overlap = min(tile - multiple, round_up(tile // 4 if overlap is None else overlap, multiple))
+    overlap = min(tile - multiple, round_up(overlap, multiple))
     rows, columns = (_stripes(side, tile, overlap, multiple) for side in (height, width))
     result = torch.empty(0)
-    with shared_statistics(networks) as use_recorded:
-        if use_recorded is not None:
-            translate(as_unit(samples(image, tile, multiple)))
-            use_recorded()
-        for top, down in rows:
-            for left, across in columns:
-                window = Window(top, left, len(down), len(across))
-                part = translate(as_unit(window.of(image)))[0].float().cpu()
-                result = result if result.numel() else torch.zeros(part.shape[0], height, width)
-                window.of(result).add_(part.mul_(down[:, None]).mul_(across))
+    for top, down in rows:
+        for left, across in columns:
+            window = Window(top, left, len(down), len(across))
+            part = translate(as_unit(window.of(image)))[0].float().cpu()
+            result = result if result.numel() else torch.zeros(part.shape[0], height, width)
+            window.of(result).add_(part.mul_(down[:, None]).mul_(across))
     return result[None]
 
 
@@ -87,25 +92,21 @@ def _stripes(side: int, tile: int, overlap: int, multiple: int) -> list[tuple[in
     return [(s, weight / total[s : s + len(weight)]) for s, weight in zip(starts, weights, strict=True)]
 
 
-def samples(image: Tensor, tile: int, multiple: int) -> Tensor:
-    """Squares spread over the image, (count, channels, side, side), as many pixels as a tile has; or all of it."""
+def overview(image: Tensor, tile: int) -> Tensor:
+    """The whole image in [-1, 1], reduced to as many pixels as a tile has if it has more."""
     height, width = image.shape[-2:]
-    if height * width <= tile**2:
-        return image
-    side = min(round_up(SAMPLE, multiple), tile, height, width)
-    parts = []
-    for i in range(max(1, tile**2 // side**2)):  # the R2 sequence spreads any number of points evenly (Roberts 2018)
-        top = round((0.5 + i * 0.7548776662) % 1 * (height - side))
-        left = round((0.5 + i * 0.5698402910) % 1 * (width - side))
-        parts.append(Window(top, left, side, side).of(image))
-    return torch.cat(parts)
+    scale = tile / math.sqrt(height * width)
+    if scale >= 1:
+        return as_unit(image)
+    sides = [max(1, round(side * scale)) for side in (height, width)]
+    return as_unit(F.interpolate(image, sides, mode="bicubic", antialias=True))
 
 
 @contextmanager
 def shared_statistics(networks: nn.Module) -> Iterator[Callable[[], None] | None]:
-    """Inside, norms that take statistics from what they see take them from the whole batch, and keep them.
+    """Inside, norms that normalise by what they see keep its mean and variance.
 
-    Gives a function from whose call on they use those instead of their own; None if there are no such norms.
+    Gives a function from whose call on they use what they kept; None if there are no such norms.
     """
     recorded: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
     calls: dict[nn.Module, int] = {}
@@ -137,18 +138,19 @@ def shared_statistics(networks: nn.Module) -> Iterator[Callable[[], None] | None
 def restore_detail(fake: Tensor, small: Tensor, original: Tensor) -> Tensor:
     """The translation `fake` (1, channels, h, w) of `small`, in the size of the `original` that was reduced to it.
 
-    What the reduction lost, original minus enlarged `small`, is added with the contrast that the translation gives it
-    there: the slope of a linear regression of `fake` on the brightness of `small` around each pixel, as in the guided
-    filter (He et al. 2013, doi:10.1109/TPAMI.2012.213). Where the translation does not follow the original, that is 0.
+    What the reduction lost, original minus enlarged `small`, is added with the contrast that the translation gives to
+    the finest detail of `small` there: the slope of a regression of its detail on that of the brightness of `small`,
+    around each pixel. It is 0 where the translation does not follow the original. (The regression is that of the guided
+    filter, He et al. 2013, doi:10.1109/TPAMI.2012.213, on detail instead of values.)
     """
 
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, WINDOW, 1, WINDOW // 2, count_include_pad=False)
+    def mean(x: Tensor, side: int) -> Tensor:
+        return F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
 
     guide, size = small.mean(1, keepdim=True), original.shape[-2:]
-    variance = mean(guide.square()) - mean(guide).square()
-    covariance = mean(guide * fake) - mean(guide) * mean(fake)
-    slope = (covariance / (variance + FLAT)).clamp_(-STRONGEST, STRONGEST)
+    detail, of_fake = (x - mean(x, FINEST) for x in (guide, fake))
+    slope = mean(detail * of_fake, WINDOW) / (mean(detail.square(), WINDOW) + FLAT)
+    slope = slope.clamp_(-STRONGEST, STRONGEST)
     lost = as_unit(original).mean(1, keepdim=True).sub_(enlarged(guide, size))
     channels = [
         enlarged(fake[:, c : c + 1], size).addcmul_(enlarged(slope[:, c : c + 1], size, "bilinear"), lost)
@@ -174,7 +176,7 @@ def round_up(number: int, multiple: int) -> int:
 
 def bytes_per_pixel(translate: Translate, networks: nn.Module, probe: Tensor) -> float:
     """About how much memory `translate` needs for each pixel of an image, from what the layers make of a small one."""
-    most = 0
+    most = 2 * probe.nbytes  # what it takes and gives
 
     def look(module: nn.Module, taken: Any, given: Any) -> None:
         nonlocal most
