@@ -68,7 +68,9 @@ def command(
     if video.is_video(input):
         if grid or variants or gallery:
             raise GanzooError(f"{input} is a video: leave out --grid, --variants and --gallery.")
-        _video(translator, input, output, to, source, {"reference": reference, "seed": seed, "size": size, "tile": tile})
+        _video(
+            translator, input, output, to, source, {"reference": reference, "seed": seed, "size": size, "tile": tile}
+        )
         return
     target = "all targets" if grid else target
     how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
