@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from ganzoo import grid
-from ganzoo.data.archives import Say
 from ganzoo.data.dataset import Dataset, evaluation_data, open_dataset
+from ganzoo.data.downloads import Say
 from ganzoo.data.images import to_tensor
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation import Metrics, evaluate

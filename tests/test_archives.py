@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganzoo.data import archives
+from ganzoo.data import archives, downloads
 from ganzoo.data.archives import MARKER, get
 from ganzoo.data.published import SIDE_BY_SIDE, UNPAIRED, Archive, find
 from ganzoo.errors import GanzooError, Offline
@@ -217,7 +217,7 @@ def test_download_then_cache(mirror, fetch, said, cache):
     ],
 )
 def test_the_second_mirror_delivers_what_the_first_does_not(mirror, fetch, monkeypatch, mood, why):
-    monkeypatch.setattr(archives, "STALL", 0.3)
+    monkeypatch.setattr(downloads, "STALL", 0.3)
     bad, good = mirror(mood=mood), mirror()
     assert whole(fetch(bad.url(), good.url()))
     with pytest.raises(Offline, match=why):
@@ -265,7 +265,7 @@ def test_own_mirror_comes_first(mirror, fetch, monkeypatch):
 
 
 def test_no_mirror_answers(mirror, fetch, monkeypatch):
-    monkeypatch.setattr(archives, "DEADLINE", 0.9)
+    monkeypatch.setattr(downloads, "DEADLINE", 0.9)
     refused = closed_port()
     with socket.socket() as silent:  # accepts, never answers
         silent.bind(("127.0.0.1", 0))
@@ -284,7 +284,7 @@ def test_no_mirror_answers(mirror, fetch, monkeypatch):
 
 def test_a_name_query_that_hangs(fetch, monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(archives, "DEADLINE", 0.2)
+    monkeypatch.setattr(downloads, "DEADLINE", 0.2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and 1 / 0)
     begun = time.monotonic()
     with pytest.raises(Offline, match=r"no answer within 0\.2 s"):

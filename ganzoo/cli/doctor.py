@@ -14,7 +14,7 @@ LIBRARIES = ("torch", "torchvision", "lightning-fabric", "pluggy", "pydantic", "
 @click.command("doctor")
 def command() -> None:
     """Check this installation: versions, devices, plugins, caches and a verdict, as text for a bug report."""
-    from ganzoo.data.archives import cache_folder
+    from ganzoo.data.downloads import cache_folder
     from ganzoo.errors import GanzooError
     from ganzoo.registry import registry
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from ganzoo.data.archives import Progress
+from ganzoo.data.downloads import Progress
 from ganzoo.data.images import convert
 from ganzoo.data.sources import Source
 from ganzoo.errors import GanzooError

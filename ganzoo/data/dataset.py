@@ -28,7 +28,7 @@ from torch.utils import data
 
 from ganzoo import recipe
 from ganzoo.clock import Clock
-from ganzoo.data.archives import Progress, Say
+from ganzoo.data.downloads import Progress, Say
 from ganzoo.data.images import ImageRef, convert, to_tensor
 from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, data_spec, open_source
@@ -396,10 +396,10 @@ def open_dataset(
 def evaluation_data(run: Path, options: DataOptions, given: str = "") -> DataOptions:
     """The `[data]` table to evaluate a run with: its own, or with the images of a folder, a recipe or a named source.
 
-    Raises GanzooError for a file of weights alone, which may be a stranger's, where none are given: what its recipe
-    names would be read, downloaded and unpacked here.
+    Raises GanzooError for a file of weights alone, or its name, where none are given: it may be a stranger's, and what
+    its recipe names would be read, downloaded and unpacked here.
     """
-    if not given and run.is_file():
+    if not given and not run.is_dir():
         raise GanzooError(
             f"{run} is a file of weights alone, so the data that it names is not looked for here. Say what to evaluate "
             "it on with --data: a folder of images, a recipe, or a data source."

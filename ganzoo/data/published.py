@@ -1,6 +1,7 @@
 """What a published archive is, and those of the CycleGAN and pix2pix authors. Light: `ganzoo data list` imports it."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from ganzoo.registry import registry
 
@@ -9,25 +10,62 @@ SIDE_BY_SIDE = ("train",)  # each image holds a pair
 
 
 @dataclass(frozen=True, kw_only=True)
-class Archive:
-    """A published zip or tar file of images, in folders that the source "folders" understands."""
+class Published:
+    """A file that somebody publishes: what `ganzoo.Archive` and `ganzoo.Pretrained` have in common."""
 
     name: str
-    """of its folder in the cache"""
-    domains: tuple[str, ...]
-    """what trainA, trainB ... are, or the left and the right half of pairs, or the domains' folders"""
+    """of what is kept of it in the cache"""
     urls: tuple[str, ...]
     """mirrors, best first; empty if it cannot be downloaded, and then `licence` says why and what to do"""
     licence: str
     """sentences, shown before the download"""
-    layout: tuple[str, ...] = UNPAIRED
-    """folders in it; the first tells where in the archive they are"""
-    counts: tuple[int, ...] = ()
-    """images in the folders of `layout`; empty if not published"""
     bytes: int | None = None
     """size of the file; None if not published"""
     sha256: str | None = None
     """of the file; None if not published, and then the first download is trusted and recorded"""
+
+    @property
+    def file(self) -> str:
+        """What the file is called, also in a folder of $GANZOO_MIRROR: the last part of its address."""
+        return urlsplit(self.urls[0]).path.rpartition("/")[2]
+
+    @property
+    def key(self) -> str:
+        """Under which its checksum is recorded in the cache."""
+        return self.name
+
+    @property
+    def by_hand(self) -> str:
+        """What to do with another file than the expected one, or without any."""
+        raise NotImplementedError
+
+    @property
+    def without_network(self) -> str:
+        """What to do where it cannot be downloaded."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive(Published):
+    """A published zip or tar file of images, in folders that the source "folders" understands."""
+
+    domains: tuple[str, ...]
+    """what trainA, trainB ... are, or the left and the right half of pairs, or the domains' folders"""
+    layout: tuple[str, ...] = UNPAIRED
+    """folders in it; the first tells where in the archive they are"""
+    counts: tuple[int, ...] = ()
+    """images in the folders of `layout`; empty if not published"""
+
+    @property
+    def by_hand(self) -> str:
+        """Unpacking it oneself."""
+        return 'unpack it yourself and set `data.source = "folders"` and `data.root = "FOLDER"`'
+
+    @property
+    def without_network(self) -> str:
+        """A copy of the file, or another source."""
+        copy = 'download the file by hand and set `data.archive = "FILE"`'
+        return f"{copy}, or set `data.fallback` to a source that needs no download"
 
 
 def find(name: str) -> Archive:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from ganzoo.data import archives
+from ganzoo.data.downloads import Progress, Say
 from ganzoo.data.images import ImageRef
 from ganzoo.data.published import find
 from ganzoo.errors import GanzooError
@@ -57,7 +58,7 @@ class Source(ABC):
         return None
 
 
-def open_source(options: DataOptions, kind: str, say: archives.Say, progress: archives.Progress) -> Source:
+def open_source(options: DataOptions, kind: str, say: Say, progress: Progress) -> Source:
     """The source that `[data]` names, downloaded if need be. Raises GanzooError, Offline."""
     name = options.source.name
     try:
@@ -69,7 +70,7 @@ def open_source(options: DataOptions, kind: str, say: archives.Say, progress: ar
         ) from error
 
 
-def _opened(options: DataOptions, kind: str, say: archives.Say, progress: archives.Progress) -> Source:
+def _opened(options: DataOptions, kind: str, say: Say, progress: Progress) -> Source:
     name = options.source.name
     if find_source(name).type == "archive":
         if options.source.model_extra:
