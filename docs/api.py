@@ -66,14 +66,17 @@ def markdown(packages: dict[str, griffe.Module], name: str, members: list[str], 
 
 
 def _members(thing: Thing) -> list[Thing]:
-    """What has to be documented of a module or class, in the order of the source."""
+    """What has to be documented of a module or class, in the order of the source; before it, of bases that are not."""
     exports = (thing.exports or ()) if thing.is_module else ()
     found = []
     for name, member in thing.members.items():
         constant = thing.is_module and (name.isupper() or name in ("hookspec", "hookimpl"))
         if name in exports or (is_public(member) and not constant):
             found.append(member)
-    return sorted(found, key=lambda member: member.lineno or 0)
+    inherited = [member.final_target for member in thing.inherited_members.values()] if thing.is_class else []
+    public = lazy_names(thing.package) if "_NAMES" in thing.package.members else {}
+    bases = [member for member in inherited if public and member.parent.name not in public]
+    return [*filter(is_public, bases), *sorted(found, key=lambda member: member.lineno or 0)]
 
 
 def is_public(thing: Thing) -> bool:

@@ -21,6 +21,7 @@ from ganzoo_testing import subject, training, use
 
 from ganzoo import hooks, recipe
 from ganzoo.cli import cli
+from ganzoo.cli.pretrained import catalogue
 from ganzoo.cli.show import describe, table_options
 from ganzoo.data.published import find
 from ganzoo.options import DataOptions, TrainOptions
@@ -121,6 +122,19 @@ def archives() -> str:
     return "\n".join(lines)
 
 
+def pretrained() -> str:
+    lines = [
+        "| name | what it does | model | MB | file | trained on, licence |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in catalogue()[0]:
+        model = f"[{row['model']}](models.md#{row['model']})"
+        lines.append(
+            f"| `{row['name']}` | {row['summary']} | {model} | {row['MB']} | `{row['file']}` | {row['licence']} |"
+        )
+    return "\n".join(lines)
+
+
 def kinds() -> str:
     rows = [f"| `{entry.name}` | {entry.summary} |" for entry in registry().entries if entry.type == "kind"]
     return "\n".join(["| `data_kind` | a batch |", "| --- | --- |", *rows])
@@ -197,6 +211,7 @@ def pages() -> dict[Path, str]:
     recipes = sorted((ROOT / "recipes").glob("*.toml"))
     blocks = {
         "data.md": {"archives": archives()},
+        "pretrained.md": {"pretrained": pretrained()},
         "recipes.md": {"tables": option_tables()},
         "plugins.md": {"kinds": kinds(), "hooks": hook_table(), "checks": checks()},
         "tutorial.md": plugin_files(),

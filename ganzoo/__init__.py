@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the same names as in _NAMES, for type checkers
     from ganzoo.errors import GanzooError as GanzooError
     from ganzoo.errors import Offline as Offline
     from ganzoo.hooks import hookimpl as hookimpl
+    from ganzoo.importer import Imported as Imported
+    from ganzoo.importer import Importer as Importer
     from ganzoo.metrics import Metric as Metric
     from ganzoo.options import AdamOptions as AdamOptions
     from ganzoo.options import AdversarialOptions as AdversarialOptions
@@ -31,6 +33,8 @@ if TYPE_CHECKING:  # the same names as in _NAMES, for type checkers
     from ganzoo.options import Weight as Weight
     from ganzoo.options import needs as needs
     from ganzoo.pool import ImagePool as ImagePool
+    from ganzoo.pretrained import Pretrained as Pretrained
+    from ganzoo.pretrained import TrainedOn as TrainedOn
     from ganzoo.trainer import Batch as Batch
     from ganzoo.trainer import Carry as Carry
     from ganzoo.trainer import DataSpec as DataSpec
@@ -56,10 +60,12 @@ API = 1
 _NAMES = {
     "ganzoo.errors": "GanzooError Offline",
     "ganzoo.hooks": "hookimpl",
+    "ganzoo.importer": "Imported Importer",
     "ganzoo.options": "AdamOptions AdversarialOptions Count DiscriminatorPart GeneratorPart Layers LossPart Natural "
     "NonNegative Options PenaltyPart Probability Weight needs",
     "ganzoo.trainer": "Batch Carry DataSpec Discriminator Frozen Generator Logits Loss Penalty Phase Terms Trainer",
     "ganzoo.pool": "ImagePool",
+    "ganzoo.pretrained": "Pretrained TrainedOn",
     "ganzoo.metrics": "Metric",
     "ganzoo.data.dataset": "TrainingSamples",
     "ganzoo.data.images": "ImageRef",

@@ -16,6 +16,7 @@ from ganzoo.data.published import find
 from ganzoo.registry import registry
 from ganzoo.runfolder import RunFolder, number, read_table, table
 from ganzoo.text import printable
+from ganzoo.translate import locate
 
 GANZOO = """@software{{ganzoo,
   author = {{{{The ganzoo authors}}}},
@@ -59,6 +60,7 @@ def read(path: Path) -> Facts:
 
     Raises GanzooError where they are not ganzoo's.
     """
+    path = locate(path)
     run = RunFolder(path) if (path / "checkpoints").is_dir() else None
     file = checkpoint.networks_file(checkpoint.located(path))
     about = checkpoint.read_about(file)
@@ -125,7 +127,10 @@ def markdown(facts: Facts, name: str, samples: str = "", how: str = "") -> str:
     known = f", which know the labels {', '.join(map(_text, about.spec.labels))}" if about.spec.labels else ""
     side = f"{about.spec.size} x {about.spec.size}"
     seen = f"Trained with ganzoo on images of {side} pixels{known}"
-    parts.append(f"{what}{seen}; {about.images:,} images of each domain were seen.")
+    seen += f"; {about.images:,} images of each domain were seen."
+    if "imported" in facts.texts:
+        seen = f"Trained with another program on images of {side} pixels{known}."
+    parts.append(f"{what}{seen}")
     if samples:
         parts.append(f"![Test images and what the model makes of them]({samples})")
     steps = [f"pip install ganzoo {package}"]

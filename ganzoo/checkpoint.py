@@ -9,7 +9,7 @@ RUN/checkpoints/000012000/   named by images seen
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,16 @@ from typing import Annotated, Any, Literal
 
 import safetensors.torch
 import torch
-from pydantic import AfterValidator, BaseModel, Field, Json, NonNegativeInt, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    Json,
+    NonNegativeInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -58,6 +67,8 @@ class About(BaseModel):
     images: NonNegativeInt
     left_out: Json[list[Name]] = []
     """names of weights, or of all those below a name, that a packed file does without"""
+    directions: Json[list[tuple[Name, Name]]] | None = None
+    """the (source, target) pairs that its weights serve; None: all that the model has"""
 
     @field_validator("spec")
     @classmethod
@@ -69,6 +80,16 @@ class About(BaseModel):
         if not grouped <= {*spec.labels}:
             raise ValueError("groups name labels that there are not")
         return spec
+
+    @field_validator("directions")
+    @classmethod
+    def _are_of_its_domains(
+        cls, directions: list[tuple[str, str]] | None, found: ValidationInfo
+    ) -> list[tuple[str, str]] | None:
+        named, spec = {name for direction in directions or () for name in direction}, found.data.get("spec")
+        if directions is not None and spec and not (directions and named <= {*spec.domains}):
+            raise ValueError("directions have to be between its domains")
+        return directions
 
 
 def save(final: Path, networks: dict[str, Tensor], state: dict[str, Any], about: dict[str, str]) -> Path:
@@ -189,13 +210,13 @@ def unsound(path: Path, error: Exception) -> GanzooError:
 
 
 @contextmanager
-def no_larger_than(file: Path, packed: bool = False) -> Iterator[None]:
-    """Inside, networks can be built that have about as many parameters as the file may hold, and no larger ones.
+def no_larger_than(size: int, packed: bool = False) -> Iterator[None]:
+    """Inside, networks can be built that have about as many parameters as a file of `size` bytes may hold.
 
     So whoever wrote the recipe in it cannot fill the memory, or the time until the weights are compared. `packed`: some
     networks are not in it.
     """
-    left = 2**24 + file.stat().st_size  # a parameter takes 2 to 8 bytes there
+    left = 2**24 + size  # a parameter takes 2 to 8 bytes there
     left += SPARED if packed else 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
@@ -231,8 +252,8 @@ class _LeftOut:
     """In the place of weights that a packed file does without: whatever needs them is told so."""
 
     def __init__(self, name: str, path: Path) -> None:
-        said = f'The weights "{name}" were left out when {path} was packed, as translating needs none of them.'
-        self._error = GanzooError(f"{said} Use the run that it was made from.")
+        said = f'The weights "{name}" were left out of {path}, as what it is for needs none of them.'
+        self._error = GanzooError(f"{said} Use the run, or all the files, that it was made from.")
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> None:
@@ -264,6 +285,14 @@ def leave_out(trainer: Trainer, names: list[str], path: Path) -> None:
                     object.__setattr__(module, name, _LeftOut(full, path))
     if next(trainer.parameters(), None) is None:
         raise unsound(path, ValueError("all weights are left out"))
+
+
+def outside(names: Iterable[str], kept: Iterable[str]) -> list[str]:
+    """Of names, those that are not kept, or what they are below, where nothing below that is kept."""
+    names = list(names)
+    needed = {above for name in kept for above in and_above(name)}
+    others = (name for name in names if name not in needed)
+    return sorted({next(above for above in and_above(name) if above not in needed) for name in others})
 
 
 def and_above(name: str) -> list[str]:

@@ -59,6 +59,18 @@ def register_archives(register: Register) -> None:
 
 
 @hookspec
+def register_pretrained(register: Register) -> None:
+    """Published weights: `ganzoo.Pretrained` objects, whose names `ganzoo translate` and `ganzoo.load` take. Facts:
+    `model` (that they are of), `paper`."""
+
+
+@hookspec
+def register_importers(register: Register) -> None:
+    """Importers: `ganzoo.Importer` subclasses, under the name of the model whose weights, written by other programs,
+    they read."""
+
+
+@hookspec
 def register_metrics(register: Register) -> None:
     """Metrics: `ganzoo.Metric` subclasses, built with (**own options). Fact: `better` ("lower" or "higher")."""
 

@@ -48,7 +48,7 @@ def pack(path: Path, output: Path, half: bool = False) -> list[str]:
     weights = {name: value.detach() for name, value in saved.items() if name.rpartition(".")[0] in modules}
     facts = checkpoint.load_networks(known.path)[1] | {
         "recipe": _without_paths(known.about.recipe),
-        "left_out": json.dumps(sorted({*known.about.left_out, *_left_out(list(saved), list(weights))})),
+        "left_out": json.dumps(sorted({*known.about.left_out, *checkpoint.outside(saved, weights)})),
         "metrics": to_json(known.metrics),
     }
     unique, aliases = checkpoint.unshared({name: _halved(value) if half else value for name, value in weights.items()})
@@ -98,13 +98,6 @@ def _images(translator: Translator) -> Iterator[Tensor]:
 
 def _noise(channels: int, side: int) -> Tensor:
     return 2 * torch.rand((1, channels, side, side), generator=torch.Generator().manual_seed(0)) - 1
-
-
-def _left_out(names: list[str], used: list[str]) -> list[str]:
-    """The names that are not used, or those that they are below, where nothing below them is used."""
-    needed = {above for name in used for above in checkpoint.and_above(name)}
-    unused = (name for name in names if name not in needed)
-    return sorted({next(above for above in checkpoint.and_above(name) if above not in needed) for name in unused})
 
 
 def _halved(weights: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ TYPES = {
     "source": "sources",
     "kind": "kinds",
     "archive": "archives",
+    "pretrained model": "pretrained",
+    "importer": "importers",
     "metric": "metrics",
     "command": "commands",
 }
@@ -43,9 +45,12 @@ BASES = {
     "source": "Source",
     "kind": "DataKind",
     "archive": "Archive",
+    "pretrained model": "Pretrained",
+    "importer": "Importer",
     "metric": "Metric",
 }
-"""What is registered is a subclass of this, or, if it is an archive, an object."""
+"""What is registered is a subclass of this, or, of the types in OBJECTS, an object."""
+OBJECTS = ("archive", "pretrained model")
 FILES: list[Path] = []  # plugins that are one file, not installed (`ganzoo --plugin FILE.py`)
 
 
@@ -218,9 +223,9 @@ def _check_class(type_: str, loaded: Any) -> None:
             raise TypeError(f"it is {loaded!r}, it should be made with @click.command()")
         return
     base = getattr(import_module("ganzoo"), BASES[type_])
-    if type_ == "archive" and not isinstance(loaded, base):
+    if type_ in OBJECTS and not isinstance(loaded, base):
         raise TypeError(f"it is {loaded!r}, it should be a ganzoo.{base.__name__}")
-    if type_ != "archive" and not (isinstance(loaded, type) and issubclass(loaded, base)):
+    if type_ not in OBJECTS and not (isinstance(loaded, type) and issubclass(loaded, base)):
         raise TypeError(f"it is {loaded!r}, it should be a subclass of ganzoo.{base.__name__}")
 
 

@@ -11,7 +11,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
     if "template" not in path.parts
 }
-USE = ("imagefile", "tiles", "translate", "gallery", "bulk", "export", "comparison", "bench", "scaffold", "cli")
+USE = ("translate", "importer", "pretrained", "export", "comparison", "bench", "scaffold", "cli")
 
 
 def imported(name, everywhere):

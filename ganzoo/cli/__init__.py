@@ -15,6 +15,7 @@ from ganzoo.errors import GanzooError
 
 VERBS = (
     *("run", "sweep", "translate", "generate", "export", "pack", "evaluate", "compare", "report"),
+    *("pretrained", "pull", "import"),
     *("list", "show", "cite", "data", "bench", "new", "schema", "doctor"),
 )
 """ganzoo's own commands: each is `command` in the module of its name."""

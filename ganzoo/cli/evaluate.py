@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli.output import bar, print_table, say, say_json
+from ganzoo.cli.output import bar, load, print_table, say, say_json
 from ganzoo.errors import GanzooError
 
 
@@ -31,7 +31,6 @@ def command(run: Path, metrics: tuple[str, ...], data: str, as_json: bool, devic
     """
     from ganzoo import evaluation
     from ganzoo.data.dataset import evaluation_data, open_dataset
-    from ganzoo.translate import load
 
     translator = load(run, device)
     recipe = translator.recipe

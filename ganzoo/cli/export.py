@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ganzoo.cli.output import say
+from ganzoo.cli.output import load, say
 
 
 @click.command("export")
@@ -24,7 +24,7 @@ def command(run: Path, output: Path, to: str | None, source: str | None, encoder
 
     Needs pip install "ganzoo[export]".
     """
-    from ganzoo import export, translate
+    from ganzoo import export
 
-    for sentence in export.write(translate.load(run), output, to, source, encoder):
+    for sentence in export.write(load(run), output, to, source, encoder):
         say(sentence)

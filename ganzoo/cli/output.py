@@ -6,12 +6,17 @@ Names of strangers pass through here on their way to the terminal, and can neith
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.files import to_json
 from ganzoo.text import printable
+
+if TYPE_CHECKING:
+    from ganzoo.translate import Translator
 
 
 def say(text: object = "", err: bool = False, label: str = "", color: str | None = None) -> None:
@@ -39,6 +44,14 @@ def bar(title: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(escape(printable(title)), total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def load(run: Path, device: str = "cpu") -> "Translator":
+    """`ganzoo.load`, with a bar while it downloads a published model."""
+    from ganzoo import translate
+
+    with bar(f"loading {run}") as update:
+        return translate.load(run, device, partial(say, err=True), update)
 
 
 def print_table(

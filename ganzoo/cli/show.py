@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ def command(name: str, type_: str | None, as_json: bool) -> None:
         say_json(facts)
         return
     say(f" {facts['summary']}", label=facts["name"], color="cyan")
-    for key in ("type", "data_kind", "data_kinds", "paper", "licence", "package"):
+    for key in ("type", "data_kind", "data_kinds", "model", "paper", "licence", "source", "package"):
         if facts.get(key):
             say(f"  {key:10} {facts[key]}")
     for name, changes in facts.get("presets", {}).items():
@@ -41,7 +42,7 @@ def command(name: str, type_: str | None, as_json: bool) -> None:
         print_table(columns, [[row[column] for column in columns] for row in rows])
     for other in facts["types"]:
         if other != facts["type"]:
-            say(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --type {other}")
+            say(f"\nThere is a {other} of that name, too: ganzoo show {facts['name']} --type {quote(other)}")
 
 
 def is_trained(path: Path) -> bool:
@@ -136,6 +137,8 @@ def describe(name: str, type_: str | None = None) -> dict[str, Any]:
         facts |= {"presets": target.presets, "options": table_options(target.Config)}
     elif entry.type == "archive":
         facts["licence"] = target.licence
+    elif entry.type == "pretrained model":
+        facts |= {"licence": target.licence, "paper": target.published_in, "source": ", ".join(target.urls)}
     elif isinstance(target, click.Command):
         facts["options"] = [
             {"name": p.opts[0], "type": p.type.name, "default": None, "meaning": getattr(p, "help", None) or ""}

@@ -31,3 +31,9 @@ def register_discriminators(register):
         "ganzoo_combogan.nets:TwoStreamDiscriminator",
         summary="ComboGAN's: grey and colour, several depths",
     )
+
+
+@hookimpl
+def register_importers(register):
+    summary = "encoders and decoders of the authors' PyTorch code, of all domains"
+    register("combogan", "ganzoo_combogan.importer:ComboGANImporter", summary=summary)

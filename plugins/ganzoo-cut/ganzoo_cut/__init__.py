@@ -34,3 +34,21 @@ def register_generators(register):
 def register_discriminators(register):
     summary = "PatchGAN, downsampling without aliasing (Zhang 2019)"
     register("patch-antialiased", "ganzoo_cut.nets:AntialiasedPatch", summary=summary)
+
+
+@hookimpl
+def register_importers(register):
+    summary = "an antialiased residual generator of the authors' PyTorch code"
+    register("cut", "ganzoo_cut.importer:CUTImporter", summary=summary)
+
+
+@hookimpl
+def register_pretrained(register):
+    data = {
+        "cityscapes": "labels into street scenes",
+        "horse2zebra": "horses into zebras",
+        "cat2dog": "cats into dogs",
+    }
+    for name in (f"{mode}_{images}" for images in data for mode in ("cut", "fastcut")):
+        summary = data[name.partition("_")[2]]
+        register(name, f"ganzoo_cut.pretrained:{name.upper()}", summary=summary, model="cut")

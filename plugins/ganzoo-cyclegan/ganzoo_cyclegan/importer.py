@@ -1,98 +1,70 @@
-"""`ganzoo import-cyclegan`: generators trained with the authors' PyTorch code, for use here."""
+"""Generators that were trained with the authors' PyTorch code, for use here."""
 
-import hashlib
 import re
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-import click
-import safetensors.torch
-import torch
 from torch import Tensor
 
-from ganzoo import DataSpec, GanzooError, checkpoint, recipe
-from ganzoo.cli.output import say
-from ganzoo.data.sources import check_names
-from ganzoo.files import refuse_existing, write_bytes
-from ganzoo.weights import plain_weights
+from ganzoo import DataSpec, GanzooError, Imported, Importer, TrainedOn
 
-PREFIXES = ("module.", "_orig_mod.")  # of several GPUs, of torch.compile
+Weights = dict[str, Tensor]
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-DISCRIMINATOR = {"name": "patch", "width": 1, "layers": 0}  # there is none in the files; this one is as small as can be
 
 
-@click.command()
-@click.argument("forth", metavar="A_TO_B.pth", type=click.Path(path_type=Path))
-@click.argument("back", metavar="B_TO_A.pth", type=click.Path(path_type=Path))
-@click.argument("output", metavar="OUTPUT.safetensors", type=click.Path(path_type=Path))
-@click.option("--domains", nargs=2, default=("A", "B"), show_default=True, metavar="A B", help="Names of the domains.")
-@click.option("--size", default=256, show_default=True, help="Side of the images that they were trained on, pixels.")
-def import_cyclegan(forth: Path, back: Path, output: Path, domains: tuple[str, str], size: int) -> None:
-    """Make a ganzoo file of two generators of the authors' PyTorch code (latest_net_G_A.pth, latest_net_G_B.pth).
+class CycleGANImporter(Importer):
+    """One residual generator, `latest_net_G.pth`, or two, `latest_net_G_A.pth` and `latest_net_G_B.pth`."""
 
-    `ganzoo translate`, `evaluate` and `export` take the file. It cannot be trained on: discriminators are not in it.
-    """
-    refuse_existing(output)
-    check_names(domains)
-    if domains[0] == domains[1]:
-        raise GanzooError(f'Both domains are called "{domains[0]}": give them two names with --domains.')
-    (ahead, options), (home, others) = read(forth), read(back)
-    if options != others:
-        raise GanzooError(f"{forth} is a generator of {options}, {back} of {others}: they are not of one CycleGAN.")
-    channels = {d: found["layers.1.weight"].shape[1] for d, found in zip(domains, (ahead, home), strict=True)}
-    tables = {
-        "model": "cyclegan",
-        "data": {"source": "folders", "domains": list(domains), "size": size, "channels": channels},
-        "options": {"generator": options, "discriminator": DISCRIMINATOR, "identity": 0.0},
-        "train": {"images": 1},
-    }
-    made_from, spec = recipe.parse(tables), DataSpec(domains, channels, size)
-    trainer = made_from.trainer(made_from.options, spec)
-    weights = {name: value for name, value in trainer.state_dict().items() if name.startswith("D.")}
-    for domain, found in zip(domains[::-1], (ahead, home), strict=True):
-        weights |= {f"G.{domain}.{name}": value for name, value in found.items()}
-    checkpoint.restore(trainer, weights, forth)
-    facts = checkpoint.about(made_from, spec, 0) | {"imported": f"{_known(forth)}, {_known(back)}"}
-    weights = {name: value.contiguous() for name, value in trainer.state_dict().items()}
-    write_bytes(output, safetensors.torch.save(weights, facts))
-    say(f"{output}: {domains[0]} to {domains[1]} and back, {options['blocks']} blocks, {options['width']} wide.")
-    say(f"Use it: ganzoo translate {output} PICTURES OUTPUT --to {domains[1]}")
+    def knows(self, weights: Weights) -> bool:
+        """Whether they are of a residual generator, of any number of blocks, with or without dropout."""
+        convolutions = {name for name, value in weights.items() if value.ndim == 4}
+        b = _blocks(weights)
+        inside = {f"model.{10 + i}.conv_block.{j}.weight" for i in range(b) for j in (1, _second(weights))}
+        return convolutions == inside | {f"model.{i}.weight" for i in (1, 4, 7, 10 + b, 13 + b, 17 + b)}
 
-
-def read(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """A generator's weights under the names of ganzoo's "resnet", and that part's options. No code is loaded."""
-    weights = {_plain(name): value for name, value in plain_weights(file).items()}
-    nothing = torch.empty(0)
-    first = weights.get("model.1.weight", nothing)
-    blocks = {int(match[1]) for name in weights if (match := re.match(r"model\.(\d{1,4})\.conv_block", name))}
-    inside = [weights.get(f"model.{block}.conv_block.1.weight", nothing).shape for block in blocks]
-    sound = first.ndim == 4 and 0 < first.shape[1] <= 4  # and the rest as large as the network that is then built
-    if not sound or set(inside) != {(4 * len(first), 4 * len(first), 3, 3)}:
-        raise GanzooError(
-            f"{file} is no residual generator of the authors' code: it begins with {next(iter(weights), 'nothing')}. "
-            "Give the generators, such as latest_net_G_A.pth."
+    def convert(self, files: Mapping[str, Weights], known: TrainedOn) -> Imported:
+        """From the first domain to the second, and of two files from the second to the first."""
+        if len(files) > 2:
+            raise GanzooError(f"A CycleGAN has two generators, and there are {len(files)} files: give one or two.")
+        domains = known.names(2)
+        ways = [domains, domains[::-1]][: len(files)]
+        read = {way: _read(weights) for way, weights in zip(ways, files.values(), strict=True)}
+        (options, (source, target)), *others = [(options, channels) for _, options, channels in read.values()]
+        if others and others[0] != (options, (target, source)):
+            raise GanzooError(
+                f"{' and '.join(files)} are not of one CycleGAN: {options}, {source} to {target} channels, and "
+                f"{others[0][0]}, {' to '.join(map(str, others[0][1]))} channels."
+            )
+        channels = dict(zip(domains, (source, target), strict=True))
+        return Imported(
+            spec=DataSpec(domains, channels, known.size or 256),
+            networks={f"G.{there}": weights for (_, there), (weights, _, _) in read.items()},
+            options={"generator": options} | ({} if source == target else {"identity": 0.0}),
+            directions=[(domains[0], domains[1])] if len(files) == 1 else None,
         )
+
+
+def _read(weights: Weights) -> tuple[Weights, dict[str, Any], tuple[int, int]]:
+    """The weights under the names of "resnet", that part's options, and the channels of source and target."""
+    blocks, second = _blocks(weights), _second(weights)
     norm = "batch" if "model.2.weight" in weights else "instance"
     renamed = {}
     for name, value in weights.items():
         if norm == "instance" and name.endswith(STATISTICS):
             continue  # files of 2017 have them; they were never used
-        if _dropout(weights):
+        if second == 6:  # dropout between its convolutions moves the second one on by one place
             name = re.sub(r"conv_block\.([67])\b", lambda match: f"conv_block.{int(match[1]) - 1}", name)
-        renamed[name.replace("model.", "layers.", 1).replace("conv_block.", "layers.")] = value.float()
-    return renamed, {"name": "resnet", "width": len(first), "blocks": len(blocks), "norm": norm}
+        renamed[name.replace("model.", "layers.", 1).replace("conv_block.", "layers.")] = value
+    first, last = weights["model.1.weight"], weights[f"model.{17 + blocks}.weight"]
+    options = {"name": "resnet", "width": len(first), "blocks": blocks, "norm": norm}
+    return renamed, options, (first.shape[1], len(last))
 
 
-def _plain(name: str) -> str:
-    while name.startswith(PREFIXES):
-        name = name.split(".", 1)[1]
-    return name
+def _blocks(weights: Weights) -> int:
+    return len({match[1] for name in weights if (match := re.match(r"model\.(\d+)\.conv_block\.", name))})
 
 
-def _dropout(weights: dict[str, Tensor]) -> bool:
-    """Whether a block has dropout between its convolutions, which moves the second one on by one place."""
-    return weights.get("model.10.conv_block.6.weight", torch.empty(0)).ndim == 4
-
-
-def _known(file: Path) -> str:
-    with file.open("rb") as content:
-        return f"{file.name} (sha256 {hashlib.file_digest(content, 'sha256').hexdigest()})"
+def _second(weights: Weights) -> int:
+    """Where a block has its second convolution."""
+    there = weights.get("model.10.conv_block.6.weight")
+    return 6 if there is not None and there.ndim == 4 else 5

@@ -1,15 +1,14 @@
 """Generators as the authors' code saves them: the same names, and from then on the same images."""
 
-import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
 from torch import nn
 
-from ganzoo import GanzooError, load
+from ganzoo import GanzooError, TrainedOn, load
 from ganzoo.cli import cli
-from ganzoo.translate import Translator
+from ganzoo.importer import import_files
 
 
 class Block(nn.Module):
@@ -56,6 +55,12 @@ def run(*args):
     return done.output
 
 
+def same_images(made, source, target, network):
+    image = torch.rand(2, made.spec.channels[source], 32, 40) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(made.translate_tensor(image, source, target), network(image), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("kind", "spoil"),
     [
@@ -67,56 +72,109 @@ def run(*args):
         ({"channels": (1, 3)}, lambda state: state),
     ],
 )
-def test_pictures_are_those_of_the_authors_code(tmp_path, kind, spoil):
+def test_both_directions_are_those_of_the_authors_code(tmp_path, kind, spoil):
     torch.manual_seed(1)
     forth = Official(**kind).eval()
     back = Official(**kind | ({"channels": kind["channels"][::-1]} if "channels" in kind else {})).eval()
     for file, network in (("ab.pth", forth), ("ba.pth", back)):
         torch.save(spoil(network.state_dict()), tmp_path / file)
     out = tmp_path / "made" / "both.safetensors"
-    said = run("import-cyclegan", tmp_path / "ab.pth", tmp_path / "ba.pth", out, "--domains", "horse", "zebra")
-    assert "horse to zebra and back" in said
-    made: Translator = load(out)
-    for source, target, network in (("horse", "zebra", forth), ("zebra", "horse", back)):
-        image = torch.rand(2, made.spec.channels[source], 32, 40) * 2 - 1
-        with torch.no_grad():
-            torch.testing.assert_close(made.translate_tensor(image, source, target), network(image), atol=1e-6, rtol=0)
-    noise = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "a.png")
-    run("translate", out, tmp_path / "a.png", tmp_path / "z.png", "--to", "zebra")
-    assert Image.open(tmp_path / "z.png").size == (50, 30)
+    said = run("import", tmp_path / "ab.pth", tmp_path / "ba.pth", out, "--domains", "horse,zebra")
+    assert "cyclegan, horse and zebra" in said
+    made = load(out)
+    same_images(made, "horse", "zebra", forth)
+    same_images(made, "zebra", "horse", back)
     with pytest.raises(GanzooError, match="exists and is not overwritten"):
-        run("import-cyclegan", tmp_path / "ab.pth", tmp_path / "ba.pth", out)
+        run("import", tmp_path / "ab.pth", tmp_path / "ba.pth", out)
 
 
-def test_what_is_no_pair_of_generators(tmp_path):
+def test_one_direction_and_every_command(tmp_path):
+    """There is one generator: nothing else is made up, and whatever would need it is a sentence."""
+    torch.manual_seed(1)
+    network = Official(blocks=1).eval()
+    old = {"_use_new_zipfile_serialization": False}  # as files of the authors are
+    torch.save(network.state_dict(), tmp_path / "g.pth", **old)
+    bundle = tmp_path / "one.safetensors"
+    said = run("import", tmp_path / "g.pth", bundle, "--domains", "horse, zebra", "--size", 32)
+    assert (
+        f"{bundle}: cyclegan, horse to zebra, " in said
+        and f"{sum(p.numel() for p in network.parameters()):,} w" in said
+    )
+    made = load(bundle)
+    assert made.directions == [("horse", "zebra")] and made.spec.size == 32
+    same_images(made, "horse", "zebra", network)
+    with pytest.raises(GanzooError, match=r'cannot translate to "horse"\. It knows: zebra'):
+        made.translate(Image.new("RGB", (32, 32)), to="horse")
+    with pytest.raises(GanzooError, match=r'weights "G\.horse\.\S+" '):
+        made.translate_tensor(torch.zeros(1, 3, 32, 32), "zebra", "horse")
+
+    for split in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        Image.effect_noise((36, 30), 60).convert("RGB").save(tmp_path / "images" / split / f"{split}.png")
+    photo = tmp_path / "images" / "testA" / "testA.png"
+    run("translate", bundle, photo, tmp_path / "z.png")
+    assert Image.open(tmp_path / "z.png").size == (36, 30)
+    with pytest.raises(GanzooError, match='cannot translate from "zebra"'):
+        run("translate", bundle, photo, tmp_path / "h.png", "--from", "zebra")
+    run("translate", bundle, photo, tmp_path / "grid.png", "--grid")
+    assert "horse->zebra" in (said := run("evaluate", bundle, "--data", tmp_path / "images", "--json"))
+    assert "zebra->horse" not in said and "cycle_l1" not in said
+    with pytest.raises(GanzooError, match="file of weights alone"):
+        run("evaluate", bundle)
+    assert "horse->zebra" in run("compare", bundle, bundle, "--data", tmp_path / "images", "--json")
+    run("pack", bundle, tmp_path / "packed.safetensors")
+    assert load(tmp_path / "packed.safetensors").directions == [("horse", "zebra")]
+    card = (tmp_path / "packed.md").read_text()
+    assert "Trained with another program" in card and "Imported: g.pth (sha256 " in card
+    with pytest.raises(GanzooError, match="generates no images"):
+        run("generate", bundle, tmp_path / "new")
+
+
+def test_what_is_no_generator_or_no_pair(tmp_path):
+    def importing(*files, **known):
+        paths = [tmp_path / name for name in files]
+        return import_files(paths, tmp_path / "out.safetensors", TrainedOn(**known))
+
     torch.save(Official().state_dict(), tmp_path / "g.pth")
     torch.save(Official(blocks=3).state_dict(), tmp_path / "larger.pth")
+    torch.save(Official(channels=(1, 3)).state_dict(), tmp_path / "grey.pth")
     torch.save({"model.0.weight": torch.ones(1)}, tmp_path / "d.pth")
     torch.save(Official(), tmp_path / "pickled.pth")
     (tmp_path / "text.pth").write_text("hello")
     large, small = torch.ones(1).expand(10**6, 3, 7, 7), torch.ones(())
     strange = [[1], small, None, {1: small}, {"model.1.weight": large}, {"a": torch.empty(10**6, device="meta")}]
-    names = ("model.1.weight", "model.10.conv_block.1.weight")
-    strange += [dict.fromkeys(names, value) for value in (small, torch.ones(4), torch.ones(90_000, 3, 1, 1))]
+    convolutions = [name for name, value in Official().state_dict().items() if value.ndim == 4]
+    wide = {"model.1.weight": torch.ones(9_000, 3, 1, 1)}
+    strange += [dict.fromkeys(convolutions, small), dict.fromkeys(convolutions, torch.ones(3, 1, 1, 1)) | wide]
     for number, content in enumerate(strange):
         torch.save(content, tmp_path / f"{number}.pth")
     for other, words in (
         *((f"{number}.pth", "holds no plain weights") for number in range(6)),
-        *((f"{number}.pth", "no residual generator") for number in range(6, 9)),
+        ("6.pth", "is no network of"),
+        ("7.pth", "not of one CycleGAN"),
         ("larger.pth", "not of one CycleGAN"),
-        ("d.pth", r"no residual generator .* begins with model\.0\.weight"),
+        ("grey.pth", "not of one CycleGAN"),
+        ("d.pth", r'is no network of .*cyclegan.* begins with "model\.0\.weight"'),
         ("pickled.pth", "holds no plain weights"),
         ("text.pth", "holds no plain weights"),
         ("nothing.pth", "There is no file"),
     ):
         with pytest.raises(GanzooError, match=words):
-            run("import-cyclegan", tmp_path / "g.pth", tmp_path / other, tmp_path / "out.safetensors")
-    both = (tmp_path / "g.pth", tmp_path / "g.pth", tmp_path / "out.safetensors", "--domains")
-    for names, words in ((("horse", "horse"), "Both domains"), (("a.b", "c"), "cannot be the name of a domain")):
+            importing("g.pth", other)
+    with pytest.raises(GanzooError, match="larger than the file"):
+        importing("7.pth")
+    for domains, words in (
+        (("horse", "horse"), "Two domains are called horse"),
+        (("a.b", "c"), "cannot be the name of a domain"),
+        (("a", "b", "c"), "name 2, or none"),
+    ):
         with pytest.raises(GanzooError, match=words):
-            run("import-cyclegan", *both, *names)
+            importing("g.pth", domains=domains)
+    with pytest.raises(GanzooError, match="give one or two"):
+        importing("g.pth", "larger.pth", "grey.pth")
     (tmp_path / "full").write_text("a file, not a folder")
     with pytest.raises(GanzooError, match="cannot be written"):
-        run("import-cyclegan", tmp_path / "g.pth", tmp_path / "g.pth", tmp_path / "full" / "out.safetensors")
+        import_files([tmp_path / "g.pth"], tmp_path / "full" / "out.safetensors")
+    with pytest.raises(GanzooError, match=r"ends in \.safetensors"):
+        import_files([tmp_path / "g.pth"], tmp_path / "out.pth")
     assert not (tmp_path / "out.safetensors").exists()

@@ -28,3 +28,17 @@ def register_models(register):
 @hookimpl
 def register_generators(register):
     register("stargan", "ganzoo_stargan.nets:StarGANGenerator", summary="residual blocks, zero padding, for labels")
+
+
+@hookimpl
+def register_importers(register):
+    summary = "generator and discriminator of the authors' PyTorch code"
+    register("stargan", "ganzoo_stargan.importer:StarGANImporter", summary=summary)
+
+
+@hookimpl
+def register_pretrained(register):
+    for size in (128, 256):
+        summary = f"hair colour, sex and age of faces, at {size} px"
+        target = f"ganzoo_stargan.pretrained:CELEBA_{size}"
+        register(f"stargan_celeba_{size}", target, summary=summary, model="stargan")

@@ -1,0 +1,23 @@
+"""ganzoo pull"""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from ganzoo.cli.output import bar, say
+
+
+@click.command("pull")
+@click.argument("name")
+@click.option("--file", type=click.Path(path_type=Path), help="A copy you already have, instead of downloading.")
+def command(name: str, file: Path | None) -> None:
+    """Download the published model NAME, convert it, and print the bundle that is kept in the cache.
+
+    Without it, the first command that uses NAME does the same. `ganzoo pretrained` lists the names.
+    """
+    from ganzoo import pretrained
+
+    with bar(f"downloading {name}") as update:
+        bundle = pretrained.pull(name, file, update, partial(say, err=True))
+    say(bundle)
