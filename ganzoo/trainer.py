@@ -291,6 +291,8 @@ class Trainer(nn.Module, ABC):
     """the options of this run, an instance of `Config`"""
     fixed_size: ClassVar[bool] = False
     """whether it trains on squares of `spec.size` only, as fully connected layers do"""
+    tileable: ClassVar[bool] = True
+    """whether large images may be translated in tiles; False where `translate` resizes or classifies the whole image"""
     distinct_images: ClassVar[int | None] = None
     """how many different images `generate` can give; None: any number"""
 

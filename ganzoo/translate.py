@@ -1,38 +1,39 @@
 """A trained run applied to images."""
 
-import io
+import html
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.functional import pil_to_tensor
 
-from ganzoo import checkpoint, errors, grid, pretrained, recipe
+from ganzoo import checkpoint, errors, grid, pretrained, recipe, tiles
 from ganzoo.attributes import parse_target
 from ganzoo.clock import derive_seed, seeded
-from ganzoo.data.downloads import Progress, Say
-from ganzoo.data.images import KINDS, ImageRef, LeftOut, convert, find_images, tell, to_image, to_tensor
+from ganzoo.data.downloads import Progress
+from ganzoo.data.images import convert, to_image, to_tensor
 from ganzoo.data.transforms import test_transform
 from ganzoo.errors import GanzooError, out_of_memory
-from ganzoo.files import refuse_existing, write_bytes
+from ganzoo.imagefile import ImageLike, Say, opened
 from ganzoo.registry import did_you_mean, registry
 from ganzoo.runtime import device_kind
 from ganzoo.text import printable
 from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, Trainer
 
 GENERATED = 16  # new images where no number is given
-ImageLike = Image.Image | str | Path
-WITHOUT_ALPHA = {".jpg", ".jpeg", ".bmp", ".ppm"}
+Images = Sequence[ImageLike | np.ndarray | Tensor]
 
 
 class Translator:
-    """A trained model, as `ganzoo.load` gives it. `translate` takes and gives PIL images of any size.
+    """A trained model, as `ganzoo.load` gives it. `translate` takes images of any size.
 
     `recipe` is what it was trained with, `images` how many images of each domain it had seen, `trainer` the networks.
     `lost_metrics` are those that its recipe names and no plugin here knows: what was trained can do without them.
@@ -43,6 +44,27 @@ class Translator:
     ) -> None:
         self.trainer, self.recipe, self.images, self.lost_metrics = trainer, made_from, images, lost_metrics
         self.spec = trainer.spec
+        self._bytes_per_pixel: dict[tuple[str, str], float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Translator {', '.join(self._facts().values())}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = "".join(f"<tr><th>{k}</th><td>{html.escape(printable(v))}</td></tr>" for k, v in self._facts().items())
+        return f"<table>{rows}</table>"
+
+    def _facts(self) -> dict[str, str]:
+        trainer = self.trainer
+        pairs = [f"{source} to {target}" for source, target in self.directions]
+        labels = f"labels {', '.join(self.spec.labels)}" if self.spec.labels else ""
+        count, weight = sum(p.numel() for p in trainer.parameters()), next(trainer.parameters())
+        return {
+            "model": self.recipe.model,
+            "translates": labels or ", ".join(pairs) if trainer.translates else "nothing: it generates images",
+            "trained on": f"{self.images:,} images of each domain at {self.spec.size} px",
+            "weights": f"{count:,} parameters on {weight.device}",
+        }
 
     @property
     def directions(self) -> list[tuple[str, str]]:
@@ -72,23 +94,116 @@ class Translator:
 
     def translate(
         self,
-        image: ImageLike,
+        image: ImageLike | np.ndarray | Tensor | Images,
         to: str | None = None,
         source: str | None = None,
         reference: ImageLike | None = None,
         seed: int | None = None,
-    ) -> Image.Image:
-        """The image (PIL, or a path), of the domain `source`, in the domain `to`, in the size it had.
+        size: int | None = None,
+        tile: int | None = None,
+        say: Say = str,
+    ) -> Any:
+        """An image of the domain `source` in the domain `to`, in the size it had.
+
+        A path, a PIL image or an array (height, width, channels) of bytes gives a PIL image, a tensor (channels,
+        height, width) or (batch, channels, height, width) in [-1, 1] such a tensor, a list a list. Each image is
+        translated by itself: the result does not depend on the others. Transparency is kept; EXIF data (without
+        orientation, which is applied), resolution and an sRGB profile are in the PIL image's `info`.
 
         A model with styles takes one from the `reference`, an image of the domain `to` in any size, or from the `seed`,
         a whole number from 0 on, which also fixes everything else at random; by default it is 0. torch's global
-        generators are left as they are. Raises GanzooError where an image cannot be read, there is no such direction,
-        or the model has no use for a reference or a seed.
+        generators are left as they are.
+
+        `size`: translate with that many pixels on the shorter side and give it back in its own size, with the detail of
+        the original. `tile`: translate in tiles of about that many pixels a side; 0: of as many as fit. By default
+        that is done where the whole image needs too much memory, and `say` is given a sentence about it.
+
+        Raises GanzooError where an image cannot be read, there is no such direction, or the model has no use for a
+        reference, a seed or tiles.
         """
+        if isinstance(image, list | tuple):
+            return [self.translate(one, to, source, reference, seed, size, tile, say) for one in image]
+        if tile is not None and not self.trainer.tileable:
+            raise GanzooError("This model has to see an image as a whole: leave out the tiles, or give a size.")
         source, target = self.direction(to, source)
         style = self.reference_tensor(reference, target, seed)
-        tensor = to_tensor(convert(_opened(image), self.spec.channels[source]))
-        return to_image(self.translate_tensor(tensor[None], source, target, seed or 0, style)[0])
+        channels = self.spec.channels[source]
+        apply = partial(self.translate_tensor, source=source, target=target, seed=seed or 0, reference=style)
+
+        def any_size(image: Tensor) -> Tensor:
+            with self.trainer.inference():
+                return self._any_size(image, apply, (source, target), size, tile, say)
+
+        if isinstance(image, Tensor):
+            _check_tensor(image, channels)
+            fakes = [any_size(one[None]) for one in image.reshape(-1, *image.shape[-3:])]
+            return torch.cat(fakes).reshape(*image.shape[:-3], *fakes[0].shape[1:]).to(image.device)
+        image = opened(_from_array(image) if isinstance(image, np.ndarray) else image, say)  # type: ignore[arg-type]
+        alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
+        colour = image if channels in (2, 4) else image.convert("RGB" if "RGB" in image.mode else "L")
+        made = to_image(any_size(pil_to_tensor(convert(colour, channels))[None])[0])
+        if alpha and made.mode in ("L", "RGB"):
+            made.putalpha(alpha)
+        made.info = dict(image.info)
+        return made
+
+    def _any_size(
+        self,
+        image: Tensor,
+        apply: tiles.Translate,
+        direction: tuple[str, str],
+        size: int | None,
+        tile: int | None,
+        say: Say,
+    ) -> Tensor:
+        """(1, channels, height, width), in bytes or in [-1, 1], to the target domain, on the CPU."""
+        height, width = image.shape[-2:]
+        scale = size / min(height, width) if size else 1.0
+        room = self._pixels_at_once(apply, direction, height * width, scale)
+        shown = f"{width}x{height} pixels are too many for the memory at once"
+        if not self.trainer.tileable and height * width * scale**2 > room:
+            scale = (room / (height * width)) ** 0.5
+            say(f"{shown}, and this model has to see an image as a whole: it is translated at {scale:.0%} of its size")
+        small = image
+        if scale != 1:
+            sides = [max(1, round(side * scale)) for side in (height, width)]
+            small = F.interpolate(image if scale < 1 else tiles.as_unit(image), sides, mode="bicubic", antialias=True)
+        multiple, pixels = self.trainer.multiple, small.shape[-2] * small.shape[-1]
+        least = max(tiles.SMALLEST, 2 * multiple)
+        if tile == 0 or (tile is None and self.trainer.tileable and pixels > room):
+            unit = tiles.round_up(32, multiple)
+            side = max(least, min(tiles.LARGEST, int(room**0.5)) // unit * unit)
+            if tile is None:
+                say(f"{shown}: it is translated in tiles of {side} pixels")
+        else:
+            side = tile or max(small.shape[-2:])
+        while True:
+            try:
+                fake = tiles.tiled(apply, self.trainer, small, side, multiple)
+                break
+            except (MemoryError, RuntimeError) as error:
+                side = min(side, *small.shape[-2:]) // 2
+                if not out_of_memory(error) or side < least or not self.trainer.tileable:
+                    raise
+            say(f"the memory was not enough: it is translated in tiles of {side} pixels")
+        if scale < 1:
+            fake = tiles.restore_detail(fake, tiles.as_unit(small), image.cpu())
+        elif scale > 1:
+            fake = F.interpolate(fake, (height, width), mode="bicubic", antialias=True)
+        return fake
+
+    def _pixels_at_once(self, apply: tiles.Translate, direction: tuple[str, str], pixels: int, scale: float) -> float:
+        """How many pixels of an image, which has as many as that, go through the networks at once."""
+        least = float(self.spec.size**2)
+        if pixels * scale**2 <= least:
+            return least  # as in training
+        if direction not in self._bytes_per_pixel:
+            side = least_multiples(self.trainer) * tiles.round_up(64, self.trainer.multiple)
+            probe = torch.zeros(1, self.spec.channels[direction[0]], side, side)
+            self._bytes_per_pixel[direction] = tiles.bytes_per_pixel(apply, self.trainer, probe)
+        device = next(self.trainer.parameters()).device
+        free = (tiles.free_memory(device) - tiles.BUFFERS * pixels) / 2
+        return max(least, min(tiles.MOST_MEMORY, free) / self._bytes_per_pixel[direction])
 
     def grid(
         self,
@@ -96,17 +211,20 @@ class Translator:
         source: str | None = None,
         reference: ImageLike | None = None,
         seeds: Sequence[int | None] = (None,),
+        size: int | None = None,
+        tile: int | None = None,
+        say: Say = str,
     ) -> Image.Image:
         """The image and all it can be translated to, with each of the seeds, side by side under their names."""
-        source, image = self.direction(None, source)[0], _opened(image)
+        source, image = self.direction(None, source)[0], opened(image, say)
         tiles = {source: image}
         if reference is not None:
-            reference = _opened(reference)
+            reference = opened(reference)
             tiles["reference"] = ImageOps.contain(convert(reference, 3), image.size)
         for target in (there for here, there in self.directions if here == source):
             for seed in seeds:
                 title = target if len(seeds) == 1 else f"{target}, seed {seed}"
-                tiles[title] = self.translate(image, target, source, reference, seed)
+                tiles[title] = self.translate(image, target, source, reference, seed, size, tile, say)
         return grid.titled(tiles)
 
     def translate_tensor(
@@ -137,7 +255,7 @@ class Translator:
             raise GanzooError("This model has one translation of an image: leave out the seed and variants.")
         if image is None:
             return None
-        image = convert(_opened(image), self.spec.channels_of(target))
+        image = convert(opened(image), self.spec.channels_of(target))
         return to_tensor(test_transform(image, self.recipe.data, trainer.multiple))[None]
 
     def generate(self, count: int | None = None, label: str | None = None, seed: int = 0) -> Iterator[Image.Image]:
@@ -218,122 +336,27 @@ def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
     return lost
 
 
-def translate_files(
-    translator: Translator,
-    input: Path,
-    output: Path,
-    to: str | None = None,
-    source: str | None = None,
-    *,
-    reference: Path | None = None,
-    seed: int | None = None,
-    variants: int | None = None,
-    grid: bool = False,
-    say: Say = print,
-) -> Iterator[tuple[int, int, str | None]]:
-    """Translates an image or every image in a folder, with names and sizes kept; yields (done, of, what failed).
-
-    `variants`: N translations of each image, NAME-1, NAME-2 and so on, with the seed and those after it. `grid`:
-    instead of the translation an image of all translations. `say` is given what is left out of the folder. Raises
-    GanzooError, before anything is written, if a result would overwrite a file or has a suffix of no image.
-    """
-    seeds = [seed] if variants is None else range(seed or 0, (seed or 0) + variants)
-    numbers = range(1, variants + 1) if variants and not grid else ()
-    pairs = [
-        (file, [result.with_stem(f"{result.stem}-{number}") for number in numbers] or [result])
-        for file, result in _pairs(input, output, say)
-    ]
-    style = None if reference is None else _opened(reference)
-    translator.reference_tensor(style, translator.direction(to, source)[1], seeds[0])
-    for result in chain(*(results for _, results in pairs)):
-        _format(result)
-        refuse_existing(result)
-    for done, (file, results) in enumerate(pairs, start=1):
-        try:
-            image = _opened(file)
-            if grid:
-                made = [translator.grid(image, source, style, seeds)]
-            else:
-                made = [translator.translate(image, to, source, style, each) for each in seeds]
-            contents = [_encoded(translation, result) for translation, result in zip(made, results, strict=True)]
-        except GanzooError as error:
-            yield done, len(pairs), str(error)
-            continue
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            yield done, len(pairs), f"{file} is too large for the memory here ({image.width}x{image.height} pixels)"
-            continue
-        for content, result in zip(contents, results, strict=True):
-            write_bytes(result, content)
-        yield done, len(pairs), None
-
-
-def generate_files(
-    translator: Translator, output: Path, count: int | None = None, label: str | None = None, seed: int = 0
-) -> Iterator[tuple[int, int]]:
-    """Writes new images to the folder as 000.png, 001.png, ...; yields (done, of).
-
-    Raises GanzooError, before anything is written, if one would overwrite a file.
-    """
-    if output.is_file():
-        raise GanzooError(f"{output} is a file. Give a folder for the images.")
-    count = translator.generated(count)
-    digits = max(3, len(str(count - 1)))
-    results = [output / f"{place:0{digits}d}.png" for place in range(count)]
-    for result in results:
-        refuse_existing(result)
-    for done, (image, result) in enumerate(zip(translator.generate(count, label, seed), results, strict=True), start=1):
-        write_bytes(result, _encoded(image, result))
-        yield done, count
-
-
 def _unknown(what: str, name: str | None, known: list[str]) -> GanzooError:
     near = did_you_mean(name or "", known)
     return GanzooError(f"This run cannot translate {what}.{near} It knows: {', '.join(known)}.")
 
 
-def _opened(image: ImageLike) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image
-    try:
-        return ImageRef(Path(image)).open()
-    except GanzooError as error:  # what it says of recipes does not belong here
-        raise GanzooError(str(error).split(" Replace")[0]) from error
+def _from_array(array: np.ndarray) -> Image.Image:
+    """Raises GanzooError for an array that is no image of bytes."""
+    if array.dtype == np.uint8 and (array.ndim == 2 or (array.ndim == 3 and 1 <= array.shape[2] <= 4)) and array.size:
+        return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+    raise GanzooError(
+        f"An array of {array.dtype} and shape {array.shape} is no image: give (height, width, channels) as uint8, 0 to "
+        "255, or a tensor (channels, height, width) in [-1, 1]."
+    )
 
 
-def _pairs(source: Path, target: Path, say: Say) -> list[tuple[Path, Path]]:
-    if source.is_dir():
-        left_out: LeftOut = {}
-        images = find_images(source, left_out=left_out)
-        for sentence in tell(left_out, source):
-            say(sentence)
-        if not images:
-            raise GanzooError(f"{source} holds no images ({KINDS}).")
-        return [(p, target / p.relative_to(source)) for p in images]
-    if not source.exists():
-        raise GanzooError(f"There is no image or folder {source}.")
-    return [(source, target / source.name if target.is_dir() or not target.suffix else target)]
-
-
-def _encoded(image: Image.Image, path: Path) -> bytes:
-    """The file that the image should be at `path`, in the format that this name says."""
-    if path.suffix.lower() in WITHOUT_ALPHA:
-        image = convert(image, 1 if image.mode in ("L", "LA") else 3)
-    kind = _format(path)
-    try:
-        image.save(file := io.BytesIO(), format=kind, quality=95)
-    except (OSError, ValueError) as error:  # of one that is too large for the format, say
-        raise GanzooError(f"{path} cannot be written as {kind} ({error}). Give it another suffix.") from error
-    return file.getvalue()
-
-
-def _format(path: Path) -> str:
-    """Pillow's name of the format that a suffix stands for. Raises GanzooError for one that it cannot write."""
-    kind = Image.registered_extensions().get(path.suffix.lower(), "")
-    if kind not in Image.SAVE:
-        raise GanzooError(f'{path}: "{path.suffix}" is no kind of image that can be written. Use .png or .jpg.')
-    return kind
+def _check_tensor(image: Tensor, channels: int) -> None:
+    if image.ndim not in (3, 4) or image.shape[-3] != channels or not image.is_floating_point() or not image.numel():
+        raise GanzooError(
+            f"A tensor of {image.dtype} and shape {tuple(image.shape)} is no image of this domain: give floating-point "
+            f"numbers in [-1, 1] as ({channels}, height, width) or (batch, {channels}, height, width)."
+        )
 
 
 def least_multiples(trainer: Trainer) -> int:

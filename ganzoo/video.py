@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ganzoo.data.archives import Say
+from ganzoo.data.downloads import Say
 from ganzoo.data.images import convert
 from ganzoo.errors import GanzooError, out_of_memory
 from ganzoo.files import atomic, refuse_existing

@@ -11,7 +11,10 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
     if "template" not in path.parts
 }
-USE = ("translate", "importer", "pretrained", "export", "comparison", "bench", "scaffold", "cli")
+USE = (
+    *("imagefile", "tiles", "translate", "importer", "pretrained", "gallery", "bulk", "export", "comparison", "bench"),
+    *("scaffold", "cli"),
+)
 
 
 def imported(name, everywhere):

@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 
 import ganzoo as package
 from ganzoo import checkpoint, recipe
+from ganzoo.bulk import translate_files
 from ganzoo.data.dataset import evaluation_data
 from ganzoo.data.images import convert, to_tensor
 from ganzoo.options import DataOptions
 from ganzoo.runfolder import RunFolder
-from ganzoo.translate import Translator, translate_files
+from ganzoo.translate import Translator
 
 SIZES = {  # name -> (width, height) as seen, after turning
     "a.jpg": (40, 40),

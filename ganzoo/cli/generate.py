@@ -16,10 +16,10 @@ from ganzoo.cli.output import bar, load, say
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def command(run: Path, output: Path, count: int | None, label: str | None, seed: int, device: str) -> None:
     """Make new images with a trained RUN: 000.png, 001.png, ... in the folder OUTPUT."""
-    from ganzoo import translate
+    from ganzoo import bulk
 
     translator = load(run, device)
     with bar("generating") as update:
-        for done, total in translate.generate_files(translator, output, count, label, seed):
+        for done, total in bulk.generate_files(translator, output, count, label, seed):
             update(done, total)
     say(f"{total} new image{'s' if total != 1 else ''}{f' of {label}' if label else ''}: {output}")

@@ -19,6 +19,16 @@ from ganzoo.cli.output import bar, load, say
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Another seed, another style.  [default: 0]")
 @click.option("--variants", type=click.IntRange(1), metavar="N", help="N of each, of N seeds: NAME-1.png and so on.")
 @click.option("--grid", is_flag=True, help="One image that shows all targets, instead of a translation.")
+@click.option("--size", type=click.IntRange(1), metavar="N", help="Translate at N px on the shorter side; see above.")
+@click.option(
+    "--tile",
+    type=click.IntRange(0),
+    is_flag=False,
+    flag_value=0,
+    metavar="[N]",
+    help="Translate in tiles of N px.  [default: where the memory is not enough; N: as fits]",
+)
+@click.option("--gallery", type=click.Path(path_type=Path), metavar="HTML", help="Page that compares before and after.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def command(
     run: Path,
@@ -30,39 +40,53 @@ def command(
     seed: int | None,
     variants: int | None,
     grid: bool,
+    size: int | None,
+    tile: int | None,
+    gallery: Path | None,
     device: str,
 ) -> None:
     """Translate an image, a video, or all images in a folder, with a trained RUN. Names and sizes are kept.
 
     A model with styles has many translations of an image: a reference image of the target domain, or a seed, chooses
     one. The same seed gives the same style to all images.
+
+    With --size an image is reduced, translated and given back in its own size, with the detail of the original: quick,
+    and closer to what the model was trained on. Without it an image that is too large for the memory is translated in
+    tiles that overlap.
     """
-    from ganzoo import translate, video
+    from ganzoo import bulk, video
     from ganzoo.errors import GanzooError
 
     if grid and to:
         raise GanzooError("--grid shows all targets: leave out --to.")
     if reference and variants:
         raise GanzooError("--reference gives one style: leave out --variants.")
+    if grid and gallery:
+        raise GanzooError("--grid shows all targets in one image: leave out --gallery.")
     translator = load(run, device)
     source, target = translator.direction(to, source)
     if video.is_video(input):
-        if grid or variants:
-            raise GanzooError(f"{input} is a video: leave out --grid and --variants.")
-        _video(translator, input, output, to, source, {"reference": reference, "seed": seed})
+        if grid or variants or gallery:
+            raise GanzooError(f"{input} is a video: leave out --grid, --variants and --gallery.")
+        _video(
+            translator, input, output, to, source, {"reference": reference, "seed": seed, "size": size, "tile": tile}
+        )
         return
     target = "all targets" if grid else target
     how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
+    how |= {"size": size, "tile": tile, "gallery": gallery}
     how["say"] = partial(say, err=True)
     failures = []
     with bar(f"{source} to {target}") as update:
-        for done, total, failure in translate.translate_files(translator, input, output, to, source, **how):
+        for done, total, failure in bulk.translate_files(translator, input, output, to, source, **how):
             update(done, total)
             if failure:
                 failures.append(failure)
     written = done - len(failures)
     each = f", {variants} variants each" if variants else ""
     say(f"{written} image{'s' if written != 1 else ''} translated from {source} to {target}{each}: {output}")
+    if gallery:
+        say(f"Compare them: {gallery}")
     if failures:
         problem = GanzooError("Left out:\n" + "\n".join(f"  {failure}" for failure in failures))
         problem.exit_code = 1

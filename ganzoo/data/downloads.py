@@ -34,7 +34,7 @@ WHY = {
     "ReadTimeoutError": "it cannot be reached, or stopped answering",
 }
 Progress = Callable[[int, int], None]
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 def cache_folder() -> Path:

@@ -3,6 +3,8 @@
 import re
 import warnings
 from collections import deque
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,17 +47,32 @@ class ImageRef:
         Raises GanzooError where it cannot be read, or its numbers cannot be shown as they are.
         """
         try:
-            with warnings.catch_warnings(action="ignore"), Image.open(self.path, formats=FORMATS) as image:
-                deep = any(";16" in str(tile.args) for tile in image.tile)
-                image.load()
-                if deep and image.mode in MODES.values():  # Pillow has cut it to the upper 8 bits
-                    _check_range(0, 256 * int(np.asarray(image.convert("RGB")).max()) + 255, 65535)
+            with decoded(self.path) as image:
                 return eight_bits(ImageOps.exif_transpose(image))
         except Exception as error:  # which ones decoders raise for damaged files is not documented
             raise GanzooError(
-                f"{self.path} cannot be read as an image ({_why(error)}). Replace or remove it"
+                f"{unreadable(self.path, error)}. Replace or remove it"
                 ', or set data.broken = "skip" in the recipe to go on without such images.'
             ) from error
+
+
+@contextmanager
+def decoded(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+    """The image in a file, decoded whole, as it lies there.
+
+    Raises what Pillow's decoders raise for damaged files, and ValueError for numbers that would all be nearly black.
+    """
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as image:
+        deep = any(";16" in str(tile.args) for tile in image.tile)
+        image.load()
+        if deep and image.mode in MODES.values():  # Pillow has cut it to the upper 8 bits
+            _check_range(0, 256 * int(np.asarray(image.convert("RGB")).max()) + 255, 65535)
+        yield image
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """What to say where the image in a file cannot be decoded."""
+    return f"{path} cannot be read as an image ({_why(error)})"
 
 
 def _why(error: Exception) -> str:
@@ -66,7 +83,9 @@ def _why(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def find_images(folder: Path, recursive: bool = True, left_out: LeftOut | None = None) -> list[Path]:
+def find_images(
+    folder: Path, recursive: bool = True, left_out: LeftOut | None = None, suffixes: Collection[str] = EXTENSIONS
+) -> list[Path]:
     """The image files in a folder, in natural order (2 before 10). Hidden ones, and hidden folders, are left out.
 
     Links are followed, and each folder is entered once. What else is not used, `left_out` is told. Raises GanzooError
@@ -98,7 +117,7 @@ def find_images(folder: Path, recursive: bool = True, left_out: LeftOut | None =
                 waiting.appendleft(path)
             elif not is_folder and not path.is_file():
                 skipped.setdefault("broken links and devices", []).append(path)
-            elif not is_folder and path.suffix.lower() in EXTENSIONS:
+            elif not is_folder and path.suffix.lower() in suffixes:
                 found.append(path)
             elif not is_folder:
                 skipped.setdefault(NO_IMAGE, []).append(path)
@@ -164,4 +183,5 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 def to_image(tensor: Tensor) -> Image.Image:
     """The reverse, clipped and rounded."""
-    return to_pil_image(((tensor.detach().float().cpu() + 1) * 127.5).clamp(0, 255).round().byte())
+    levels = tensor.detach().float().cpu() + 1
+    return to_pil_image(levels.mul_(127.5).clamp_(0, 255).round_().byte())

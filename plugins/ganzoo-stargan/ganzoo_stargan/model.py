@@ -54,7 +54,7 @@ class StarGAN(Trainer):
     label. An unknown label is 0 in G's input and is left out of the losses.
     """
 
-    Config, data_kind = StarGANOptions, "labelled"
+    Config, data_kind, tileable = StarGANOptions, "labelled", False  # D classifies the image that is translated
     recipe_defaults: ClassVar = {
         "data.size": 128,
         "data.batch": 16,

@@ -91,7 +91,7 @@ class XGAN(Trainer):
     D[domain] tells real images from translated ones; the classifier tells which domain an embedding is from.
     """
 
-    Config, data_kind, fixed_size = XGANOptions, "unpaired", True
+    Config, data_kind, fixed_size, tileable = XGANOptions, "unpaired", True, False
     recipe_defaults: ClassVar = {"data.size": 64}
 
     def __init__(self, config: XGANOptions, spec: DataSpec) -> None:

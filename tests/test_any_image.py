@@ -1,0 +1,288 @@
+"""`ganzoo translate` of whatever users have: large images in little memory, alpha, profiles, EXIF, 16 bits, damage."""
+
+import io
+import struct
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms, TiffImagePlugin
+
+import ganzoo as package
+from ganzoo import imagefile, recipe, tiles
+from ganzoo.bulk import translate_files
+from ganzoo.data.images import to_image
+from ganzoo.translate import Translator
+
+ORIENTATION, MAKE, PHOTO, SIDES = 0x0112, 0x010F, 0x8769, (40962, 40963)
+WIDE = {"rXYZ": (0.51512, 0.24120, -0.00105), "gXYZ": (0.29198, 0.69225, 0.04189), "bXYZ": (0.15710, 0.06657, 0.78407)}
+
+
+def noise(size, channels=3, seed=0):
+    width, height = size
+    return (np.random.default_rng(seed).random((height, width, channels)) * 255).astype(np.uint8)
+
+
+def smooth(size, seed=0, grain=12):
+    """Something like a photograph: broad shapes and fine detail."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray((rng.random((5, 6, 3)) * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    fine = rng.normal(0, grain, (size[1], size[0], 1))
+    return Image.fromarray((np.asarray(small, dtype=float) + fine).clip(0, 255).astype(np.uint8))
+
+
+def display_p3() -> bytes:
+    """An sRGB profile with the primaries of Display P3 (SMPTE RP 431-2, adapted to D50) in their place."""
+    profile = bytearray(imagefile.srgb_profile())
+    for i in range(struct.unpack(">I", profile[128:132])[0]):
+        name, place, _ = struct.unpack(">4sII", profile[132 + 12 * i : 144 + 12 * i])
+        if name.decode() in WIDE:
+            fixed = [round(value * 65536) for value in WIDE[name.decode()]]
+            profile[place + 8 : place + 20] = struct.pack(">3i", *fixed)
+    return bytes(profile)
+
+
+def p3_to_srgb(values: np.ndarray) -> np.ndarray:
+    """By the matrix of CSS Color 4, section 10, and sRGB's curve, which both have."""
+    matrix = np.array([[1.2249, -0.2247, 0], [-0.0420, 1.0419, 0], [-0.0197, -0.0786, 1.0979]])
+    v = values / 255
+    linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4) @ matrix.T
+    linear = linear.clip(0, 1)
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+
+
+class Half(package.Trainer):
+    """Halves the contrast, turns it round and is a little darker: what should come out of any path is known."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.slope = torch.nn.Parameter(torch.tensor(-0.5))
+
+    def phases(self):
+        return []
+
+    def translate(self, images, source, target):
+        return self.slope * images - 0.25
+
+
+class Whole(Half):
+    tileable = False
+
+
+TABLES = {"model": "cyclegan", "data": {"source": "none", "size": 32}, "train": {"images": 1}}
+
+
+def translator(model=None, channels=3, size=32, **generator):
+    """An untrained one: CycleGAN's with a generator, or of a class above."""
+    made_from = recipe.parse(TABLES | ({"options": {"generator": generator}} if generator else {}))
+    spec = package.DataSpec(("x", "y"), {"x": channels, "y": channels}, size)
+    return Translator((model or made_from.trainer)(made_from.options, spec).eval(), made_from)
+
+
+def expected(image):
+    return np.asarray(image, dtype=float) * -0.5 + 0.5 * 127.5 + 127.5 * 0.75
+
+
+def pixels(image):
+    return np.asarray(image, dtype=float)
+
+
+# Tiles
+
+
+NETS = [
+    {"name": "resnet", "width": 4, "blocks": 1},
+    {"name": "resnet", "width": 4, "blocks": 1, "norm": "batch", "upsample": "nearest"},
+    {"name": "small", "width": 4, "norm": "none"},
+]
+
+
+@pytest.mark.parametrize("generator", NETS, ids=lambda g: "-".join(map(str, g.values())))
+@pytest.mark.parametrize("size", [(230, 157), (97, 300)])
+def test_tiles_with_the_statistics_of_the_whole_image_give_the_whole_image(generator, size):
+    """Wherever only one tile counts, which is further from its edges than the receptive field."""
+    made = translator(**generator)
+    image = torch.from_numpy(noise(size)).permute(2, 0, 1)[None]
+    apply = partial(made.translate_tensor, source="x", target="y")
+    tile, overlap, multiple = 112, 48, made.trainer.multiple
+    with made.trainer.inference(), tiles.shared_statistics(made.trainer) as use:
+        whole = apply(tiles.as_unit(image))
+        assert use, "the discriminators have instance norm in any case"
+        use()
+        found = tiles.in_tiles(apply, image, tile, multiple, overlap)
+    assert found.shape == whole.shape
+    alone = torch.zeros(whole.shape[-2:], dtype=torch.bool)
+    for top, down in tiles._stripes(size[1], tile, overlap, multiple):
+        for left, across in tiles._stripes(size[0], tile, overlap, multiple):
+            part = down[:, None] * across
+            alone[top : top + len(down), left : left + len(across)] |= part == 1
+    difference = (found - whole).abs()
+    assert alone.float().mean() > 0.15 and difference[..., alone].max() < 1e-5
+    assert difference.max() < 0.1, "between the tiles"
+    assert "forward" not in {name for module in made.trainer.modules() for name in vars(module)}, "as it was"
+
+
+@pytest.mark.parametrize("side", [1, 5, 32, 33, 47, 48, 49, 200])
+@pytest.mark.parametrize(("tile", "overlap", "multiple"), [(32, 8, 4), (32, 16, 16), (48, 44, 4), (32, 0, 1)])
+def test_weights_add_up_to_1_and_tiles_cover_a_side(side, tile, overlap, multiple):
+    total = torch.zeros(side)
+    for start, weights in tiles._stripes(side, tile, overlap, multiple):
+        assert start % multiple == 0 and 0 < len(weights) <= tile and weights.min() > 0
+        total[start : start + len(weights)] += weights
+    assert (total - 1).abs().max() < 1e-6
+
+
+def test_tiles_agree_where_they_would_not_by_themselves():
+    """The image gets brighter to the right: instance norm would make all tiles alike."""
+    made = translator(name="resnet", width=4, blocks=1)
+    values = pixels(smooth((320, 96), grain=0)) * np.linspace(0.2, 1, 320)[:, None]
+    image = Image.fromarray(values.astype(np.uint8))
+    whole, joined = (pixels(made.translate(image, tile=tile)) for tile in (320, 96))
+    apply = partial(made.translate_tensor, source="x", target="y")
+    with made.trainer.inference():
+        bytes_ = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+        apart = pixels(to_image(tiles.in_tiles(apply, bytes_, 96, 4, 24)[0]))
+    assert np.abs(joined - whole).mean() < 0.4 * np.abs(apart - whole).mean()
+    jumps = [np.diff((one - whole).mean(axis=(0, 2)).reshape(-1, 4).mean(axis=1)) for one in (joined, apart)]
+    assert np.abs(jumps[0]).max() < 1.5, "no seam between columns, four at a time as the strides make patterns of four"
+    assert np.abs(jumps[0]).max() < 0.5 * np.abs(jumps[1]).max()
+
+
+def test_a_tile_that_holds_the_image_changes_nothing():
+    made, image = translator(name="unet", width=2), smooth((100, 70))
+    assert (pixels(made.translate(image, tile=128)) == pixels(made.translate(image))).all()
+    assert made.translate(image, tile=64).size == image.size, "the U-Net's multiple is 32"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+def test_tiles_are_chosen_where_the_memory_is_not_enough(tmp_path):
+    import resource
+
+    made = translator(name="resnet", width=4, blocks=1)
+    smooth((2400, 1500)).save(tmp_path / "large.png")
+    limits, said = resource.getrlimit(resource.RLIMIT_AS), []
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 400_000_000, limits[1]))
+    try:
+        done = list(translate_files(made, tmp_path / "large.png", tmp_path / "out.png", say=said.append))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert done == [(1, 1, None)] and Image.open(tmp_path / "out.png").size == (2400, 1500)
+    assert (
+        len(said) == 1
+        and "2400x1500 pixels are too many for the memory at once: it is translated in tiles of" in said[0]
+    )
+
+
+def test_a_model_that_sees_images_as_a_whole_is_not_tiled():
+    with pytest.raises(package.GanzooError, match="has to see an image as a whole"):
+        translator(Whole).translate(smooth((64, 64)), tile=32)
+
+
+# Sizes
+
+
+def test_a_smaller_size_keeps_the_detail():
+    image = smooth((403, 302))
+    made = translator(Half)
+    reduced = made.translate(image, size=100)
+    assert reduced.size == image.size
+    blurred = image.resize((134, 100), Image.Resampling.BICUBIC).resize(image.size, Image.Resampling.BICUBIC)
+    error, without = (np.abs(pixels(one) - expected(image)).mean() for one in (reduced, made.translate(blurred)))
+    assert error < 1.2 < 0.4 * without
+    assert np.abs(pixels(made.translate(image, size=600)) - expected(image)).mean() < 2.5, "a larger one"
+
+
+def test_detail_that_the_translation_does_not_follow_is_not_brought_back():
+    image = smooth((400, 300))
+    small = torch.from_numpy(np.array(image.resize((100, 75)))).permute(2, 0, 1)[None]
+    full = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    flat = tiles.restore_detail(torch.full((1, 3, 75, 100), 0.25), tiles.as_unit(small), full)
+    assert (flat - 0.25).abs().max() < 1e-5
+
+
+# What is kept
+
+
+def test_profiles_become_srgb():
+    said, image = [], Image.fromarray(noise((16, 12)) // 2 + 60)
+    image.info["icc_profile"] = display_p3()
+    found = imagefile.opened(image, said.append)
+    assert np.abs(pixels(found) - p3_to_srgb(pixels(image))).max() <= 1.5 and not said
+    assert np.abs(pixels(found) - pixels(image)).max() > 4, "which makes a difference"
+    made = translator(Half).translate(image)
+    assert np.abs(pixels(made) - expected(p3_to_srgb(pixels(image)))).max() <= 1.5
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(made.info["icc_profile"]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+    image.info["icc_profile"] = b"no profile"
+    assert (pixels(imagefile.opened(image, said.append)) == pixels(image)).all() and "taken for sRGB" in said[0]
+
+
+def test_what_is_transparent_stays_so_and_hides_nothing():
+    values = noise((20, 10), 4)
+    values[:, :10, 3] = 0
+    made = translator(Half).translate(Image.fromarray(values))
+    assert made.mode == "RGBA" and (pixels(made)[..., 3] == values[..., 3]).all()
+    assert np.abs(pixels(made)[:, 10:, :3] - expected(values[:, 10:, :3])).max() <= 1
+    assert np.abs(pixels(made)[:, :10, :3] - expected(np.full((10, 10, 3), 255))).max() <= 1
+    grey = Image.fromarray(noise((5, 5), 2))
+    assert translator(Half).translate(grey).mode == "RGBA" and translator(Half, channels=1).translate(grey).mode == "LA"
+    both = translator(Half, channels=4).translate(Image.fromarray(values))
+    assert np.abs(pixels(both)[..., 3] - expected(values[..., 3])).max() <= 1, "a domain with alpha translates it"
+
+
+def test_exif_keeps_what_was_photographed_and_no_thumbnail(tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[MAKE], exif[0x0110] = 6, "Maker", "Model"
+    exif.get_ifd(PHOTO).update({SIDES[0]: 40, SIDES[1]: 30, 40961: 65535, 33434: TiffImagePlugin.IFDRational(1, 60)})
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 0.0)})
+    exif._ifds[1] = {0x0201: 0, 0x0202: 0, 0x0103: 6}
+    Image.fromarray(noise((40, 30))).save(tmp_path / "in.jpg", exif=exif, dpi=(300, 300))
+    made = translator(Half).translate(tmp_path / "in.jpg")
+    for name in ("out.jpg", "out.png", "out.tif", "out.webp", "out.avif"):
+        (tmp_path / name).write_bytes(imagefile.encoded(made, tmp_path / name))
+        with Image.open(tmp_path / name) as image:
+            found = image.getexif()
+            assert image.size == (30, 40) and found[MAKE] == "Maker" and ORIENTATION not in found, name
+            photo = found.get_ifd(PHOTO)
+            assert (photo[SIDES[0]], photo[SIDES[1]], photo[40961], float(photo[33434])) == (30, 40, 1, 1 / 60), name
+            assert found.get_ifd(0x8825)[2] == (52.0, 30.0, 0.0) and not found.get_ifd(1), name
+            assert name.endswith(("webp", "avif")) or np.allclose(image.info["dpi"], (300, 300), atol=0.1), name
+
+
+def test_damaged_exif_is_left_out_and_said(tmp_path):
+    Image.fromarray(noise((8, 8))).save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
+    assert translator(Half).translate(tmp_path / "a.png").size == (8, 8)
+
+
+# From Python
+
+
+def test_arrays_tensors_and_lists():
+    made, values = translator(Half), noise((9, 7))
+    picture = made.translate(Image.fromarray(values))
+    assert (pixels(made.translate(values)) == pixels(picture)).all()
+    assert made.translate(values[:, :, 0]).mode == "RGB", "grey in, the domain's channels out"
+    tensor = torch.rand(2, 3, 7, 9) * 2 - 1
+    found = made.translate(tensor)
+    assert found.shape == tensor.shape and torch.allclose(found, -0.5 * tensor - 0.25)
+    assert torch.equal(made.translate(tensor[1]), found[1])
+    several = made.translate([values, tensor[0], Image.fromarray(values)])
+    assert [type(one) for one in several] == [Image.Image, torch.Tensor, Image.Image]
+    assert (pixels(several[0]) == pixels(picture)).all() and torch.equal(several[1], found[0])
+    for wrong in (values.astype(float), noise((3, 3), 5), np.zeros((0, 3, 3), np.uint8)):
+        with pytest.raises(package.GanzooError, match=r"is no image: give \(height, width, channels\) as uint8"):
+            made.translate(wrong)
+    for wrong in (tensor[:, :2], tensor.byte(), tensor[0, 0]):
+        with pytest.raises(package.GanzooError, match=r"is no image of this domain: give .* \(3, height, width\)"):
+            made.translate(wrong)
+
+
+def test_a_translator_says_what_it_is():
+    made = translator(name="resnet", width=4, blocks=1)
+    assert repr(made).startswith("<Translator cyclegan, x to y, y to x, 0 images of each domain at 32 px, ")
+    made.recipe.__dict__["model"] = "<script>"
+    assert "x to y" in made._repr_html_() and "&lt;script&gt;" in made._repr_html_()
