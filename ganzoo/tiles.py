@@ -21,7 +21,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 Translate = Callable[[Tensor], Tensor]
 """(batch, channels, height, width) in [-1, 1] to the same in the target domain, without gradients"""
 MOST_MEMORY = 1.0e9  # bytes for activations, however much is free: larger tiles are not faster
-LARGEST, SMALLEST = 1024, 128  # sides of tiles in pixels
+LARGEST, SMALLEST, OVERLAP = 1024, 128, 64  # of tiles, in pixels; large ones share an eighth with each neighbour
 BUFFERS = 24  # bytes for each pixel of the image itself, on its way in and out
 COPIES = 2.0  # times its input and output that the largest layer needs: skips, and what convolutions copy
 FINEST, WINDOW, FLAT, STRONGEST = 3, 9, 2e-5, 1.5  # in `restore_detail`: pixels, pixels, variance, slope
@@ -51,7 +51,7 @@ def tiled(translate: Translate, networks: nn.Module, image: Tensor, tile: int, m
         if use_recorded:
             translate(overview(image, tile))
             use_recorded()
-        return in_tiles(translate, image, tile, multiple, tile // 4)
+        return in_tiles(translate, image, tile, multiple, min(tile // 2, max(OVERLAP, tile // 8)))
 
 
 def in_tiles(translate: Translate, image: Tensor, tile: int, multiple: int, overlap: int) -> Tensor:
