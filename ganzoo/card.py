@@ -152,6 +152,13 @@ def markdown(facts: Facts, name: str, samples: str = "", how: str = "") -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def front_matter(facts: Facts, licence: str) -> str:
+    """What the Hugging Face hub reads at the top of a model card, as YAML."""
+    task = "image-to-image" if _translates(facts) else "unconditional-image-generation"
+    table = {"license": licence, "library_name": "ganzoo", "pipeline_tag": task, "tags": ["ganzoo", task]}
+    return "".join(["---\n", *(f"{key}: {json.dumps(value)}\n" for key, value in table.items()), "---\n"])
+
+
 def weights_of(facts: Facts) -> str:
     """A sentence on what the file holds."""
     said = f"{facts.parameters:,} numbers ({_text(facts.precision)}), {facts.bytes / 1e6:.1f} MB, no code."

@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import safetensors.torch
@@ -13,12 +14,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganzoo import card, checkpoint
+from ganzoo import card, checkpoint, hub
 from ganzoo.attributes import all_targets
 from ganzoo.clock import seeded
 from ganzoo.errors import GanzooError
 from ganzoo.files import atomic, refuse_existing, to_json, write_bytes, write_text
-from ganzoo.translate import Translator, load
+from ganzoo.translate import Translator, load, locate
 
 SIDE = 64  # pixels of the images on which it is tried what a model needs
 HALF = 1e-2  # how far images in [-1, 1] of weights in half precision may be off: about one of 255 levels
@@ -40,6 +41,7 @@ def pack(path: Path, output: Path, half: bool = False) -> list[str]:
     described, pictured = output.with_suffix(".md"), output.with_suffix(".png")
     for file in (output, described, pictured):
         refuse_existing(file)
+    path = locate(path)
     known, translator = card.read(path), load(path)
     with _Used() as used:
         expected = list(_images(translator))
@@ -67,6 +69,28 @@ def pack(path: Path, output: Path, half: bool = False) -> list[str]:
     said = [f"{output}: {card.weights_of(packed)}", f"Before, it was {known.bytes / 1e6:.1f} MB."]
     same = f"up to {apart:.1e} off, of values from -1 to 1" if half else "the same to the bit"
     return [*said, f"Images made with it are {same}.", f"Model card: {described}. Read it before you pass it on."]
+
+
+def publish(path: Path, name: str, half: bool = False, public: bool = False, licence: str = "unknown") -> list[str]:
+    """Packs the model of a run folder, a checkpoint or a bundle and puts it on the hub as "user/name"; see `hub.push`.
+
+    With a README, the model card with what the hub reads at its top. `licence`: as the hub calls it, such as
+    "cc-by-4.0". Sentences on what was done are returned.
+    """
+    hub.may_push(name, public)
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        said = pack(path, folder / hub.WEIGHTS, half)
+        described, pictured = (folder / hub.WEIGHTS).with_suffix(".md"), (folder / hub.WEIGHTS).with_suffix(".png")
+        described.unlink()
+        known = card.read(folder / hub.WEIGHTS)
+        text = card.front_matter(known, licence) + card.markdown(
+            known, hub.WEIGHTS, pictured.name if pictured.exists() else "", how=name
+        )
+        write_text(folder / hub.CARD, text)
+        url = hub.push(folder, name, public)
+    who = "everybody" if public else "you alone, unless it was shared before"
+    return [said[0].partition(": ")[2], said[2], f"{url} can be seen by {who}. Use it: ganzoo translate {name} ..."]
 
 
 class _Used(TorchDispatchMode):

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.functional import pil_to_tensor
 
-from ganzoo import checkpoint, errors, grid, pretrained, recipe, tiles
+from ganzoo import checkpoint, errors, grid, hub, pretrained, recipe, tiles
 from ganzoo.attributes import parse_target
 from ganzoo.clock import derive_seed, seeded
 from ganzoo.data.downloads import Progress
@@ -286,7 +286,7 @@ def load(
 ) -> Translator:
     """A trained model from a run folder, one of its checkpoints, a networks.safetensors file, or a published model.
 
-    What exists at a path goes before a published model of that name, which is downloaded when it is first used; `say`
+    The last by its name, or as "user/name" on the Hugging Face hub. What exists at a path goes before a published model of that name, which is downloaded when it is first used; `say`
     is given its licence, paper and source, `progress` (bytes done, bytes in all or 0). Averaged weights are used where
     the run kept them. `device`: auto, cpu, cuda or mps. Raises GanzooError where there is no such run, the file is not
     ganzoo's, or the plugin that it needs is not installed.
@@ -315,12 +315,17 @@ def load(
 
 
 def locate(name: str | Path, say: Say = errors.tell, progress: Progress = lambda done, total: None) -> Path:
-    """The path of what `load` is given: that path where it exists, or the bundle of a published model in the cache."""
+    """The path of what `load` is given: that path where it exists, or the file of a published model in a cache.
+
+    Of one by its name, or of "user/name" on the Hugging Face hub.
+    """
     path = Path(name)
     if path.exists() or path.is_symlink():
         return path
     if registry().matches("pretrained model", str(name)):
         return pretrained.pull(str(name), progress=progress, say=say)
+    if hub.is_name(str(name)):
+        return hub.pull(str(name))
     if len(path.parts) == 1 and (near := did_you_mean(str(name), registry().names("pretrained model"))):
         raise GanzooError(f"There is no run {path}, nor a published model of that name.{near}")
     return path

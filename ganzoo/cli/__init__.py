@@ -14,7 +14,7 @@ from ganzoo.cli import mistakes
 from ganzoo.errors import GanzooError
 
 VERBS = (
-    *("run", "sweep", "translate", "generate", "export", "pack", "evaluate", "compare", "report", "demo"),
+    *("run", "sweep", "translate", "generate", "export", "pack", "push", "evaluate", "compare", "report", "demo"),
     *("pretrained", "pull", "import"),
     *("list", "show", "cite", "data", "bench", "new", "schema", "doctor"),
 )

@@ -21,8 +21,12 @@ def command(name: str, type_: str | None, as_json: bool) -> None:
 
     Or what is known about a trained RUN: a run folder, a checkpoint, or a file of weights.
     """
-    if type_ is None and is_trained(Path(name)):
-        show_trained(Path(name), as_json)
+    from ganzoo import hub
+    from ganzoo.registry import registry
+
+    on_hub = hub.is_name(name) and not any(registry().matches(kind, name) for kind in TYPES)
+    if type_ is None and (on_hub or is_trained(Path(name))):
+        show_trained(hub.pull(name) if on_hub else Path(name), as_json)
         return
     facts = describe(name, type_)
     if as_json:
