@@ -286,10 +286,11 @@ def load(
 ) -> Translator:
     """A trained model from a run folder, one of its checkpoints, a networks.safetensors file, or a published model.
 
-    The last by its name, or as "user/name" on the Hugging Face hub. What exists at a path goes before a published model of that name, which is downloaded when it is first used; `say`
-    is given its licence, paper and source, `progress` (bytes done, bytes in all or 0). Averaged weights are used where
-    the run kept them. `device`: auto, cpu, cuda or mps. Raises GanzooError where there is no such run, the file is not
-    ganzoo's, or the plugin that it needs is not installed.
+    The last by its name, or as "user/name" on the Hugging Face hub. What exists at a path goes before a published model
+    of that name, which is downloaded when it is first used; `say` is given its licence, paper and source, `progress`
+    (bytes done, bytes in all or 0). Averaged weights are used where the run kept them. `device`: auto, cpu, cuda, mps.
+    Raises GanzooError where there is no such run, the file is not ganzoo's, or the plugin that it needs is not
+    installed.
     """
     path = checkpoint.located(locate(path, say, progress))
     about = checkpoint.read_about(path)
