@@ -123,16 +123,12 @@ def archives() -> str:
 
 
 def pretrained() -> str:
-    lines = [
-        "| name | what it does | model | MB | file | trained on, licence |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = ["| name | what it does | model | MB | licence |", "| --- | --- | --- | --- | --- |"]
+    licences = list(dict.fromkeys(row["licence"] for row in catalogue()[0]))
     for row in catalogue()[0]:
-        model = f"[{row['model']}](models.md#{row['model']})"
-        lines.append(
-            f"| `{row['name']}` | {row['summary']} | {model} | {row['MB']} | `{row['file']}` | {row['licence']} |"
-        )
-    return "\n".join(lines)
+        model, number = f"[{row['model']}](models.md#{row['model']})", licences.index(row["licence"]) + 1
+        lines.append(f"| `{row['name']}` | {row['summary']} | {model} | {row['MB']} | {number} |")
+    return "\n".join([*lines, "", *(f"{number}. {licence}" for number, licence in enumerate(licences, start=1))])
 
 
 def kinds() -> str:

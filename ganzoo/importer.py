@@ -56,8 +56,8 @@ class Importer(ABC):
         """
 
     @abstractmethod
-    def convert(self, files: Mapping[str, Weights], known: TrainedOn) -> Imported:
-        """The networks in files, name of the file -> weights, all of which it knows, in the order they were given in.
+    def convert(self, files: Mapping[Path, Weights], known: TrainedOn) -> Imported:
+        """The networks in files, path -> weights, all of which it knows, in the order they were given in.
 
         Raises GanzooError where they do not belong together, or something else has to be known.
         """
@@ -79,11 +79,14 @@ def import_files(
     if output.suffix != SUFFIX:
         raise GanzooError(f"{output}: give the file a name that ends in {SUFFIX}.")
     refuse_existing(output)
+    for file in files:
+        if files.count(file) > 1:
+            raise GanzooError(f"{file} is given twice: give each file once.")
     weights = {file: {_stripped(name): value for name, value in plain_weights(file).items()} for file in files}
     model = _choose(weights, model)
     importer: Importer = registry().load("importer", model)()
     try:
-        found = importer.convert({file.name: each for file, each in weights.items()}, known or TrainedOn())
+        found = importer.convert(weights, known or TrainedOn())
         check_names(found.spec.domains)
         trainer, made_from = _built(model, found, files)
     except GanzooError:
@@ -98,7 +101,11 @@ def import_files(
     given = {f"{network}.{name}": value for network, each in found.networks.items() for name, value in each.items()}
     parts = tuple(f"{network}." for network in found.networks)
     absent = checkpoint.outside(names := trainer.state_dict(), [name for name in names if name.startswith(parts)])
-    checkpoint.restore(trainer, checkpoint.below(trainer, absent) | given, files[0])
+    try:
+        checkpoint.restore(trainer, checkpoint.below(trainer, absent) | given, files[0])
+    except GanzooError as error:
+        why = str(error.__cause__ or error).splitlines()[-1].strip()
+        raise GanzooError(f"{_listed(weights)} cannot be used as weights of {model}: {why}") from error
     kept = {name: value for name, value in trainer.state_dict().items() if name.startswith(parts)}
     about["left_out"] = json.dumps(absent)
     write_bytes(output, safetensors.torch.save({name: value.contiguous() for name, value in kept.items()}, about))

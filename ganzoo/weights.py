@@ -1,5 +1,6 @@
 """Files of weights that other programs wrote."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ def plain_weights(file: Path) -> dict[str, Tensor]:
     No code in it is run. Raises GanzooError where it holds anything else.
     """
     try:
-        found = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that are refused then
+            found = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
     except FileNotFoundError:
         raise GanzooError(f"There is no file {file}.") from None
     except Exception as error:  # whatever torch makes of a file that is something else

@@ -33,7 +33,7 @@ def command(name: str, type_: str | None, as_json: bool) -> None:
         say_json(facts)
         return
     say(f" {facts['summary']}", label=facts["name"], color="cyan")
-    for key in ("type", "data_kind", "data_kinds", "model", "paper", "licence", "source", "package"):
+    for key in ("type", "data_kind", "data_kinds", "model", "paper", "licence", "source", "file", "package"):
         if facts.get(key):
             say(f"  {key:10} {facts[key]}")
     for name, changes in facts.get("presets", {}).items():
@@ -142,7 +142,12 @@ def describe(name: str, type_: str | None = None) -> dict[str, Any]:
     elif entry.type == "archive":
         facts["licence"] = target.licence
     elif entry.type == "pretrained model":
-        facts |= {"licence": target.licence, "paper": target.published_in, "source": ", ".join(target.urls)}
+        facts |= {
+            "licence": target.licence,
+            "paper": target.published_in,
+            "source": ", ".join(target.urls),
+            "file": target.file,
+        }
     elif isinstance(target, click.Command):
         facts["options"] = [
             {"name": p.opts[0], "type": p.type.name, "default": None, "meaning": getattr(p, "help", None) or ""}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -20,9 +21,9 @@ class ComboGANImporter(Importer):
         """Whether they are of an encoder or a decoder, of any number of blocks."""
         return _is_encoder(weights) or _is_decoder(weights)
 
-    def convert(self, files: Mapping[str, Weights], known: TrainedOn) -> Imported:
+    def convert(self, files: Mapping[Path, Weights], known: TrainedOn) -> Imported:
         """Between all domains."""
-        numbers = {file: re.search(r"net_G(\d+)", file) for file in files}
+        numbers = {file: re.search(r"net_G(\d+)", file.name) for file in files}
         ordered = list(files)
         if all(numbers.values()):
             ordered.sort(key=lambda file: int((numbers[file] or [0, 0])[1]))
@@ -38,7 +39,9 @@ class ComboGANImporter(Importer):
             [_options(*pair) for pair in zip(encoders, decoders, strict=True)],
         )
         if any(other != options[0] for other in options):
-            raise GanzooError(f"{', '.join(files)} are not of one ComboGAN: their widths or numbers of blocks differ.")
+            raise GanzooError(
+                f"{', '.join(map(str, files))} are not of one ComboGAN: their widths or numbers of blocks differ."
+            )
         channels = {
             domain: weights["model.1.weight"].shape[1] for domain, weights in zip(domains, encoders, strict=True)
         }

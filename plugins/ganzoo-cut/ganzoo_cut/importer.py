@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ class CUTImporter(Importer):
         inside = {f"model.{12 + i}.conv_block.{j}.weight" for i in range(b) for j in (1, _second(weights))}
         return convolutions == inside | {f"model.{i}.weight" for i in (1, 4, 8, 13 + b, 17 + b, 21 + b)}
 
-    def convert(self, files: Mapping[str, Weights], known: TrainedOn) -> Imported:
+    def convert(self, files: Mapping[Path, Weights], known: TrainedOn) -> Imported:
         """From the first domain to the second."""
         if len(files) > 1:
             raise GanzooError(f"CUT has one generator, and there are {len(files)} files: give one.")

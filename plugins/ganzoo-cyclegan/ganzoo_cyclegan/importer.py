@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -22,7 +23,7 @@ class CycleGANImporter(Importer):
         inside = {f"model.{10 + i}.conv_block.{j}.weight" for i in range(b) for j in (1, _second(weights))}
         return convolutions == inside | {f"model.{i}.weight" for i in (1, 4, 7, 10 + b, 13 + b, 17 + b)}
 
-    def convert(self, files: Mapping[str, Weights], known: TrainedOn) -> Imported:
+    def convert(self, files: Mapping[Path, Weights], known: TrainedOn) -> Imported:
         """From the first domain to the second, and of two files from the second to the first."""
         if len(files) > 2:
             raise GanzooError(f"A CycleGAN has two generators, and there are {len(files)} files: give one or two.")
@@ -32,8 +33,8 @@ class CycleGANImporter(Importer):
         (options, (source, target)), *others = [(options, channels) for _, options, channels in read.values()]
         if others and others[0] != (options, (target, source)):
             raise GanzooError(
-                f"{' and '.join(files)} are not of one CycleGAN: {options}, {source} to {target} channels, and "
-                f"{others[0][0]}, {' to '.join(map(str, others[0][1]))} channels."
+                f"{' and '.join(map(str, files))} are not of one CycleGAN: {options}, {source} to {target} channels, "
+                f"and {others[0][0]}, {' to '.join(map(str, others[0][1]))} channels."
             )
         channels = dict(zip(domains, (source, target), strict=True))
         return Imported(

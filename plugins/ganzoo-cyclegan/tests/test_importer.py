@@ -163,6 +163,15 @@ def test_what_is_no_generator_or_no_pair(tmp_path):
             importing("g.pth", other)
     with pytest.raises(GanzooError, match="larger than the file"):
         importing("7.pth")
+    with pytest.raises(GanzooError, match="given twice"):
+        importing("g.pth", "g.pth")
+    torch.save({n: v for n, v in Official().state_dict().items() if n != "model.4.bias"}, tmp_path / "less.pth")
+    with pytest.raises(GanzooError, match=r"less\.pth cannot be used as weights of cyclegan: .*Missing"):
+        importing("less.pth")
+    (tmp_path / "B").mkdir()  # the same names in two folders, as the authors' code has them
+    torch.save(Official().state_dict(), tmp_path / "B" / "g.pth")
+    import_files([tmp_path / "g.pth", tmp_path / "B" / "g.pth"], tmp_path / "two.safetensors")
+    assert len(load(tmp_path / "two.safetensors").directions) == 2
     for domains, words in (
         (("horse", "horse"), "Two domains are called horse"),
         (("a.b", "c"), "cannot be the name of a domain"),

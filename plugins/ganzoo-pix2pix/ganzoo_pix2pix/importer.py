@@ -1,6 +1,7 @@
 """U-Nets that were trained with the authors' PyTorch code, for use here."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor
 
@@ -20,7 +21,7 @@ class Pix2PixImporter(Importer):
         """Whether they are of a U-Net: blocks inside blocks."""
         return all(f"model.model.{place}.weight" in weights for place in ("0", "1.model.1", "3"))
 
-    def convert(self, files: Mapping[str, Weights], known: TrainedOn) -> Imported:
+    def convert(self, files: Mapping[Path, Weights], known: TrainedOn) -> Imported:
         """From the first domain to the second."""
         if len(files) > 1:
             raise GanzooError(f"A pix2pix has one generator, and there are {len(files)} files: give one.")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor
 
@@ -18,13 +19,13 @@ class StarGANImporter(Importer):
         """Whether they are of a generator of any number of blocks, or of a discriminator of any number of layers."""
         return _is_generator(weights) or _is_discriminator(weights)
 
-    def convert(self, files: Mapping[str, Weights], known: TrainedOn) -> Imported:
+    def convert(self, files: Mapping[Path, Weights], known: TrainedOn) -> Imported:
         """To the labels, from images as they are."""
         generators = [weights for weights in files.values() if _is_generator(weights)]
         discriminators = [weights for weights in files.values() if _is_discriminator(weights)]
         if (len(generators), len(discriminators)) != (1, 1):
             raise GanzooError(
-                f"{', '.join(files)}: give the generator and the discriminator, such as 200000-G.ckpt and "
+                f"{', '.join(map(str, files))}: give the generator and the discriminator, such as 200000-G.ckpt and "
                 "200000-D.ckpt. D reads the labels that a translation is to keep."
             )
         G, D = generators[0], discriminators[0]
