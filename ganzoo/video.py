@@ -1,6 +1,6 @@
 """A trained run applied to a video, frame by frame, through PyAV."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -43,7 +43,7 @@ def translate_video(
     *,
     say: Say = print,
     **how: Any,
-) -> Iterator[tuple[int, int]]:
+) -> Generator[tuple[int, int], None, None]:
     """Translates every frame of a video, and copies its sound; yields (frames done, of about).
 
     The times of the frames stay as they are. Turned videos become upright. Colour is stored for two pixels at a time,

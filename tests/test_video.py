@@ -199,12 +199,13 @@ def test_videos_in_a_folder_are_left_out_and_named(tmp_path, run, clips, ganzoo)
 
 def test_stopped_or_without_room_nothing_is_left(tmp_path, run, start, ganzoo):
     clip(tmp_path / "clip.mp4", size=(96, 96), times=range(0, 2400, 8), sound=False)
-    process = start("translate", run, "clip.mp4", "out.mp4", cwd=tmp_path)
-    process.until(lambda: any(path.stat().st_size > 0 for path in tmp_path.glob(".*.mp4")))
-    process.send(signal.SIGINT)
-    stopped = process.wait()
-    assert stopped.returncode == 130 and "Traceback" not in stopped.stderr, stopped
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = start("translate", run, "clip.mp4", "out.mp4", cwd=tmp_path)
+        process.until(lambda: any(path.stat().st_size > 0 for path in tmp_path.glob(".*.mp4")))
+        process.send(number)
+        stopped = process.wait()
+        assert stopped.returncode == 128 + number and stopped.stderr == "Stopped, and nothing was written.\n", stopped
+        assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
     clip(tmp_path / "clip.mp4", size=(64, 64))
     ganzoo("translate", run, "clip.mp4", "out.mp4", cwd=tmp_path, largest=900).mistake("out.mp4 cannot be written")
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

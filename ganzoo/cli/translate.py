@@ -1,5 +1,6 @@
 """ganzoo translate"""
 
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,20 @@ def command(
 
 
 def _video(translator: Any, input: Path, output: Path, to: str | None, source: str, how: dict[str, Any]) -> None:
+    from ganzoo.errors import Stopped
+    from ganzoo.signals import stop_requests
     from ganzoo.video import translate_video
 
     source, target = translator.direction(to, source)
-    with bar(f"{source} to {target}") as update:
-        for done, total in translate_video(translator, input, output, to, source, say=partial(say, err=True), **how):
-            update(done, total)
-    say(f"{done} frames translated from {source} to {target}: {output}")
+    frames = translate_video(translator, input, output, to, source, say=partial(say, err=True), **how)
+    try:
+        with stop_requests() as asked, bar(f"{source} to {target}") as update, closing(frames):
+            asked.heeded = True  # between frames: an exception inside of PyAV's callbacks would get lost
+            for done, total in frames:
+                update(done, total)
+                if asked.number:
+                    raise KeyboardInterrupt
+    except Stopped as stopped:
+        say("Stopped, and nothing was written.", err=True)
+        raise click.exceptions.Exit(stopped.exit_code) from None
+    say(f"{done} frame{'s' if done != 1 else ''} translated from {source} to {target}: {output}")
