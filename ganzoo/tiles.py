@@ -20,7 +20,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 Translate = Callable[[Tensor], Tensor]
 """(batch, channels, height, width) in [-1, 1] to the same in the target domain, without gradients"""
-MOST_MEMORY = 1.0e9  # bytes for activations, however much is free: larger tiles are not faster
+MOST_MEMORY = 0.8e9  # bytes for activations, however much is free: larger tiles are not faster
 LARGEST, SMALLEST, OVERLAP = 1024, 128, 64  # of tiles, in pixels; large ones share an eighth with each neighbour
 BUFFERS = 24  # bytes for each pixel of the image itself, on its way in and out
 COPIES = 2.0  # times its input and output that the largest layer needs: skips, and what convolutions copy

@@ -140,8 +140,8 @@ class Translator:
             return torch.cat(fakes).reshape(*image.shape[:-3], *fakes[0].shape[1:]).to(image.device)
         image = opened(_from_array(image) if isinstance(image, np.ndarray) else image, say)  # type: ignore[arg-type]
         alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
-        colour = image if channels in (2, 4) else image.convert("RGB" if "RGB" in image.mode else "L")
-        made = to_image(any_size(pil_to_tensor(convert(colour, channels))[None])[0])
+        tensor = pil_to_tensor(convert(_opaque(image) if channels in (1, 3) else image, channels))
+        made = to_image(any_size(tensor[None])[0])
         if alpha and made.mode in ("L", "RGB"):
             made.putalpha(alpha)
         made.info = dict(image.info)
@@ -345,6 +345,11 @@ def _leave_out_lost_metrics(document: dict[str, Any]) -> list[str]:
 def _unknown(what: str, name: str | None, known: list[str]) -> GanzooError:
     near = did_you_mean(name or "", known)
     return GanzooError(f"This run cannot translate {what}.{near} It knows: {', '.join(known)}.")
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Without its alpha channel, which is not mixed in."""
+    return image.convert(image.mode.removesuffix("A")) if image.mode in ("LA", "RGBA") else image
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -261,6 +261,35 @@ def test_damaged_exif_is_left_out_and_said(tmp_path):
     assert translator(Half).translate(tmp_path / "a.png").size == (8, 8)
 
 
+# Formats
+
+
+def test_heic_where_its_library_is_installed(tmp_path):
+    pytest.importorskip("pillow_heif", reason="pillow-heif is not installed: it is in the extra heic")
+    image = smooth((64, 48), grain=0).point(lambda level: level // 2 + 60)
+    image.info["icc_profile"] = display_p3()
+    (tmp_path / "a.heic").write_bytes(imagefile.encoded(image, tmp_path / "a.heic"))
+    seen = imagefile.opened(tmp_path / "a.heic")
+    assert seen.size == (64, 48) and np.abs(pixels(seen) - p3_to_srgb(pixels(image))).mean() < 3
+    assert list(translate_files(translator(Half), tmp_path, tmp_path / "out")) == [(1, 1, None)]
+    (tmp_path / "b.png").write_bytes((tmp_path / "out" / "a.heic").read_bytes())
+    with pytest.raises(package.GanzooError, match="it is none of jpg"):
+        imagefile.opened(tmp_path / "b.png")
+
+
+def test_heic_without_its_library_is_counted_and_named(tmp_path, plugin, run, ganzoo):
+    """A folder with an empty pillow_heif that cannot be imported stands before the installed one."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "pillow_heif.py").write_text("raise ImportError('not here')")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.heic").touch()
+    smooth((20, 20)).save(tmp_path / "in" / "b.png")
+    env = {"PYTHONPATH": str(tmp_path / "site")}
+    done = ganzoo("translate", run, "in", "out", cwd=tmp_path, env=env)
+    assert done.returncode == 0 and "pip install 'ganzoo[heic]': 1 (a.heic)" in done.stderr, done
+    ganzoo("translate", run, "in/a.heic", "c.png", cwd=tmp_path, env=env).mistake("pip install 'ganzoo[heic]'", code=1)
+
+
 # From Python
 
 
