@@ -270,7 +270,8 @@ def test_heic_where_its_library_is_installed(tmp_path):
     image.info["icc_profile"] = display_p3()
     (tmp_path / "a.heic").write_bytes(imagefile.encoded(image, tmp_path / "a.heic"))
     seen = imagefile.opened(tmp_path / "a.heic")
-    assert seen.size == (64, 48) and np.abs(pixels(seen) - p3_to_srgb(pixels(image))).mean() < 3
+    error, unconverted = (np.abs(pixels(seen) - one).mean() for one in (p3_to_srgb(pixels(image)), pixels(image)))
+    assert seen.size == (64, 48) and error < 4 and error < 0.8 * unconverted, "HEIC halves the resolution of colours"
     assert list(translate_files(translator(Half), tmp_path, tmp_path / "out")) == [(1, 1, None)]
     (tmp_path / "b.png").write_bytes((tmp_path / "out" / "a.heic").read_bytes())
     with pytest.raises(package.GanzooError, match="it is none of jpg"):
