@@ -104,6 +104,8 @@ def bibtex(model: str, used: str = "") -> str:
 
 def data_of(facts: Facts) -> tuple[str, str]:
     """The name of the data that the weights were trained on, and what is known about it and its licence."""
+    if "imported" in facts.texts:
+        return "", ""  # the recipe was made by the import
     source = table(facts.recipe.get("data")).get("source", "")
     name = str(source.get("name", "") if isinstance(source, dict) else source)
     if registry().matches("archive", name):

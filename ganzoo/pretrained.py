@@ -143,7 +143,7 @@ def _fill(wanted: Pretrained, folder: Path, local: Path | None, progress: Progre
     work.mkdir()
     try:
         paper = f" Paper: {wanted.published_in}." if wanted.published_in else ""
-        say(f"{wanted.name} is a published {wanted.model}.{paper} Source: {', '.join(wanted.urls)}")
+        say(f"{wanted.name}: published weights of {wanted.model}.{paper} Source: {', '.join(wanted.urls)}")
         file, digest = obtain(wanted, local, work / wanted.file, progress, say)
         if wanted.members:
             (work / "files").mkdir()

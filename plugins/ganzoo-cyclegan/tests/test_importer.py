@@ -125,7 +125,9 @@ def test_one_direction_and_every_command(tmp_path):
     run("pack", bundle, tmp_path / "packed.safetensors")
     assert load(tmp_path / "packed.safetensors").directions == [("horse", "zebra")]
     card = (tmp_path / "packed.md").read_text()
-    assert "Trained with another program" in card and "Imported: g.pth (sha256 " in card
+    assert all(
+        words in card for words in ("Trained with another program", "Imported: g.pth (sha256 ", "Data: not named")
+    )
     with pytest.raises(GanzooError, match="generates no images"):
         run("generate", bundle, tmp_path / "new")
 
