@@ -18,6 +18,9 @@ from ganzoo.text import printable
 if TYPE_CHECKING:
     from ganzoo.translate import Translator
 
+GAP = "  "  # between columns
+NARROWEST = 24  # letters of a column of text beside the others
+
 
 def say(text: object = "", err: bool = False, label: str = "", color: str | None = None) -> None:
     """Prints a line, or several, behind a coloured label; `err`: on the standard error."""
@@ -57,17 +60,42 @@ def load(run: Path, device: str = "cpu") -> "Translator":
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None, right: Collection[str] = ()
 ) -> None:
-    """Rows of text under their columns; those in `right` are set right, as numbers are."""
+    """Rows of text under their columns; those in `right` are set right, as numbers are. Nothing is cut.
+
+    Where that is too wide for the terminal the widest text is wrapped; where too little room is left for it, what
+    belongs to a name stands below it. Without a terminal a row is one line.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    heading = None if title is None else Text(printable(title))
-    table = Table(title=heading, title_justify="left", title_style="bold", box=None, header_style="dim")
-    for place, column in enumerate(columns):
-        justify = "right" if column in right else "left"
-        style = "cyan" if place == 0 else ""
-        table.add_column(Text(printable(column)), style=style, no_wrap=place == 0, justify=justify)  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*(Text(printable(cell, keep="\n")) for cell in row))
-    Console().print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    header, *table = ([" ".join(printable(cell, keep="\n\xa0").split()) for cell in row] for row in (columns, *rows))
+    widths = [max(map(cell_len, cells)) for cells in zip(header, *table, strict=True)]
+    widest = max(range(1, len(columns)), key=lambda place: (columns[place] not in right, widths[place]), default=0)
+    over = sum(widths) + len(GAP) * (len(widths) - 1) - console.width if console.is_terminal else 0
+    if title is not None:
+        console.print(Text(printable(title), "bold"))
+    if over > 0 and widths[widest] - over < NARROWEST:
+        for row in table:
+            first, others = Text(row[0], "cyan"), set(range(1, len(row)))
+            if columns[widest] not in right:
+                first = Text.assemble(first, GAP, row[widest])
+                others.remove(widest)
+            rest = (Text.assemble((f"{header[place]}: ", "dim"), row[place]) for place in sorted(others) if row[place])
+            lines = [line for text in (first, Text(GAP).join(rest)) for line in text.wrap(console, console.width - 4)]
+            for place, line in enumerate(lines):
+                line.rstrip()
+                console.print(Text("    " if place else "").append_text(line))
+        return
+    widths[widest] -= max(0, over)
+    for place, row in enumerate((header, *table)):
+        cells = [Text(cell).wrap(console, width) if width else [] for cell, width in zip(row, widths, strict=True)]
+        for number in range(max(map(len, cells))):
+            line = [lines[number] if number < len(lines) else Text() for lines in cells]
+            for text, width, column in zip(line, widths, columns, strict=True):
+                text.align("right" if column in right else "left", width)
+            line[0].stylize("cyan")
+            shown = Text(GAP).join(line)
+            shown.rstrip()
+            console.print(shown, style="dim" if place == 0 else "")
