@@ -5,11 +5,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -152,7 +153,17 @@ class _Bars(Progress):
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.terms
-        yield self.make_tasks_table(self.tasks)
+        yield _RoomForAbort(self.make_tasks_table(self.tasks))
+
+
+@dataclass
+class _RoomForAbort:
+    """Leaves room in the last line, where the cursor waits: the terminal's ^C would go to the next one without it."""
+
+    bars: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        return console.render(self.bars, options.update_width(options.max_width - len("^C") - 1))
 
 
 def _rate(line: dict[str, Any]) -> str:
