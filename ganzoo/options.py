@@ -276,6 +276,10 @@ Preprocess = Literal[
 ]
 
 
+PLACES = ("source", "root", "archive", "fallback", "domains", "labels", "attributes", "groups", "label_sets")
+"""the keys of `[data]` that say which images, not how they are seen"""
+
+
 class DataOptions(Options):
     """The `[data]` table of a recipe."""
 

@@ -1,7 +1,8 @@
 """A TOML file becomes a frozen, validated Recipe; every mistake is reported at once, in the recipe's own words."""
 
+import os
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ import tomlkit
 from pydantic import ValidationError
 
 from ganzoo.errors import GanzooError
-from ganzoo.options import DataOptions, Options, TrainOptions, sentences
+from ganzoo.options import PLACES, DataOptions, Options, TrainOptions, sentences
 from ganzoo.registry import did_you_mean, registry
+from ganzoo.shipped import files, shipped
 from ganzoo.text import printable
 
 TABLES = ("data", "options", "train")
 KEYS = ("model", "preset", *TABLES, "quick")
 SHOWN = 50  # mistakes
 Change = tuple[str, tuple[str, ...], Any]  # where it comes from, dotted key, value
+Look = Callable[[DataOptions, str], None]
+"""opens the data of a kind, and raises GanzooError where something is wrong with it"""
 
 
 @dataclass(frozen=True)
@@ -53,24 +57,64 @@ class Recipe:
         return "".join(f"# {printable(comment)}\n" for comment in comments) + tomlkit.dumps(self.tables())
 
 
-def read(path: Path, quick: bool = False, changes: Iterable[str] = (), preset: str = "") -> Recipe:
+def read(
+    path: str | Path,
+    quick: bool = False,
+    changes: Iterable[str] = (),
+    preset: str = "",
+    data: str | Path = "",
+    look: Look | None = None,
+) -> Recipe:
     """The recipe in a file, with its `[quick]` table applied or not, and `key=value` changes on top.
 
-    `preset` goes before what the recipe itself says, wherever the presets of its model differ.
+    Where there is no such file: the recipe of that name that comes with a package, or else the published settings of
+    the model of that name. `preset` goes before what the recipe itself says, wherever the presets of its model differ;
+    the folder `data` before all that it says of where images come from.
 
-    Raises GanzooError naming every mistake with its line, before data or device are touched.
+    Raises GanzooError naming every mistake with its line, before data or device are touched; with `look` also what is
+    wrong with the images.
     """
+    how: dict[str, Any] = {"changes": changes, "preset": preset, "data": data, "look": look, "to_train": True}
+    file = find(Path(path))
+    if file is None:
+        return _of_model(str(path), quick, how)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except FileNotFoundError:
-        recipes = [str(file) for folder in (path.parent, Path("recipes")) for file in sorted(folder.glob("*.toml"))]
-        raise GanzooError(f"There is no recipe {path}.{did_you_mean(str(path), recipes)}") from None
+        known = [*map(str, sorted(file.parent.glob("*.toml"))), *files(), *registry().names("model")]
+        near = did_you_mean(str(path), known)
+        raise GanzooError(
+            f"There is no recipe {path}.{near} `ganzoo recipes` shows those that are installed."
+        ) from None
     except UnicodeDecodeError as error:
-        raise GanzooError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
+        raise GanzooError(f"{file} is not UTF-8 text ({error}). Save it as UTF-8.") from None
     except OSError as error:
-        raise GanzooError(f"{path} cannot be read ({error.strerror}).") from None
-    document = read_toml(text, f"{path} is not valid TOML")
-    return parse(document, text=text, path=path, quick=quick, changes=changes, preset=preset, to_train=True)
+        raise GanzooError(f"{file} cannot be read ({error.strerror}).") from None
+    document = read_toml(text, f"{file} is not valid TOML")
+    return parse(document, text=text, path=file, quick=quick, **how)
+
+
+def find(path: Path) -> Path | None:
+    """The recipe file that is meant: this one or, where there is none, the installed one of that name.
+
+    None where it is the name of a model.
+    """
+    if os.path.isfile(path):  # that of Path raises where nobody may look
+        return path
+    if found := files().get(path.as_posix()):
+        return found
+    return None if registry().matches("model", path.as_posix()) else path
+
+
+def _of_model(name: str, quick: bool, how: dict[str, Any]) -> Recipe:
+    """A recipe that leaves everything to the model but where the images are."""
+    theirs = [recipe.name for recipe in shipped() if recipe.model == name]
+    instead = f", or take one of its recipes: {', '.join(theirs)}" if theirs else ""
+    if quick:
+        raise GanzooError(f'"{name}" is a model, and only a recipe has settings for --quick. Leave it out{instead}.')
+    if not how["data"] and not any(change.startswith("data.source") for change in how["changes"]):
+        raise GanzooError(f'"{name}" is a model. Say what to train it on with --data FOLDER{instead}.')
+    return parse({"model": name}, **how)
 
 
 def read_toml(text: str, problem: str) -> dict[str, Any]:
@@ -90,6 +134,8 @@ def parse(
     quick: bool = False,
     changes: Iterable[str] = (),
     preset: str = "",
+    data: str | Path = "",
+    look: Look | None = None,
     to_train: bool = False,
 ) -> Recipe:
     """The same from a recipe already read, e.g. a dict written in Python; where nothing is to be trained, the data
@@ -101,19 +147,25 @@ def parse(
         quick_table = {}
     elif quick and not quick_table:
         raise GanzooError(f"{path or 'The recipe'} has no [quick] table, so it cannot be run with --quick.")
-    quickly = [("[quick]", *leaf) for leaf in _leaves(quick_table)]
-    asked = [("--set", *_parse_change(change)) for change in changes]
+    quickly: list[Change] = [("[quick]", *leaf) for leaf in _leaves(quick_table)]
+    asked: list[Change] = [("--set", *_parse_change(change)) for change in changes]
+    if data:
+        document["data"] = _without_places(document.get("data", {}))
+        quickly = [change for change in quickly if change[1][:2] not in [("data", key) for key in PLACES]]
+        asked = [("--data", ("data", "source"), "folders"), ("--data", ("data", "root"), str(data)), *asked]
     asked += [("--preset", ("preset",), preset)] if preset else []
     if quickly and not quick:  # looked at all the same
         aside = _Mistakes(path, text, to_train)
         _resolve(document, quickly, aside)
         report.found += [mistake for mistake in aside.found if mistake[0].startswith("[quick]")]
-    fields = _resolve(document, [*(quickly if quick else ()), *asked], report)
+    fields = _resolve(document, [*(quickly if quick else ()), *asked], report, look)
     report.raise_if_any()
     return Recipe(**fields, path=path, quick=quick)
 
 
-def _resolve(given: dict[str, Any], changes: list[Change], report: "_Mistakes") -> dict[str, Any]:
+def _resolve(
+    given: dict[str, Any], changes: list[Change], report: "_Mistakes", look: Look | None = None
+) -> dict[str, Any]:
     """The fields of a Recipe; what is wrong is added to the report, and then they are of no use."""
     document = {k: dict(v) if isinstance(v, dict) else v for k, v in given.items()}
     for origin, keys, value in changes:
@@ -128,7 +180,41 @@ def _resolve(given: dict[str, Any], changes: list[Change], report: "_Mistakes") 
         _fill_in(document, trainer, report)
     classes = {"data": DataOptions, "options": trainer and trainer.Config, "train": TrainOptions}
     tables: Any = {table: report.validate(table, cls, document.get(table, {})) for table, cls in classes.items() if cls}
+    if look and trainer:
+        data = tables["data"] or _places(document.get("data"))
+        if data:
+            _look(
+                data,
+                trainer.choose_data_kind(tables["options"]) if tables["options"] else trainer.data_kind,
+                look,
+                report,
+            )
     return {"model": document.get("model"), "trainer": trainer, "preset": document.get("preset", ""), **tables}
+
+
+def _without_places(table: Any) -> Any:
+    """`[data]` without what only makes sense for the images that it names; your own folders are told of as before."""
+    if not isinstance(table, dict) or table.get("source") == "folders":
+        return table
+    return {key: value for key, value in table.items() if key not in PLACES}
+
+
+def _places(table: Any) -> DataOptions | None:
+    """What a wrong `[data]` says of where its images are, if that at least can be told."""
+    try:
+        return DataOptions.model_validate({key: value for key, value in dict(table).items() if key in PLACES})
+    except (TypeError, ValueError):
+        return None
+
+
+def _look(data: DataOptions, kind: str, look: Look, report: "_Mistakes") -> None:
+    """What is wrong with the images stands among the other mistakes."""
+    try:
+        look(data, kind)
+    except GanzooError as error:
+        key, _, message = str(error).partition(": ")
+        of_a_key = key.startswith("data.") and " " not in key
+        report.add(tuple(key.split(".")) if of_a_key else ("data", "root"), message if of_a_key else str(error))
 
 
 class _Mistakes:
@@ -157,7 +243,7 @@ class _Mistakes:
     def raise_if_any(self) -> None:
         if self.found:
             many = "a mistake" if len(self.found) == 1 else f"{len(self.found)} mistakes"
-            lines = [f"  {place}: {message}" for place, message in dict.fromkeys(self.found)]
+            lines = [f"  {place}: {message}".replace("\n", "\n    ") for place, message in dict.fromkeys(self.found)]
             more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
             raise GanzooError("\n".join([f"{self.path or 'The recipe'} has {many}:", *lines[:SHOWN], *more]))
 

@@ -96,6 +96,7 @@ class Registry:
         self.broken: list[Broken] = []
         self.warnings: list[str] = []
         self.damaged: list[str] = []  # installations, perhaps of something else
+        self.recipes: dict[str, Path] = {}  # distribution -> the folder of its recipes
         self._add("ganzoo", lambda: builtin, "ganzoo", version("ganzoo"))
         for distribution, number, point in sorted(self._installed(), key=lambda found: found[:2]):
             if _wanted(point.name, distribution):
@@ -148,6 +149,9 @@ class Registry:
                 with redirect_stdout(sys.stderr):
                     getattr(manager.hook, f"register_{plural}")(register=partial(_register, found, make))
             self.entries += found
+            for place in getattr(module, "__path__", ()):
+                if os.path.isdir(folder := Path(place, "recipes")):
+                    self.recipes.setdefault(distribution, folder)
         except KeyboardInterrupt:
             aborted = GanzooError(f"Aborted while {plugin} ({distribution} {version}) was loaded.")
             aborted.exit_code = 130

@@ -45,7 +45,7 @@ def write_plugin(name: str, kind: str, out: Path, licence: str = "MIT") -> list[
         "LICENSE": f"licences/{licence}",
         f"{package}/__init__.py": "__init__.py",
         f"{package}/model.py": f"{kind}.py",
-        f"recipes/{name}.toml": "recipe.toml",
+        f"{package}/recipes/{name}.toml": "recipe.toml",
         f"tests/test_{package.removeprefix('ganzoo_')}.py": "test_model.py",
     }
     environment = Environment(
@@ -65,7 +65,7 @@ def recipe_text(model: str) -> str:
     for key, value in trainer.recipe_defaults.items():
         table, _, name = key.partition(".")
         settings[table][name] = value
-    lines = [f"# {entry.summary}.        ganzoo run recipes/{entry.name}.toml", f"model = {_toml(entry.name)}"]
+    lines = [f"# {entry.summary}.        ganzoo run {entry.name}.toml", f"model = {_toml(entry.name)}"]
     lines += ["", "[data]", *(f"{name} = {_toml(value)}" for name, value in settings["data"].items()), "", "[options]"]
     for name, field in trainer.Config.model_json_schema()["properties"].items():
         lines += [f"# {line}" for line in field.get("description", "").splitlines()]

@@ -62,7 +62,7 @@ def test_every_mistyped_key_at_once_with_its_line(tmp_path, ganzoo):
         'model = "cyclegan"\n'
         "\n"
         "[data]\n"
-        'source = "landscapes"\n'
+        'fallback = "landscapes"\n'
         "sise = 64\n"
         'size = "large"\n'
         "\n"
@@ -93,7 +93,7 @@ def test_every_mistyped_key_at_once_with_its_line(tmp_path, ganzoo):
         '[quick] data.bacth: there is no such key. Did you mean "batch"?',
         '--set data.flop: there is no such key. Did you mean "flip"?',
         "--set train.keep: ",
-        "train.images: is missing; the recipe must say it",
+        "line 3 data.source: is missing; the recipe must say it",
     )
     assert message.count("\n") == 12
 

@@ -159,7 +159,7 @@ def test_the_tutorial_does_what_it_says(tmp_path):
             text = re.sub(command, staged, text)
         call("bash", "-c", f"set -eo pipefail\n{PRELUDE}\n. {state}\n{text}\n{keep}", PATH=path, **pip)
         if "ganzoo new plugin" in text:
-            recipe = package / "recipes" / "sketchgan.toml"
+            recipe = package / "ganzoo_sketchgan" / "recipes" / "sketchgan.toml"
             for key, value in SMALL.items():
                 recipe.write_text(re.sub(rf"^{key} .*", f"{key} = {value}", recipe.read_text(), flags=re.MULTILINE))
 

@@ -16,7 +16,7 @@ from ganzoo.errors import GanzooError
 VERBS = (
     *("run", "sweep", "translate", "generate", "export", "pack", "push", "evaluate", "compare", "report", "demo"),
     *("pretrained", "pull", "import"),
-    *("list", "show", "cite", "data", "bench", "new", "schema", "doctor"),
+    *("recipes", "copy", "list", "show", "cite", "data", "bench", "new", "schema", "doctor"),
 )
 """ganzoo's own commands: each is `command` in the module of its name."""
 

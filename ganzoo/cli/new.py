@@ -28,7 +28,7 @@ def plugin(name: str, kind: str, out: Path | None, licence: str) -> None:
     for path in write_plugin(name, kind, folder, licence):
         say(path)
     say(f"\nNext:  pip install -e {folder}  &&  pytest {folder}")
-    say(f"       ganzoo run {folder / 'recipes' / name}.toml --quick")
+    say(f"       ganzoo run {name} --quick")
 
 
 @command.command()

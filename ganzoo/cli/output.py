@@ -89,13 +89,15 @@ def print_table(
                 console.print(Text("    " if place else "").append_text(line))
         return
     widths[widest] -= max(0, over)
-    for place, row in enumerate((header, *table)):
-        cells = [Text(cell).wrap(console, width) if width else [] for cell, width in zip(row, widths, strict=True)]
-        for number in range(max(map(len, cells))):
-            line = [lines[number] if number < len(lines) else Text() for lines in cells]
-            for text, width, column in zip(line, widths, columns, strict=True):
+    for row in (header, *table):
+        wrapped: list[Any] = [
+            Text(cell).wrap(console, width) if width else [] for cell, width in zip(row, widths, strict=True)
+        ]
+        for number in range(max(map(len, wrapped))):
+            texts = [lines[number] if number < len(lines) else Text() for lines in wrapped]
+            for text, width, column in zip(texts, widths, columns, strict=True):
                 text.align("right" if column in right else "left", width)
-            line[0].stylize("cyan")
-            shown = Text(GAP).join(line)
+            texts[0].stylize("cyan")
+            shown = Text(GAP).join(texts)
             shown.rstrip()
-            console.print(shown, style="dim" if place == 0 else "")
+            console.print(shown, style="dim" if row is header else "")

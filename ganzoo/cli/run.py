@@ -1,5 +1,6 @@
 """ganzoo run"""
 
+import json
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 @click.argument("path", metavar="RECIPE", type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Apply the recipe's [quick] table: minutes on a laptop, no network.")
 @click.option("--preset", default="", metavar="NAME", help="One of the model's presets, instead of the recipe's.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Your own images, whatever it says.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. --set data.size=128.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-OF-RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on from the run folder's last checkpoint.")
@@ -23,6 +25,7 @@ def command(
     path: Path,
     quick: bool,
     preset: str,
+    data: Path | None,
     changes: tuple[str, ...],
     out: Path | None,
     resume: bool,
@@ -32,19 +35,22 @@ def command(
 ) -> None:
     """Train what RECIPE says.
 
-    RECIPE is a recipe file or, with --resume, a run folder. A run folder is never overwritten.
+    RECIPE is a recipe file, the name of an installed one (`ganzoo recipes`) or, with --resume, a run folder. With
+    --data it may also be the name of a model, to train it with its published settings. A file of that name goes before
+    a recipe, and a recipe before a model. A run folder is never overwritten.
     """
     from ganzoo import recipe
+    from ganzoo.data.dataset import look
     from ganzoo.errors import GanzooError, Stopped, tell
     from ganzoo.runfolder import RunFolder
     from ganzoo.text import is_text
 
     if RunFolder.is_run(path):
         out, path = out or path, RunFolder(path).recipe
-    elif path.is_dir():
-        raise GanzooError(f"{path} is a folder, and not that of a run. Give a recipe, such as recipes/NAME.toml.")
+    elif path.is_dir() and recipe.find(path) == path:
+        raise GanzooError(f"{path} is a folder, and not that of a run. Give a recipe: `ganzoo recipes` lists some.")
     changes += tuple(f"train.{k}={v}" for k, v in (("device", device), ("devices", devices)) if v is not None)
-    given = recipe.read(path, quick, changes, preset)
+    given = recipe.read(path, quick, changes, preset, data or "", None if dry_run else look)
     if dry_run:
         say(given.to_toml(f"resolved from {path}").rstrip("\n"))
         return
@@ -56,6 +62,8 @@ def command(
     if not is_text(str(folder)):
         raise GanzooError(f"{folder} is not UTF-8 text, which not every library can write to. Give another --out.")
     goes_on = resume and RunFolder.is_run(folder)
+    if data and goes_on:
+        changes += ("data.source=folders", f"data.root={json.dumps(str(data))}")
     began = recipe.read(RunFolder(folder).recipe, changes=changes) if goes_on else given
     screen = make_screen(place(began.train).rank)
     try:

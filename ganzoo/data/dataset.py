@@ -35,16 +35,13 @@ from ganzoo.data.sources import Source, data_spec, open_source
 from ganzoo.data.transforms import prepare, test_transform, thicken, train_transform
 from ganzoo.errors import GanzooError, Offline, tell
 from ganzoo.files import expanded
-from ganzoo.options import DataOptions
+from ganzoo.options import PLACES, DataOptions, find_source
 from ganzoo.registry import FILES, registry
 from ganzoo.signals import STOP
 from ganzoo.trainer import Batch, Trainer
 
 if TYPE_CHECKING:
     from ganzoo.classifier import Classifier
-
-PLACES = {"source", "root", "archive", "fallback", "domains", "labels", "attributes", "groups", "label_sets"}
-"""the keys of `[data]` that say which images, not how they are seen"""
 
 
 class Dataset:
@@ -393,6 +390,15 @@ def open_dataset(
     return Dataset(source, options, wanted, fallback)
 
 
+def look(options: DataOptions, kind: str) -> None:
+    """Opens the user's own images, to see what is wrong with them; what may have to be downloaded is left alone.
+
+    Raises GanzooError.
+    """
+    if find_source(options.source.name).qualified == "ganzoo/folders":
+        open_dataset(options, kind, say=lambda text: None)
+
+
 def evaluation_data(run: Path, options: DataOptions, given: str = "") -> DataOptions:
     """The `[data]` table to evaluate a run with: its own, or with the images of a folder, a recipe or a named source.
 
@@ -409,7 +415,7 @@ def evaluation_data(run: Path, options: DataOptions, given: str = "") -> DataOpt
     folder = expanded(given)
     places = {"source": given, "root": "", "archive": "", "fallback": None, "labels": ""}
     if folder.suffix == ".toml":
-        places = recipe.read(folder).data.model_dump(include=PLACES)
+        places = recipe.read(folder).data.model_dump(include=set(PLACES))
     elif os.path.isdir(folder):
         labels = (folder / options.labels).resolve()
         inside = labels.is_file() and labels.is_relative_to(folder.resolve())

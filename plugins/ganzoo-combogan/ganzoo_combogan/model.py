@@ -64,7 +64,12 @@ class ComboGAN(Trainer):
     """
 
     Config, data_kind, multiple = ComboGANOptions, "domains", 4
-    recipe_defaults: ClassVar = {"data.size": 256, "data.batch": 1, "train.constant": 0.5}
+    recipe_defaults: ClassVar = {
+        "data.size": 256,
+        "data.batch": 1,
+        "train.images": 720_000,  # 400 epochs of the largest of the Alps' four seasons, about 1,800 images
+        "train.constant": 0.5,
+    }
 
     def __init__(self, config: ComboGANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)

@@ -90,7 +90,12 @@ class DiscoGAN(Trainer):
     """`G[domain]` translates into that domain, `D[domain]` tells its real images from fakes."""
 
     Config, data_kind = DiscoGANOptions, "unpaired"
-    recipe_defaults: ClassVar = {"data.size": 64, "data.batch": 64, "train.constant": 1.0}
+    recipe_defaults: ClassVar = {
+        "data.size": 64,
+        "data.batch": 64,
+        "train.images": 6_400_000,  # 100,000 steps: the authors stop by eye
+        "train.constant": 1.0,
+    }
     presets: ClassVar = {
         "official": {},
         "paper": {

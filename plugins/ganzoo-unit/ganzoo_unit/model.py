@@ -81,7 +81,7 @@ class UNIT(Trainer):
     """
 
     Config, data_kind, multiple = UNITOptions, "unpaired", 4
-    recipe_defaults: ClassVar = {"data.size": 256, "data.batch": 1}
+    recipe_defaults: ClassVar = {"data.size": 256, "data.batch": 1, "train.images": 1_000_000}
     presets: ClassVar = {
         "paper": {},
         "pytorch-gan": {"options.kernel": 4, "options.loss": "lsgan"},

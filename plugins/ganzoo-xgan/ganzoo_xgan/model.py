@@ -92,7 +92,7 @@ class XGAN(Trainer):
     """
 
     Config, data_kind, fixed_size, tileable = XGANOptions, "unpaired", True, False
-    recipe_defaults: ClassVar = {"data.size": 64}
+    recipe_defaults: ClassVar = {"data.size": 64, "train.images": 1_000_000}  # the paper leaves the length open
 
     def __init__(self, config: XGANOptions, spec: DataSpec) -> None:
         super().__init__(config, spec)
