@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # the same names as in _NAMES, for type checkers
     from ganzoo.hooks import hookimpl as hookimpl
     from ganzoo.importer import Imported as Imported
     from ganzoo.importer import Importer as Importer
+    from ganzoo.loggers import Logger as Logger
     from ganzoo.metrics import Metric as Metric
+    from ganzoo.notebook import train as train
     from ganzoo.options import AdamOptions as AdamOptions
     from ganzoo.options import AdversarialOptions as AdversarialOptions
     from ganzoo.options import Count as Count
@@ -66,6 +68,7 @@ _NAMES = {
     "ganzoo.trainer": "Batch Carry DataSpec Discriminator Frozen Generator Logits Loss Penalty Phase Terms Trainer",
     "ganzoo.pool": "ImagePool",
     "ganzoo.pretrained": "Pretrained TrainedOn",
+    "ganzoo.loggers": "Logger",
     "ganzoo.metrics": "Metric",
     "ganzoo.data.dataset": "TrainingSamples",
     "ganzoo.data.images": "ImageRef",
@@ -73,6 +76,7 @@ _NAMES = {
     "ganzoo.data.published": "Archive",
     "ganzoo.data.sources": "Source",
     "ganzoo.translate": "Translator load",
+    "ganzoo.notebook": "train",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = [*_HOME, "API", "__version__"]

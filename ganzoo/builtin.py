@@ -82,3 +82,8 @@ def register_metrics(register: Register) -> None:
     register("lpips", "ganzoo.metrics:LPIPS", summary=lpips, better="lower")
     register("fid", "ganzoo.metrics:FID", summary="Frechet distance to real images; needs ganzoo[eval]", better="lower")
     register("kid", "ganzoo.metrics:KID", summary="kernel distance to real images; needs ganzoo[eval]", better="lower")
+
+
+@hookimpl
+def register_loggers(register: Register) -> None:
+    register("csv", "ganzoo.loggers:CSV", summary="RUN/log.csv, for spreadsheets and pandas")

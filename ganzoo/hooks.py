@@ -76,5 +76,10 @@ def register_metrics(register: Register) -> None:
 
 
 @hookspec
+def register_loggers(register: Register) -> None:
+    """Loggers: `ganzoo.Logger` subclasses, built with (run, images, **own options)."""
+
+
+@hookspec
 def register_commands(register: Register) -> None:
     """Commands: `click.Command` objects; `ganzoo NAME` runs them. The names of ganzoo's own commands are taken."""

@@ -138,7 +138,7 @@ def _known(type_: str, part: Part, to_train: bool) -> Part:
             return part
         found = registry().load(type_, part.name)
     except GanzooError as error:
-        if type_ == "source" and not to_train:  # a trained model is used without it
+        if type_ in ("source", "logger") and not to_train:  # a trained model is used without them
             return part
         raise ValueError(str(error)) from error
     table, given = options_of(found), part.model_extra or {}
@@ -215,6 +215,7 @@ PenaltyPart = Annotated[Any, _registered("penalty")]
 """The type of an option that chooses a gradient penalty. The value has `.build()`, which gives a `ganzoo.Penalty`."""
 PenaltyOption = Annotated[PenaltyPart | None, Field(description="gradient penalty of the discriminator")]
 MetricPart = Annotated[Any, _registered("metric")]
+LoggerPart = Annotated[Any, _registered("logger")]
 SourcePart = Annotated[Any, _registered("source")]
 
 LARGEST = 10**12
@@ -368,6 +369,8 @@ class TrainOptions(Options):
     """metrics of the test images at the end (`ganzoo list` shows what there is)"""
     best: str = ""
     """one of the metrics: each checkpoint is evaluated too, and the best by this metric is kept beside the newest"""
+    loggers: tuple[LoggerPart, ...] = ()
+    """where terms, learning rates, metrics and sample grids go beside the run folder, such as csv (`ganzoo list`)"""
     device: str = "auto"
     """auto, cpu, cuda or mps"""
     devices: Count = 1

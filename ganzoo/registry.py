@@ -33,6 +33,7 @@ TYPES = {
     "pretrained model": "pretrained",
     "importer": "importers",
     "metric": "metrics",
+    "logger": "loggers",
     "command": "commands",
 }
 """What can be registered, and its plural."""
@@ -48,6 +49,7 @@ BASES = {
     "pretrained model": "Pretrained",
     "importer": "Importer",
     "metric": "Metric",
+    "logger": "Logger",
 }
 """What is registered is a subclass of this, or, of the types in OBJECTS, an object."""
 OBJECTS = ("archive", "pretrained model")

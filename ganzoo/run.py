@@ -24,9 +24,10 @@ from ganzoo.runwriter import RunWriter, Screen
 from ganzoo.signals import stop_requests
 from ganzoo.trainer import Trainer
 
+RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics, but its length
-    *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "metrics", "best")),
+    *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "metrics", "best", "loggers")),
     *(f"train.{key}" for key in ("device", "devices", "nodes")),
     *(f"data.{key}" for key in ("root", "archive", "workers", "cache", "broken")),
 }
@@ -41,10 +42,11 @@ def start(recipe: Recipe, path: Path, screen: Screen) -> None:
     _train(replace(recipe, train=settled), RunFolder(path), screen, _refuse_existing)
 
 
-def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
+def resume(path: Path, screen: Screen, changes: Iterable[str] = (), given: Recipe | None = None) -> None:
     """Goes on with a run from its last checkpoint, with the recipe that it began with and `changes` (KEY=VALUE) to it.
 
-    Raises GanzooError, also where a change is to what the run's mathematics hangs on, or Stopped.
+    What a recipe that is `given` now says otherwise is not taken, and told. Raises GanzooError, also where a change is
+    to what the run's mathematics hangs on, or Stopped.
     """
     folder = RunFolder(path)
     folder.refuse_links()
@@ -55,6 +57,10 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = ()) -> None:
                 f"{key} cannot change in the middle of a run. Begin a new run with another --out, or leave it out; "
                 f"these can change: {', '.join(sorted(CHANGEABLE))}. The learning rate's schedule follows train.images."
             )
+    other = [key for key in differences(given, changed) if not key.startswith(RESOLVED)] if given else []
+    if given and other:
+        said = f"{path} goes on with the recipe it began with. Not taken from {given.path or given.name}"
+        screen.say(f"{said}: {', '.join(other)}.")
     _train(changed, folder, screen, partial(_last_checkpoint, began))
 
 

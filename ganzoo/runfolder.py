@@ -5,6 +5,7 @@ RUN/env.json         versions, hardware, data used   RUN/checkpoints/000012000/ 
 RUN/log.jsonl        a line every `log_every`        RUN/report.html             everything as one page
 RUN/status.json      running, finished, stopped ...  RUN/metrics.json            on the test images, at the end
 RUN/metrics.jsonl    those of each checkpoint, where the recipe asks for the best one
+RUN/log.csv          log.jsonl and metrics.jsonl as a table, where train.loggers names csv
 RUN/.lock            who trains into it now
 """
 
@@ -40,6 +41,7 @@ class RunFolder:
         self.env = path / "env.json"
         self.status = path / "status.json"
         self.log = path / "log.jsonl"
+        self.csv = path / "log.csv"
         self.metrics_log = path / "metrics.jsonl"
         self.metrics = path / "metrics.json"
         self.samples = path / "samples"

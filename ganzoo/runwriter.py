@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import torch
+from PIL import Image
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
@@ -26,10 +27,11 @@ from ganzoo.data.dataset import Dataset, Fingerprint
 from ganzoo.errors import GanzooError, Stopped, out_of_memory, tell
 from ganzoo.evaluation import Metrics, evaluate
 from ganzoo.files import append_line, to_json, write_json, write_text
+from ganzoo.loggers import Loggers
 from ganzoo.loop import Engine, Means, Step, placed
 from ganzoo.recipe import Recipe
 from ganzoo.registry import registry
-from ganzoo.runfolder import RunFolder, entries, read_lines, read_table
+from ganzoo.runfolder import RunFolder, entries, flat, read_lines, read_table
 from ganzoo.trainer import DataSpec
 
 LIBRARIES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "safetensors")
@@ -44,7 +46,7 @@ class Screen(Protocol):
     def download(self, done: int, total: int) -> None: ...
     def start(self, seen: int, total: int) -> None: ...
     def advance(self, seen: int) -> None: ...
-    def log(self, line: dict[str, Any]) -> None: ...
+    def record(self, line: dict[str, Any], grid: Image.Image | None = None) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -91,6 +93,8 @@ class RunWriter:
         self._since = 0.0
         self._measured: dict[int, Metrics] = {}  # the newest, by images seen
         self._saved = 0  # images seen at the newest checkpoint
+        self._finished = False
+        self.loggers = Loggers((), folder.path, 0, self._warn)  # none before the run begins
         self._warnings: list[str] = []  # that belong to the run's history
         self._report_at = 0.0  # when the report may be written again between checkpoints
         self._step_began: float | None = None
@@ -164,6 +168,7 @@ class RunWriter:
             self._end("failed", str(failure))
             raise failure from error
         finally:
+            self.loggers.close(self._finished)
             self.screen.stop()
 
     def record(self, step: Step) -> None:
@@ -250,12 +255,15 @@ class RunWriter:
         later = f"Training has finished, without metrics: ganzoo evaluate {shlex.quote(str(self.folder.path))}"
         with self._optional(later):
             write_json(self.folder.metrics, self._metrics())
+            self._record_metrics()
         if best := self.folder.best(name := self.options.best):
             self.screen.say(f"Best by {name} ({best[1]:.4g}): {self.folder.checkpoint(best[0])}")
         self._end("finished", "")
 
     def _set_up(self) -> None:
-        environment, seen = self._environment(), self.clock.images
+        seen = self.clock.images
+        self.loggers = Loggers(self.options.loggers, self.folder.path, seen, self._warn)  # a library may be missing
+        environment = self._environment()
         comments = [f"ganzoo run {shlex.quote(str(self.folder.path))} --resume   goes on with this run"]
         if environment["fallback"]:
             comments.append('source is the fallback for "{wanted}": {because}'.format(**environment["fallback"]))
@@ -264,6 +272,7 @@ class RunWriter:
         for log in (self.folder.log, self.folder.metrics_log):
             if log.exists():  # what came after the checkpoint will be written again
                 write_text(log, "".join(f"{json.dumps(row)}\n" for row in read_lines(log) if row["images"] <= seen))
+        self.loggers.settings(dict(flat(self.recipe.tables())))
         self._status("running", "")
         what = f"{self.recipe.model} on {self.dataset.options.source.name} ({', '.join(self.dataset.spec.domains)})"
         where = f"{self.engine.runtime.world} x {self.engine.runtime.device}, into {self.folder.path}"
@@ -317,7 +326,8 @@ class RunWriter:
             "memory_gb": round(self.engine.runtime.memory_gb(), 3),
         }
         append_line(self.folder.log, json.dumps(line))
-        self.screen.log(line)
+        self.loggers.line(line)
+        self.screen.record(line)
 
     def _sample(self) -> None:
         title = f"{self.folder.path.resolve().name} at {self.clock.images:,} images"
@@ -326,6 +336,8 @@ class RunWriter:
             image = grid.sample_grid(self.engine.trainer, tests, self.dataset.ground_truth, title)
         with self._optional("This sample grid is missing."):
             grid.save(image, self.folder.sample(self.clock.images))
+        self.loggers.sample(image, self.clock.images)
+        self.screen.record({"images": self.clock.images}, image)
 
     def _metrics(self) -> Metrics:
         if self.clock.images not in self._measured:
@@ -333,6 +345,11 @@ class RunWriter:
                 found = evaluate(self.engine.trainer, self.dataset, self.metrics)
             self._measured = {self.clock.images: found}
         return self._measured[self.clock.images]
+
+    def _record_metrics(self) -> None:
+        line = {"images": self.clock.images, "metrics": self._metrics()}
+        self.loggers.line(line)
+        self.screen.record(line)
 
     def _measure_for_best(self) -> None:
         """Once for each regular checkpoint. GanzooError where the metric that the best is chosen by is not there."""
@@ -345,6 +362,7 @@ class RunWriter:
             why = f'train.best = "{best}" cannot be measured on these test images: it needs their ground truth, or two'
             raise GanzooError(f"{why} of each domain. Leave it out, or take a metric such as kid, which needs none.")
         append_line(self.folder.metrics_log, to_json({"images": seen, "metrics": found}))
+        self._record_metrics()
 
     def _save(self) -> None:
         self._terms()  # nothing is saved once a term has gone wrong
@@ -392,6 +410,7 @@ class RunWriter:
 
     def _end(self, state: str, message: str) -> None:
         """A folder that cannot be written must not hide why the run ended."""
+        self._finished = state == "finished"
         try:
             self._status(state, message)
         except GanzooError as error:

@@ -1,6 +1,7 @@
 """The signals that ask a run to end: it finishes its step, saves, and ends."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,8 @@ class StopRequest:
 def stop_requests() -> Iterator[StopRequest]:
     """Inside, the signals of `STOP` are noted, except those that are ignored already (as nohup has it).
 
-    Raises Stopped, with the message of a KeyboardInterrupt that comes out.
+    Only the main thread hears signals; in another one nothing is noted. Raises Stopped, with the message of a
+    KeyboardInterrupt that comes out.
     """
     asked = StopRequest()
 
@@ -40,7 +42,8 @@ def stop_requests() -> Iterator[StopRequest]:
         if first and not asked.heeded:
             raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in STOP}
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in STOP if main}
     before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, note)

@@ -153,7 +153,7 @@ def test_names_of_strangers_are_only_text_in_lines_tables_and_bars(capsys, monke
     print_table([NAME, "other"], [[NAME, NAME]], title=NAME, right=[NAME])
     screen = RichScreen()
     screen.start(0, 8)
-    screen.log({"terms": {NAME: {NAME: 1.0}}, "images_per_s": 1.0})
+    screen.record({"terms": {NAME: {NAME: 1.0}}, "images_per_s": 1.0})
     screen.say(NAME)
     screen.stop()
     with bar(NAME) as update:

@@ -13,7 +13,7 @@ MODULES = {
 }
 USE = (
     *("imagefile", "tiles", "translate", "importer", "pretrained", "gallery", "bulk", "export", "comparison", "bench"),
-    *("scaffold", "cli"),
+    *("scaffold", "cli", "notebook"),
 )
 
 
@@ -56,7 +56,7 @@ def test_the_names_in_a_run_folder_are_spelled_in_one_place():
     from ganzoo.runfolder import RunFolder
 
     names = {path.name for path in vars(RunFolder(Path("run"))).values() if path.suffix}
-    assert len(names) == 7
+    assert len(names) == 8
     for module, path in MODULES.items():
         spelled = {node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
                    if isinstance(node, ast.Constant) and isinstance(node.value, str)}  # fmt: skip

@@ -263,7 +263,7 @@ def test_a_screen_that_nobody_sees_goes_quiet(monkeypatch, kind):
     for _ in range(2):
         screen.say("something")
         screen.start(0, 10)
-        screen.log({"terms": {"G": {"G_adv": 0.5}}, "images_per_s": 1.0})
+        screen.record({"terms": {"G": {"G_adv": 0.5}}, "images_per_s": 1.0})
         screen.advance(10)
     time.sleep(0.2)  # a terminal is drawn by a thread
     screen.stop()

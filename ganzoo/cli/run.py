@@ -7,8 +7,6 @@ import click
 
 from ganzoo.cli.output import say
 
-RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
-
 
 @click.command("run")
 @click.argument("path", metavar="RECIPE", type=click.Path(path_type=Path))
@@ -68,11 +66,7 @@ def command(
     screen = make_screen(place(began.train).rank)
     try:
         if goes_on:
-            left_out = [key for key in run.differences(given, began) if not key.startswith(RESOLVED)]
-            if left_out:
-                keys = ", ".join(left_out)
-                screen.say(f"{folder} goes on with the recipe it began with. Not taken from {path}: {keys}.")
-            run.resume(folder, screen, changes)
+            run.resume(folder, screen, changes, given)
         else:
             run.start(given, folder, screen)
     except Stopped as stopped:

@@ -4,12 +4,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from PIL import Image
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,6 +21,8 @@ from ganzoo import evaluation
 from ganzoo.runfolder import RunFolder, read_table
 from ganzoo.text import printable
 
+Callback = Callable[[dict[str, Any], Image.Image | None], None]
+"""is given what is recorded: a line of the log or metrics, or how many images were seen and their sample grid"""
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
 
@@ -61,8 +64,8 @@ class _Lasting:
 class PlainScreen:
     """Lines for a file or a pipe."""
 
-    def __init__(self, silent: bool = False) -> None:
-        self._silent = silent
+    def __init__(self, silent: bool = False, callback: Callback | None = None) -> None:
+        self._silent, self._callback = silent, callback
         self._total, self._last = 0, 0.0
         self._line: dict[str, Any] = {}
 
@@ -79,8 +82,10 @@ class PlainScreen:
     def start(self, seen: int, total: int) -> None:
         self._total, self._last = total, time.monotonic()
 
-    def log(self, line: dict[str, Any]) -> None:
-        self._line = line
+    def record(self, line: dict[str, Any], grid: Image.Image | None = None) -> None:
+        self._line = line if "terms" in line else self._line
+        if self._callback:
+            self._callback(line, grid)
 
     def advance(self, seen: int) -> None:
         now = time.monotonic()
@@ -100,8 +105,8 @@ class PlainScreen:
 class RichScreen:
     """A bar with time left and the newest terms, phase by phase."""
 
-    def __init__(self) -> None:
-        self._console = Console()
+    def __init__(self, callback: Callback | None = None) -> None:
+        self._console, self._callback = Console(), callback
         self._bars = _Bars(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
@@ -132,12 +137,15 @@ class RichScreen:
     def advance(self, seen: int) -> None:
         self._bars.update(self._training, completed=seen)
 
-    def log(self, line: dict[str, Any]) -> None:
-        self._bars.update(self._training, rate=_rate(line))
-        self._bars.terms = Table.grid(padding=(0, 2))
-        for phase, values in line["terms"].items():
-            terms = (Text.assemble((printable(name), "dim"), f" {v:.3f}") for name, v in values.items())
-            self._bars.terms.add_row(Text(printable(phase), "bold"), *terms)
+    def record(self, line: dict[str, Any], grid: Image.Image | None = None) -> None:
+        if "terms" in line:
+            self._bars.update(self._training, rate=_rate(line))
+            self._bars.terms = Table.grid(padding=(0, 2))
+            for phase, values in line["terms"].items():
+                terms = (Text.assemble((printable(name), "dim"), f" {v:.3f}") for name, v in values.items())
+                self._bars.terms.add_row(Text(printable(phase), "bold"), *terms)
+        if self._callback:
+            self._callback(line, grid)
 
     def stop(self) -> None:
         self._bars.stop()

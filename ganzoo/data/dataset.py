@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -15,6 +16,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -322,7 +324,8 @@ def _loading(loader: "data.DataLoader[Any]") -> Iterator[Iterator[Any]]:
     """Inside, a worker that dies is told as what it is; afterwards none is left, whatever they wait for."""
     workers: list[BaseProcess] = []
     try:
-        loaded = iter(loader)
+        with _no_main():
+            loaded = iter(loader)
         workers += getattr(loaded, "_workers", ())
         yield loaded
     except (RuntimeError, OSError, EOFError) as error:
@@ -337,6 +340,17 @@ def _loading(loader: "data.DataLoader[Any]") -> Iterator[Iterator[Any]]:
     finally:
         for worker in workers:
             worker.kill()
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Inside, workers that start do not import the main program: it may be a script that would train there, too."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _prepare(worker: int) -> None:

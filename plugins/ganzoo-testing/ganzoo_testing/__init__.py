@@ -5,6 +5,7 @@ In a plugin's tests, one line: `check_model("sketchgan", {"width": 8})`, and so 
 
 from ganzoo_testing.helpers import batch, difference, engine, trainer
 from ganzoo_testing.helpers import build as build
+from ganzoo_testing.logger import check_logger
 from ganzoo_testing.metric import check_metric
 from ganzoo_testing.model import check_model
 from ganzoo_testing.parts import check_discriminator, check_generator, check_loss, check_penalty
@@ -17,6 +18,7 @@ __all__ = [
     "batch",
     "check_discriminator",
     "check_generator",
+    "check_logger",
     "check_loss",
     "check_metric",
     "check_model",

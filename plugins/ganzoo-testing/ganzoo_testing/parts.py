@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from ganzoo.clock import Clock
-from ganzoo.options import DiscriminatorPart, GeneratorPart, LossPart, MetricPart, PenaltyPart, options_of
+from ganzoo.options import DiscriminatorPart, GeneratorPart, LoggerPart, LossPart, MetricPart, PenaltyPart, options_of
 from ganzoo.registry import registry
 from ganzoo.trainer import scales
 from ganzoo_testing.helpers import SIZE
@@ -22,6 +22,7 @@ TYPES: dict[str, Any] = {
     "loss": LossPart,
     "penalty": PenaltyPart,
     "metric": MetricPart,
+    "logger": LoggerPart,
 }
 
 
