@@ -68,7 +68,7 @@ class Clock:
     def _rows(self, draw: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
         rows = shape[0]
         gathered = draw(rows * self.world, *shape[1:], generator=self.shared, dtype=torch.float32)
-        return gathered[self.rank * rows : (self.rank + 1) * rows].to(like)
+        return moved(gathered[self.rank * rows : (self.rank + 1) * rows], like.device).to(like.dtype)
 
     def all_gather(self, rows: Tensor) -> Tensor:
         """The rows of every process, in the order of the batch; without gradient."""
@@ -81,6 +81,11 @@ class Clock:
     def local_rows(self, rows: Tensor) -> Tensor:
         """This process's part of gathered rows."""
         return rows.chunk(self.world)[self.rank]
+
+
+def moved(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, on the device; on a GPU without waiting for what is computed there."""
+    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)
 
 
 def all_reduce_mean(values: Tensor) -> Tensor:

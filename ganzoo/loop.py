@@ -218,34 +218,45 @@ class Means:
         self.clear()
 
     def clear(self) -> None:
-        self.sums: dict[str, dict[str, Tensor]] = {}  # phase -> term -> sum, count, images when it was last finite
+        self.sums: dict[str, dict[str, Tensor]] = {}
+        """phase -> names of the terms of a step, a line each -> (3, terms): sums, counts, images when last finite"""
 
+    @torch.no_grad()
     def add(self, step: Step) -> None:
-        for phase, terms in step.terms.items():
-            sums = self.sums.setdefault(phase, {})
-            for name, value in terms.items():  # a term may be missing in some steps
-                total, count, finite_at = sums.get(name, value.new_zeros(3, dtype=torch.float64))
-                total = total + value
-                finite_at = torch.where(total.isfinite(), step.images, finite_at)
-                sums[name] = torch.stack([total, count + 1, finite_at])
+        for phase, terms in step.terms.items():  # all terms at once: each operator is a launch on a GPU
+            values = torch.stack(list(terms.values()))
+            groups, names = self.sums.setdefault(phase, {}), "\n".join(terms)
+            if names not in groups:
+                groups[names] = values.new_zeros(3, len(terms), dtype=torch.float64)
+            sums, counts, finite_at = groups[names]
+            sums += values
+            counts += 1
+            finite_at[:] = torch.where(sums.isfinite(), step.images, finite_at)
 
     def read(self, runtime: Runtime, images: int) -> dict[str, dict[str, float]]:
         """phase -> term -> mean over the steps and processes. GanzooError names the first that was not finite."""
-        names = [(phase, name) for phase, sums in self.sums.items() for name in sums]
-        if not names:
+        groups = [(phase, names.split("\n"), rows) for phase, by in self.sums.items() for names, rows in by.items()]
+        if not groups:
             return {}
-        totals, counts, finite_at = runtime.mean(torch.stack([self.sums[phase][name] for phase, name in names])).T
-        means = (totals / counts).tolist()
-        if broken := [i for i, mean in enumerate(means) if not math.isfinite(mean)]:
-            first = min(broken, key=finite_at.tolist().__getitem__)
-            phase, name = names[first]
+        rows = runtime.mean(torch.cat([rows for _, _, rows in groups], dim=1)).T.tolist()
+        found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+        for key, row in zip(((phase, name) for phase, names, _ in groups for name in names), rows, strict=True):
+            found.setdefault(key, []).append(row)  # several where other terms of the phase are missing in some steps
+        means: dict[str, dict[str, float]] = {}
+        broken = []
+        for (phase, name), several in found.items():
+            total, count = (sum(column) for column in list(zip(*several, strict=True))[:2])
+            means.setdefault(phase, {})[name] = total / count
+            if not math.isfinite(total):
+                broken.append((max(finite_at for *_, finite_at in several), phase, name, total / count))
+        if broken:
+            finite_at, phase, name, mean = min(broken, key=lambda one: one[0])
             raise GanzooError(
-                f'The term "{name}" of phase "{phase}" is no longer a finite number ({means[first]}), since a step '
-                f"between image {finite_at[first]:,.0f} and image {images:,}. Lower options.lr, set train.clip, or use "
+                f'The term "{name}" of phase "{phase}" is no longer a finite number ({mean}), since a step '
+                f"between image {finite_at:,.0f} and image {images:,}. Lower options.lr, set train.clip, or use "
                 'train.precision = "32".'
             )
-        values = iter(means)
-        return {phase: {name: next(values) for name in sums} for phase, sums in self.sums.items()}
+        return means
 
 
 def placed(state: Any, device: torch.device) -> Any:

@@ -60,10 +60,10 @@ def _check_alike(before: DataSpec, now: DataSpec) -> None:
             )
 
 
-def _three(sums: Tensor) -> Tensor:
-    if sums.shape != (3,):
-        raise ValueError("it should hold three numbers")
-    return sums
+def _rows(means: dict[str, Tensor]) -> dict[str, Tensor]:
+    if any(rows.shape != (3, 1 + names.count("\n")) for names, rows in means.items()):
+        raise ValueError("it should hold three numbers for each term")
+    return means
 
 
 class State(BaseModel):
@@ -73,7 +73,7 @@ class State(BaseModel):
 
     images: NonNegativeInt
     engine: dict[str, Any]
-    means: dict[str, dict[str, Annotated[Tensor, AfterValidator(_three)]]]  # `Means.sums`
+    means: dict[str, Annotated[dict[str, Tensor], AfterValidator(_rows)]]  # `Means.sums`
     seconds: NonNegativeFloat
     logged_at: tuple[NonNegativeInt, NonNegativeFloat]
     lr: dict[str, float]

@@ -22,6 +22,7 @@ from ganzoo import (
     Weight,
     needs,
 )
+from ganzoo.clock import moved
 from ganzoo.nets.layers import init_weights
 from ganzoo.options import Init
 from ganzoo_cut.nets import Projection
@@ -138,8 +139,7 @@ class CUT(Trainer):
     def draw_places(self, features: Tensor) -> Tensor:
         """Pixels of a feature map at random, the same for all images of the batch."""
         pixels = features.shape[2] * features.shape[3]
-        places = torch.randperm(pixels, generator=self.clock.shared)[: self.config.patches]
-        return places.to(features.device)
+        return moved(torch.randperm(pixels, generator=self.clock.shared)[: self.config.patches], features.device)
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         return self.G(images)

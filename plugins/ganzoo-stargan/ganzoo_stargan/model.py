@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ganzoo import GanzooError
 from ganzoo.attributes import all_targets, parse_target
+from ganzoo.clock import moved
 from ganzoo.options import AdamOptions, Count, GeneratorPart, Layers, LossPart, NonNegative, Weight
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms, Trainer
 from ganzoo_stargan.nets import StarGANDiscriminator
@@ -70,7 +71,10 @@ class StarGAN(Trainer):
             raise GanzooError("StarGAN changes labels, but the data has none: name them with data.attributes.")
         self.sets = [[spec.labels.index(name) for name in names] for names in spec.label_sets or (spec.labels,)]
         self.softmax = [names in spec.groups for names in spec.label_sets or (spec.labels,)]
-        self.set_of = [next(s for s, columns in enumerate(self.sets) if i in columns) for i in range(len(spec.labels))]
+        set_of = [next(s for s, columns in enumerate(self.sets) if i in columns) for i in range(len(spec.labels))]
+        self.register_buffer("set_of", torch.tensor(set_of), persistent=False)  # on the device, which waits for no list
+        for s, columns in enumerate(self.sets):
+            self.register_buffer(f"columns_{s}", torch.tensor(columns), persistent=False)
         channels, masks = spec.channels["image"], len(self.sets) if len(self.sets) > 1 else 0
         self.G = config.generator.build(channels + len(spec.labels) + masks, channels, spec.size)
         self.D = StarGANDiscriminator(
@@ -119,20 +123,25 @@ class StarGAN(Trainer):
 
         Drawn over the images of all processes together. Labels outside the set are nan.
         """
-        gathered = self.clock.all_gather(labels).cpu()
-        known = torch.stack([(~gathered[:, columns].isnan()).float().mean(dim=1) for columns in self.sets], dim=1)
+        gathered = self.clock.all_gather(labels)
+        known = torch.stack([(~gathered[:, columns].isnan()).float().mean(dim=1) for columns in self.columns], dim=1)
         if len(self.sets) > 1:
-            known += 1e-3 * torch.rand(known.shape, generator=self.clock.shared)
-        chosen, target = known.argmax(dim=1), gathered.clone()
-        for s in range(len(self.sets)):
-            rows = (chosen == s).nonzero().flatten()
-            target[rows] = gathered[rows[torch.randperm(len(rows), generator=self.clock.shared)]]
-        mask = F.one_hot(chosen, len(self.sets)).to(gathered)
-        return self.clock.local_rows(mask).to(labels), self.clock.local_rows(self.within(target, mask)).to(labels)
+            known = known + 1e-3 * moved(torch.rand(known.shape, generator=self.clock.shared), known.device)
+        chosen = known.argmax(dim=1)
+        shuffled = moved(torch.randperm(len(gathered), generator=self.clock.shared), known.device)
+        rows, others = chosen.argsort(stable=True), shuffled[chosen[shuffled].argsort(stable=True)]  # set by set
+        target = torch.empty_like(gathered).index_copy(0, rows, gathered[others])
+        mask = (chosen[:, None] == torch.arange(len(self.sets), device=chosen.device)).to(gathered)
+        return self.clock.local_rows(mask), self.clock.local_rows(self.within(target, mask))
+
+    @property
+    def columns(self) -> list[Tensor]:
+        """Which labels are in each set."""
+        return [self.get_buffer(f"columns_{s}") for s in range(len(self.sets))]
 
     def within(self, labels: Tensor, mask: Tensor) -> Tensor:
         """The labels of the set that each image is used for; the others become nan."""
-        return labels.masked_fill(mask[:, self.set_of] == 0, torch.nan)
+        return labels.masked_fill(mask[:, self.get_buffer("set_of")] == 0, torch.nan)
 
     def with_labels(self, images: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         """G's image of `images` with these labels, (batch, labels) of 1, 0 and nan, of the sets in `mask`."""
@@ -155,7 +164,7 @@ class StarGAN(Trainer):
         """Cross-entropy of each softmax set, binary cross-entropy summed over other labels; mean over the images."""
         known, target = ~labels.isnan(), labels.nan_to_num(0.0)
         total = logits.new_zeros(len(logits))
-        for columns, softmax in zip(self.sets, self.softmax, strict=True):
+        for columns, softmax in zip(self.columns, self.softmax, strict=True):
             there = known[:, columns].to(logits)
             if softmax:
                 mistakes = F.cross_entropy(logits[:, columns], target[:, columns].argmax(dim=1), reduction="none")
