@@ -268,7 +268,7 @@ def gather(folder: Path) -> dict[str, dict[tuple[str, str], Summary]]:
 
 def write(out: Path, worlds: list[str], page: Path) -> None:
     """Puts the tables between the page's marks; one that is not there is begun. Raises GanzooError without marks."""
-    blocks = {"models": models(out, worlds)}
+    blocks = {"models": models(out, worlds, page)}
     for world in worlds:
         trained = any(sweep.finished(out / world, job) for job in jobs_of(out / world))
         blocks[world] = (
@@ -288,7 +288,7 @@ def write(out: Path, worlds: list[str], page: Path) -> None:
     say(f"Page: {page}")
 
 
-def models(out: Path, worlds: list[str]) -> list[str]:
+def models(out: Path, worlds: list[str], page: Path) -> list[str]:
     """What each run was: settings, parameters and time."""
     runs: dict[str, list[tuple[Job, Path]]] = defaultdict(list)
     for world in worlds:
@@ -310,7 +310,8 @@ def models(out: Path, worlds: list[str]) -> list[str]:
         paper = re.sub(r"arXiv:(\S+)", r"[arXiv:\1](https://arxiv.org/abs/\1)", paper)
         written = {k: v for k, v in tomllib.loads(file.read_text(encoding="utf-8")).items() if k != "model"}
         sets = ", ".join(f"`{key.rpartition('options.')[2]} = {json.dumps(v)}`" for key, v in flat(written))
-        linked = f"[{setting}](leaderboard/{file.name})" if file.resolve().parent == DOCS / "leaderboard" else setting
+        ours = file.resolve().is_relative_to(page.resolve().parent)
+        linked = f"[{setting}]({file.resolve().relative_to(page.resolve().parent).as_posix()})" if ours else setting
         speed = statistics.fmean(resolved["train"]["images"] / s for s in seconds)
         minutes = f"{statistics.fmean(seconds) / 60:.1f}"
         cells = (linked, f"{resolved['model']}, {paper}", sets, f"{measured['used']:,}", f"{measured['parameters']:,}")
@@ -321,9 +322,8 @@ def models(out: Path, worlds: list[str]) -> list[str]:
     said = f"{finished} of {planned} runs" if finished < planned else f"{planned} runs"
     lines += [
         "",
-        f"{said}, each of {images:,} images of each domain at {size} px, on {processor()}, {hardware['threads']} "
-        f"thread(s), {hardware['device']}. Minutes and images/s are of the training alone, means over all runs; other "
-        "programs ran beside it.",
+        f"{said}, each of {images:,} images of each domain at {size} px, on {processor()}, {hardware['device']}, "
+        f"{hardware['threads']} thread(s). Minutes and images/s are means over these runs, of the training alone.",
     ]
     return lines
 
