@@ -245,16 +245,18 @@ def jobs_of(folder: Path) -> list[Job]:
     return [Job(**job) for job in read_table(folder / sweep.PLAN)["jobs"]]
 
 
+def measured(folder: Path) -> list[Job]:
+    """Those that are trained and measured; others may still be trained meanwhile."""
+    return [job for job in jobs_of(folder) if (folder / f"{job.folder}.json").is_file()]
+
+
 def gather(folder: Path) -> dict[str, dict[tuple[str, str], Summary]]:
     """Setting -> (direction, metric) -> mean and deviation over the finished seeds; the best settings first."""
     found: dict[str, dict[tuple[str, str], list[float]]] = {}
-    for job in jobs_of(folder):
-        if sweep.finished(folder, job):
-            tables = (
-                read_table(RunFolder(folder / job.folder).metrics),
-                read_table(folder / f"{job.folder}.json")["metrics"],
-            )
-            for direction, values in (item for table in tables for item in table.items()):
+    for job in measured(folder):
+        own = read_table(folder / f"{job.folder}.json")["metrics"]
+        for table in (read_table(RunFolder(folder / job.folder).metrics), own):
+            for direction, values in table.items():
                 for metric, value in values.items():
                     found.setdefault(job.setting, {}).setdefault((direction, metric), []).append(value)
     return {
@@ -270,10 +272,8 @@ def write(out: Path, worlds: list[str], page: Path) -> None:
     """Puts the tables between the page's marks; one that is not there is begun. Raises GanzooError without marks."""
     blocks = {"models": models(out, worlds, page)}
     for world in worlds:
-        trained = any(sweep.finished(out / world, job) for job in jobs_of(out / world))
-        blocks[world] = (
-            tables(out / world) + pictures(out / world, page) if trained else ["Nothing is trained here yet."]
-        )
+        found = tables(out / world) + pictures(out / world, page) if measured(out / world) else None
+        blocks[world] = found or ["Nothing is trained here yet."]
     if page.exists():
         text = page.read_text(encoding="utf-8")
     else:
@@ -292,9 +292,8 @@ def models(out: Path, worlds: list[str], page: Path) -> list[str]:
     """What each run was: settings, parameters and time."""
     runs: dict[str, list[tuple[Job, Path]]] = defaultdict(list)
     for world in worlds:
-        for job in jobs_of(out / world):
-            if sweep.finished(out / world, job):
-                runs[job.setting].append((job, out / world / job.folder))
+        for job in measured(out / world):
+            runs[job.setting].append((job, out / world / job.folder))
     if not runs:
         raise GanzooError(f"{out} holds no finished run yet.")
     lines = [
@@ -305,7 +304,7 @@ def models(out: Path, worlds: list[str], page: Path) -> list[str]:
         job, folder = found[0]
         resolved, file = read_table(RunFolder(folder).recipe), Path(job.arguments[0])
         seconds = [read_lines(RunFolder(path).log)[-1]["seconds"] for _, path in found]
-        measured = read_table(folder.with_name(f"{folder.name}.json"))
+        facts = read_table(folder.with_name(f"{folder.name}.json"))
         paper = registry().find("model", resolved["model"]).facts.get("paper", "")
         paper = re.sub(r"arXiv:(\S+)", r"[arXiv:\1](https://arxiv.org/abs/\1)", paper)
         written = {k: v for k, v in tomllib.loads(file.read_text(encoding="utf-8")).items() if k != "model"}
@@ -314,7 +313,7 @@ def models(out: Path, worlds: list[str], page: Path) -> list[str]:
         linked = f"[{setting}]({file.resolve().relative_to(page.resolve().parent).as_posix()})" if ours else setting
         speed = statistics.fmean(resolved["train"]["images"] / s for s in seconds)
         minutes = f"{statistics.fmean(seconds) / 60:.1f}"
-        cells = (linked, f"{resolved['model']}, {paper}", sets, f"{measured['used']:,}", f"{measured['parameters']:,}")
+        cells = (linked, f"{resolved['model']}, {paper}", sets, f"{facts['used']:,}", f"{facts['parameters']:,}")
         lines.append(f"| {' | '.join((*cells, f'{speed:.1f}', minutes))} |")
     hardware = read_table(RunFolder(folder).env)
     images, size = resolved["train"]["images"], resolved["data"]["size"]
@@ -350,8 +349,8 @@ def tables(folder: Path) -> list[str]:
             for m in names
         ]
         lines += [f"| *identity baseline* | | {' | '.join(cells)} |", ""]
-    accuracy = [m for job in jobs_of(folder) if (m := read_table(folder / f"{job.folder}.json").get("classifier"))]
-    return [*lines, f"The classifier is right about {accuracy[0]:.0%} of the real test images.", ""]
+    accuracy = read_table(folder / f"{measured(folder)[0].folder}.json")["classifier"]
+    return [*lines, f"The classifier is right about {accuracy:.0%} of the real test images.", ""]
 
 
 def winners(metric: str, summaries: dict[str, Summary]) -> list[str]:
@@ -373,9 +372,7 @@ def shown(found: Summary | None, best: bool = False) -> str:
 
 def pictures(folder: Path, page: Path) -> list[str]:
     """The same test images through every model's first seed, for each direction; written beside the page."""
-    runs = {
-        j.setting: load(folder / j.folder, "cpu") for j in jobs_of(folder) if not j.seed and sweep.finished(folder, j)
-    }
+    runs = {job.setting: load(folder / job.folder, "cpu") for job in measured(folder) if not job.seed}
     lines = []
     for source, target in dict.fromkeys(direction for run in runs.values() for direction in run.directions):
         serving = {name: run for name, run in sorted(runs.items()) if (source, target) in run.directions}
