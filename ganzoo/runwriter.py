@@ -191,7 +191,7 @@ class RunWriter:
         if self._steps is None or self._step_began is None or not self.writes:
             return  # the very first step sets up much that the others find
         self._steps.append(time.monotonic() - self._step_began)
-        if len(self._steps) < 3 or sum(self._steps) < LOOK:
+        if sum(self._steps) < (LOOK if len(self._steps) > 2 else 12 * LOOK):
             return
         speed = len(self._steps) * self.clock.batch / sum(self._steps)
         left = (self.options.images - self.clock.images) / speed
