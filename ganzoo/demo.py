@@ -7,7 +7,9 @@ import html
 import random
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -247,7 +249,7 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 
 def serve(models: Mapping[str, Translator], listening: socket.socket, ready: Callable[[], Any]) -> None:
-    """Serves the page until Ctrl-C; `ready` is called once it is there."""
+    """Serves the page until Ctrl-C; `ready` is called once it is there. What is being translated then goes on."""
     theme = gr.themes.Default(
         primary_hue="blue",
         secondary_hue="blue",
@@ -272,7 +274,13 @@ def serve(models: Mapping[str, Translator], listening: socket.socket, ready: Cal
     config = uvicorn.Config(_Closed(app), log_level="critical", timeout_graceful_shutdown=1)
     server = _Server(config)
     server.ready = ready
-    server.run(sockets=[listening])
+    serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    serving.start()
+    with suppress(KeyboardInterrupt):
+        while serving.is_alive():
+            serving.join(1)
+    server.should_exit = True
+    serving.join(2)
 
 
 class _Server(uvicorn.Server):

@@ -193,13 +193,14 @@ def test_labels_references_seeds_and_new_images(open_page, zoo, photograph):
     tab.close()
 
 
-def test_ctrl_c_leaves_nothing_behind(open_page, zoo, photograph):
-    """With the page still open, and images in the temporary folder."""
+def test_ctrl_c_leaves_nothing_behind(open_page, zoo):
+    """With the page still open, while it translates, and with images in the temporary folder."""
     tab, process = open_page(*TWO)
-    drop(tab, "#image", "holiday.png", photograph[1])
-    tab.wait_for_selector("text=Download")
+    Image.new("RGB", (3000, 3000)).save(large := io.BytesIO(), "PNG")
+    drop(tab, "#image", "holiday.png", large.getvalue())
+    tab.wait_for_selector("text=/processing|Download/")
     [folder] = Path(tempfile.gettempdir()).glob(f"ganzoo-demo-{process.pid}-*")
-    assert list(folder.rglob("holiday*.png"))
+    assert list(folder.rglob("holiday.png"))
     process.send(signal.SIGINT)
     done = process.wait()
     assert (done.returncode, done.stderr) == (0, ""), done

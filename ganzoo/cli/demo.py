@@ -3,7 +3,6 @@
 import os
 import signal
 import tempfile
-from contextlib import suppress
 
 import click
 
@@ -38,6 +37,8 @@ def command(runs: tuple[str, ...], host: str, port: int | None, device: str) -> 
         listening = demo.listen(host, port)
         here, at, *_ = listening.getsockname()
         address = f"http://{f'[{here}]' if ':' in here else here}:{at}"
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
-            demo.serve(models, listening, lambda: say(f"{', '.join(models)}: {address}   Ctrl-C ends it."))
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
+        demo.serve(models, listening, lambda: say(f"{', '.join(models)}: {address}   Ctrl-C ends it."))
+    os._exit(0)  # without waiting for a translation that nobody will see
