@@ -321,7 +321,25 @@ def test_a_translator_says_what_it_is():
     assert "x to y" in made._repr_html_() and "&lt;script&gt;" in made._repr_html_()
 
 
-# A folder of all of that, through the program
+# Through the program
+
+
+def test_sizes_and_tiles_from_the_command_line(tmp_path, run, ganzoo):
+    smooth((150, 120)).save(tmp_path / "a.png")
+    made = package.load(run)
+    for name, how, same in (("size.png", ("--size", 40), {"size": 40}), ("tile.png", ("--tile", 64), {"tile": 64}),
+                            ("both.png", ("--size", 60, "--tile"), {"size": 60, "tile": 0})):  # fmt: skip
+        done = ganzoo("translate", run, "a.png", name, "--device", "cpu", *how, cwd=tmp_path)
+        assert done.returncode == 0, done
+        assert (pixels(Image.open(tmp_path / name)) == pixels(made.translate(tmp_path / "a.png", **same))).all()
+    both = ganzoo("translate", run, "a.png", "b.png", "--grid", "--gallery", "c.html", cwd=tmp_path)
+    both.mistake("--grid shows all targets in one image: leave out --gallery")
+    (tmp_path / "c.html").write_text("mine")
+    ganzoo("translate", run, "a.png", "b.png", "--gallery", "c.html", cwd=tmp_path).mistake("is not overwritten")
+    assert (tmp_path / "c.html").read_text() == "mine" and not (tmp_path / "b.png").exists()
+
+
+# A folder of all of that
 
 LARGE = (6000, 4000)
 GIGABYTES = 3.0
