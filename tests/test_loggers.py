@@ -15,6 +15,9 @@ from tests.conftest import registering
 
 NOTES = '''
 import json
+from typing import Annotated
+
+from pydantic import Field
 
 from ganzoo import Logger
 
@@ -22,7 +25,7 @@ from ganzoo import Logger
 class Notes(Logger):
     """Writes down whatever it is told; fails at `fails` images, when it is built with -1."""
 
-    def __init__(self, run, images, *, fails: int = 10**9):
+    def __init__(self, run, images, *, fails: Annotated[int, Field(description="images seen when it fails")] = 10**9):
         self.file, self.fails = run / "notes.jsonl", fails
         if fails < 0:
             raise ModuleNotFoundError("No module named 'boards'")

@@ -75,7 +75,7 @@ def cli() -> None:
 
     \b
     ganzoo list                               what is installed
-    ganzoo run recipes/cyclegan_monet.toml    train
+    ganzoo run cyclegan_monet --quick         train
     ganzoo translate runs/x photos/ out/      use
     """
 
