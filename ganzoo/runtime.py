@@ -100,7 +100,6 @@ class Runtime:
         if kind != "cuda" and train.precision == "16-mixed":
             raise GanzooError('train.precision = "16-mixed" needs a GPU. Use "bf16-mixed" or "32" here.')
         precision = settled_precision(train)
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         with warnings.catch_warnings(), self._joining():
             warnings.simplefilter("ignore")
             self.fabric = self._fabric(kind, precision)
@@ -116,6 +115,7 @@ class Runtime:
         from lightning_fabric import Fabric  # here, as it reads variables that `place` has looked at
         from lightning_fabric.plugins import environments
 
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which importing it has just set
         starters = {
             "torchrun": environments.TorchElasticEnvironment,
             "slurm": environments.SLURMEnvironment,
