@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from PIL import Image
+from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -142,8 +143,8 @@ class RichScreen:
             self._bars.update(self._training, rate=_rate(line))
             self._bars.terms = Table.grid(padding=(0, 2))
             for phase, values in line["terms"].items():
-                terms = (Text.assemble((printable(name), "dim"), f" {v:.3f}") for name, v in values.items())
-                self._bars.terms.add_row(Text(printable(phase), "bold"), *terms)
+                terms = [Text.assemble((printable(name), "dim"), f" {v:.3f}") for name, v in values.items()]
+                self._bars.terms.add_row(Text(printable(phase), "bold"), Columns(terms, padding=(0, 2)))
         if self._callback:
             self._callback(line, grid)
 
