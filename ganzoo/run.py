@@ -58,6 +58,8 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = (), given: Recip
                 f"these can change: {', '.join(sorted(CHANGEABLE))}. The learning rate's schedule follows train.images."
             )
     other = [key for key in differences(given, changed) if not key.startswith(RESOLVED)] if given else []
+    if given and given.train.precision == "auto":
+        other = [key for key in other if key != "train.precision"]  # settled when the run began
     if given and other:
         said = f"{path} goes on with the recipe it began with. Not taken from {given.path or given.name}"
         screen.say(f"{said}: {', '.join(other)}.")

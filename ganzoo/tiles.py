@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -191,14 +192,11 @@ def bytes_per_pixel(translate: Translate, networks: nn.Module, probe: Tensor) ->
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that this process may still take on the device; infinite where nobody says."""
+    """Bytes that this process may still take on the device."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    known = [math.inf]
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        known.append(1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")))
+    known = [float(psutil.virtual_memory().available)]
     with suppress(OSError, ValueError):  # of a container
         limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
         cached = [line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()]

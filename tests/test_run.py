@@ -288,6 +288,9 @@ def test_a_recipe_that_was_edited_meanwhile_does_not_change_a_run(place, finishe
     assert "Not taken from edited.toml: options.lr, train.precision" in done.stdout
     weights, _ = checkpoint.load_networks(RunFolder(run).latest())
     assert {str(value.dtype) for value in weights.values()} == {"torch.float32"}
+    recipe(place, {"train.precision": "auto"}, name="auto.toml")  # which was settled when the run began
+    again = ganzoo("run", "auto.toml", "--out", "edited", "--resume", "--set", "train.images=26", cwd=place)
+    assert again.returncode == 0 and "train.precision" not in again.stdout
     assert read_log(run)[-1]["lr"]["G"] <= 2e-4
 
 
