@@ -129,9 +129,10 @@ def train(jobs: Sequence[Job], folder: Path, at_once: int, say: Callable[[str], 
     with stop_requests() as asked:
         asked.heeded = True
         while running or (waiting and not asked.number):
-            for place in [p for p in range(at_once) if p not in running and waiting and not asked.number]:
-                running[place] = (job := waiting.pop(0)), _start(job, folder, place, at_once)
-                say(f"{job.folder} ...")
+            for place in range(at_once):
+                if place not in running and waiting and not asked.number:
+                    running[place] = (job := waiting.pop(0)), _start(job, folder, place, at_once)
+                    say(f"{job.folder} ...")
             for place, (job, process) in list(running.items()):
                 if process.poll() is None:
                     continue

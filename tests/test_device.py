@@ -84,11 +84,7 @@ def plain_step(ours, images):
 
 
 NARROW = {"generator": {"name": "resnet", "width": 2, "blocks": 9}, "discriminator": {"name": "patch", "width": 2}}
-COUNTED = {
-    "cyclegan": NARROW,
-    "cut": {"generator": {"name": "resnet-antialiased", "width": 2}},
-    "gan": {},
-}
+COUNTED = {"cyclegan": NARROW, "cut": {"generator": {"name": "resnet-antialiased", "width": 2}}}
 
 
 @pytest.mark.parametrize(("model", "options"), COUNTED.items(), ids=COUNTED)

@@ -280,7 +280,7 @@ def test_a_package_brings_data_of_its_own(tmp_path, site, ganzoo, recipe):
     Image.new("RGB", (30, 20), "teal").save(tmp_path / "teal.png")
     done = ganzoo("translate", "swatches", "teal.png", "red.png", "--to", "red", cwd=tmp_path, env=env)
     assert done.returncode == 0, done
-    shown = json.loads(ganzoo("show", "swatches", "--json", cwd=tmp_path, env=env).stdout)
+    shown = json.loads(ganzoo("show", "swatches", "--json", cwd=site, env=env).stdout)
     assert [option["name"] for option in shown["options"]] == ["count", "grain"]
     listed = ganzoo("data", "list", cwd=tmp_path, env=env | {"COLUMNS": "150"}).stdout
     assert "images of one hue" in listed and "cards" in listed

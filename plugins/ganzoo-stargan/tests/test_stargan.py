@@ -268,7 +268,7 @@ def test_data_without_labels_and_too_many_layers_are_refused():
 def program(monkeypatch):
     """`program(*args)` is `ganzoo translate RUN ARGS` with an untrained model of `ATTRIBUTES`."""
     made_from = recipe.parse({"model": "stargan", "data": {"source": "none"}, "options": SMALL, "train": {"images": 1}})
-    monkeypatch.setattr(translation, "load", lambda run, device: translation.Translator(make(ATTRIBUTES), made_from))
+    monkeypatch.setattr(translation, "load", lambda *args: translation.Translator(make(ATTRIBUTES), made_from))
     return lambda *args: CliRunner().invoke(cli, ["translate", "RUN", *map(str, args)])
 
 
