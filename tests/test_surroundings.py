@@ -153,33 +153,6 @@ def test_a_killed_worker_ends_the_run_with_the_reason(folder, start):
     assert status(run)["state"] == "failed" and "SIGKILL" in status(run)["message"]
 
 
-POLICY = """
-import os
-
-import click
-
-from ganzoo import hookimpl
-
-
-@click.command()
-def policy():
-    click.echo(os.environ["OMP_WAIT_POLICY"])
-
-
-@hookimpl
-def register_commands(register):
-    register("policy", "lone:policy")
-"""
-
-
-def test_threads_that_wait_leave_their_core_to_other_programs(tmp_path, ganzoo):
-    """torch's OpenMP reads the variable when it is loaded; beside a busy program, spinning threads cost all speed."""
-    (tmp_path / "lone.py").write_text(POLICY)
-    asked = ("--plugin", "lone.py", "policy")
-    assert ganzoo(*asked, cwd=tmp_path).stdout == "PASSIVE\n"
-    assert ganzoo(*asked, cwd=tmp_path, env={"OMP_WAIT_POLICY": "ACTIVE"}).stdout == "ACTIVE\n"
-
-
 def test_no_module_of_the_current_folder_is_run(tmp_path, start, recipe):
     """Python itself looks there first in a process that is started with -c or -m, as data workers and sweeps are."""
     recipe(tmp_path, {"train.images": 4, "data.workers": 1})

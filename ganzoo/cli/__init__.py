@@ -84,7 +84,6 @@ def main() -> None:
     """The program `ganzoo`. Whatever ends it is told in a sentence; see mistakes.py for what nobody expected."""
     from ganzoo.cli.output import say
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves its core to other programs
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # its processes take no module from the current folder
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
