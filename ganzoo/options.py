@@ -371,6 +371,9 @@ class TrainOptions(Options):
     """one of the metrics: each checkpoint is evaluated too, and the best by this metric is kept beside the newest"""
     loggers: tuple[LoggerPart, ...] = ()
     """where terms, learning rates, metrics and sample grids go beside the run folder, such as csv (`ganzoo list`)"""
+    threads: Literal["auto"] | Count = "auto"
+    """threads of each process that compute on a CPU; auto: one for each core that is free when the run begins. Kept
+    when it goes on, as sums round a little differently with another number"""
     device: str = "auto"
     """auto, cpu, cuda or mps"""
     devices: Count = 1

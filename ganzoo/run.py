@@ -13,13 +13,14 @@ import torch
 
 from ganzoo import checkpoint, recipe
 from ganzoo.clock import Clock
+from ganzoo.cores import Cores
 from ganzoo.data.dataset import Dataset, batches, open_dataset
 from ganzoo.errors import GanzooError, multiples_around
 from ganzoo.loop import Engine
 from ganzoo.options import DataOptions
 from ganzoo.recipe import Recipe
 from ganzoo.runfolder import RunFolder, flat, number, read_lines, read_table
-from ganzoo.runtime import Runtime, settled_precision
+from ganzoo.runtime import Runtime, settled_precision, threads_of
 from ganzoo.runwriter import RunWriter, Screen
 from ganzoo.signals import stop_requests
 from ganzoo.trainer import Trainer
@@ -28,7 +29,7 @@ RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics, but its length
     *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "metrics", "best", "loggers")),
-    *(f"train.{key}" for key in ("device", "devices", "nodes")),
+    *(f"train.{key}" for key in ("threads", "device", "devices", "nodes")),
     *(f"data.{key}" for key in ("root", "archive", "workers", "cache", "broken")),
 }
 
@@ -58,8 +59,9 @@ def resume(path: Path, screen: Screen, changes: Iterable[str] = (), given: Recip
                 f"these can change: {', '.join(sorted(CHANGEABLE))}. The learning rate's schedule follows train.images."
             )
     other = [key for key in differences(given, changed) if not key.startswith(RESOLVED)] if given else []
-    if given and given.train.precision == "auto":
-        other = [key for key in other if key != "train.precision"]  # settled when the run began
+    for key in ("precision", "threads"):
+        if given and getattr(given.train, key) == "auto":
+            other = [name for name in other if name != f"train.{key}"]  # settled when the run began
     if given and other:
         said = f"{path} goes on with the recipe it began with. Not taken from {given.path or given.name}"
         screen.say(f"{said}: {', '.join(other)}.")
@@ -101,21 +103,25 @@ def _last_checkpoint(began: Recipe, folder: RunFolder) -> Path | None:
 
 def _train(recipe: Recipe, folder: RunFolder, screen: Screen, find: Callable[[RunFolder], Path | None]) -> None:
     """From the recipe to the weights; `find` gives the checkpoint to begin with, or refuses the folder."""
+    cores = Cores()
     runtime = Runtime(recipe.train, recipe.data.batch)
     with folder.locked() if runtime.rank == 0 else nullcontext():
         found: Any = None
         if runtime.rank == 0:
             last = find(folder)
-            found = last, open_dataset(recipe.data, recipe.data_kind, screen.say, screen.download)
+            dataset = open_dataset(recipe.data, recipe.data_kind, screen.say, screen.download)
+            found = last, dataset, runtime.settled_threads(recipe.train.threads, cores, screen.say)
         runtime.launch()
-        _go(recipe, folder, screen, runtime, *runtime.fabric.broadcast(found))
+        last, dataset, threads = runtime.fabric.broadcast(found)
+        train = recipe.train.model_copy(update={"threads": threads})
+        with threads_of(threads):
+            _go(replace(recipe, data=dataset.options, train=train), folder, screen, runtime, last, dataset)
 
 
 def _go(
     recipe: Recipe, folder: RunFolder, screen: Screen, runtime: Runtime, last: Path | None, dataset: Dataset
 ) -> None:
     """What every process does."""
-    recipe = replace(recipe, data=dataset.options)
     with runtime.fail_together():
         runtime.check_room(recipe.data, dataset.spec)
         torch.manual_seed(recipe.train.seed)

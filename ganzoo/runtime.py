@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim import Optimizer
 
+from ganzoo.cores import Cores
 from ganzoo.errors import GanzooError, Stopped, tell
 from ganzoo.options import DataOptions, TrainOptions
 from ganzoo.trainer import Batch, DataSpec
@@ -29,6 +30,7 @@ LOST = (
     "Another of the {world} processes has ended: what it said is above. If it said nothing it was killed, perhaps for "
     "want of memory: lower data.batch or data.workers."
 )
+SMALL = 0.3  # of a core: what other programs may use before a thread is given up
 PATIENCE = 5.0  # seconds in which a process that lost another one notices that by itself
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # variables that Fabric reads in any case
 
@@ -129,6 +131,22 @@ class Runtime:
             precision=precision,
             plugins=starters[self.place.starter](),
         )
+
+    def settled_threads(self, asked: int | Literal["auto"], cores: Cores, say: Callable[[str], None]) -> int:
+        """What `train.threads` is here: as many as have a core, and if it is "auto" one that nobody else uses.
+
+        `cores` should have watched the start of the run: of two that start together each then sees the other.
+        """
+        share = self.place.devices
+        threads = max(1, min(torch.get_num_threads() if asked == "auto" else asked, cores.count // share))
+        if asked != "auto" or self.device.type != "cpu" or threads == 1:
+            return threads
+        free = cores.free()
+        if int((free + SMALL) / share) < threads:
+            threads = max(1, int((free + SMALL) / share))
+            used = f"Other programs use {cores.count - free:.1f} of the {cores.count} cores"
+            say(f"{used}: training with train.threads = {threads}.")
+        return threads
 
     def check_room(self, data: DataOptions, spec: DataSpec) -> None:
         """Raises GanzooError where this process's part of a batch alone is more than the machine's memory."""
@@ -260,6 +278,17 @@ class Runtime:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
+
+
+@contextmanager
+def threads_of(count: int) -> Iterator[None]:
+    """Inside, torch computes with this many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def settled_precision(train: TrainOptions) -> Literal["32", "bf16-mixed", "16-mixed", "64"]:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ganzoo import checkpoint, grid, report
 from ganzoo.clock import due, due_early, seeded
+from ganzoo.cores import Crowding
 from ganzoo.data.dataset import Dataset, Fingerprint
 from ganzoo.errors import GanzooError, Stopped, out_of_memory, tell
 from ganzoo.evaluation import Metrics, evaluate
@@ -96,8 +97,12 @@ class RunWriter:
         self._finished = False
         self.loggers = Loggers((), folder.path, 0, self._warn)  # none before the run begins
         self._warnings: list[str] = []  # that belong to the run's history
+        self._environment: dict[str, Any] = {}  # once it is written
         self._report_at = 0.0  # when the report may be written again between checkpoints
         self._step_began: float | None = None
+        threads, runtime = torch.get_num_threads(), engine.runtime
+        watched = self.writes and runtime.device.type == "cpu" and threads > 1
+        self._crowding = Crowding(threads, runtime.place.devices) if watched else None  # until it was told
         self._steps: list[float] | None = []  # seconds that the first ones took; None once their speed was looked at
 
     def restore(self, path: Path) -> None:
@@ -139,6 +144,9 @@ class RunWriter:
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
         self.screen.say(f"Warning: {text}")
+        if self._environment:
+            with self._optional(f"It is missing in {self.folder.env}."):
+                write_json(self.folder.env, self._environment)
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -174,6 +182,10 @@ class RunWriter:
     def record(self, step: Step) -> None:
         """Whatever is due after a step."""
         self._tell_if_long()
+        if self._crowding and (crowded := self._crowding.look(step.images)):
+            self._crowding = None
+            said, fewer = crowded
+            self._warn(f"{said} Stop it, and go on with: {self._again} --set train.threads={fewer}")
         self.means.add(step)
         if self._due(self.options.log_every):
             self._log()
@@ -263,7 +275,7 @@ class RunWriter:
     def _set_up(self) -> None:
         seen = self.clock.images
         self.loggers = Loggers(self.options.loggers, self.folder.path, seen, self._warn)  # a library may be missing
-        environment = self._environment()
+        environment = self._environment = self._surroundings()
         comments = [f"ganzoo run {shlex.quote(str(self.folder.path))} --resume   goes on with this run"]
         if environment["fallback"]:
             comments.append('source is the fallback for "{wanted}": {because}'.format(**environment["fallback"]))
@@ -283,7 +295,7 @@ class RunWriter:
         self._measure_for_best()  # at first: a metric that cannot be had is told before hours of training
         self._report()
 
-    def _environment(self) -> dict[str, Any]:
+    def _surroundings(self) -> dict[str, Any]:
         entry = registry().find("model", self.recipe.model)
         before, runtime = read_table(self.folder.env), self.engine.runtime
         return {
