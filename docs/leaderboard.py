@@ -144,7 +144,7 @@ def tell_cost(worlds: dict[str, list[Job]], out: Path) -> None:
 
 def measured_speed(job: Job) -> float:
     chosen = read(job)
-    return bench(chosen, open_dataset(chosen.data, chosen.data_kind, say), 4)["images_per_s"]
+    return bench(chosen, open_dataset(chosen.data, chosen.data_kind, say), 4).images_per_s
 
 
 def train(worlds: dict[str, list[Job]], out: Path) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores, and a s
 @pytest.fixture
 def busy():
     """A program that uses one of two cores as long as the test runs, and is no child of this process."""
-    program = f"{shlex.quote(sys.executable)} -c 'while True: pass' >/dev/null & echo $!"
+    program = f"{shlex.quote(sys.executable)} -c 'while True: pass' >/dev/null 2>&1 & echo $!"
     pid = int(subprocess.run(program, shell=True, capture_output=True, check=True).stdout)
     os.sched_setaffinity(pid, CORES[:1])
     yield
