@@ -133,6 +133,7 @@ def _measured(
             bare_step(engine, batch)
         clock.advance()
         progress(done, total)
+    spent = {name: median(times) * len(times) / steps for name, times in seconds.items()}
     flops, operators = 0.0, {"engine": 0.0, "bare": 0.0}
     for kind, count in kinds.items():
         for name in operators:
@@ -145,7 +146,6 @@ def _measured(
                 means.add(engine.step(batch)) if name == "engine" else bare_step(engine, batch)
             operators[name] += ops.count * count / steps
         flops += counted.get_total_flops() * count / steps
-    spent = {name: median(times) * len(times) / steps for name, times in seconds.items()}
     step, bare = (sum(spent.pop(f"{name} {kind}") for kind in kinds) for name in operators)
     return Measured(
         recipe=recipe.name,
