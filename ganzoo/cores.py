@@ -20,13 +20,19 @@ class Cores:
 
     def _now(self) -> tuple[float, float, float]:
         """Seconds: of the clock, of the cores' idleness, and of computing in this process and those it started."""
-        cores = [times for core, times in enumerate(psutil.cpu_times(percpu=True)) if core in self._allowed]
+        now, own = time.monotonic(), time.process_time()
+        try:
+            every = psutil.cpu_times(percpu=True)
+        except OSError:  # a sandbox that does not tell: as if they were idle
+            return now, now * self.count, 0.0
+        cores = [times for core, times in enumerate(every) if core in self._allowed]
+        if len(cores) < self.count:  # a container that numbers them in its own way
+            cores = every
         idle = sum(times.idle + getattr(times, "iowait", 0.0) for times in cores)
-        own = time.process_time()
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):  # it has just ended
                 own += sum(child.cpu_times()[:2])
-        return time.monotonic(), idle, own
+        return now, idle, own
 
     def free(self) -> float:
         """How many cores, on the average since the last call, nobody else used. Waits where that was just now."""
