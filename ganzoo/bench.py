@@ -23,22 +23,23 @@ from ganzoo.clock import Clock
 from ganzoo.cores import Cores
 from ganzoo.data.dataset import Dataset, batches
 from ganzoo.data.kinds import load_kind
-from ganzoo.errors import GanzooError, out_of_memory
+from ganzoo.errors import GanzooError
 from ganzoo.loop import Engine, Means
 from ganzoo.recipe import Recipe
 from ganzoo.runtime import Runtime, settled_precision, threads_of
 from ganzoo.trainer import Batch, Phase, Terms
 
 WARM_UP = 2  # steps that are not counted
+SEEN = 2**26  # bytes by which the memory must grow: less drowns in what is kept for later
 
 
 class Fit(BaseModel):
-    """What fits in the memory that is there, estimated from how its use grows with the batch."""
+    """What fits in the memory that is free, estimated from how its use grows with the batch."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     batch: int
-    """the largest one at the recipe's size; 0: none"""
+    """the largest one at the recipe's size"""
     size: int | None
     """the largest one at the recipe's batch, pixels; None: this model has a fixed size"""
     free_gb: float
@@ -228,21 +229,19 @@ def _now(on_gpu: bool) -> float:
 def _fit(recipe: Recipe, dataset: Dataset, runtime: Runtime) -> Fit:
     """Activations, which are most of it, grow with the pixels of a batch; the rest stays as it is."""
     batch, size, free = recipe.data.batch, recipe.data.size, _free(runtime)
-    too_large = f"Two batches of {batch} at {size} px do not fit, so nothing can be said of what does"
-    try:
-        once = _peak(recipe, dataset, runtime, batch)
-        if 2 * once > free:
-            raise MemoryError(f"{once / 2**30:.1f} of {free / 2**30:.1f} GiB are used by one")
-        twice = _peak(recipe, dataset, runtime, 2 * batch)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise GanzooError(f"{too_large} ({error}). Lower data.size or data.batch.") from error
-    images = 4 * batch * sum(dataset.spec.channels.values()) * size**2  # bytes, of which much more is always needed
-    times = max(0.0, 1 + (free - once) / max(images, twice - once))
+    images, before, growth = batch, _peak(recipe, dataset, runtime, batch), 0.0
+    while growth < SEEN:
+        if 2 * before > free:
+            raise GanzooError(
+                f"A batch of {images} at {size} px takes {before / 2**30:.1f} of {free / 2**30:.1f} GiB, too much to "
+                "measure how a larger one takes more. Lower data.size or data.batch, or leave out --fit."
+            )
+        now = _peak(recipe, dataset, runtime, 2 * images)
+        images, before, growth = 2 * images, now, now - before
+    largest = images + (free - before) / (2 * growth / images)
     trainer = recipe.trainer(recipe.options, dataset.spec)
-    largest = int(size * times**0.5 / trainer.multiple) * trainer.multiple
-    return Fit(batch=int(batch * times), size=None if trainer.fixed_size else largest, free_gb=free / 2**30)
+    side = int(size * (largest / batch) ** 0.5 / trainer.multiple) * trainer.multiple
+    return Fit(batch=int(largest), size=None if trainer.fixed_size else side, free_gb=free / 2**30)
 
 
 def _peak(recipe: Recipe, dataset: Dataset, runtime: Runtime, images: int) -> int:
