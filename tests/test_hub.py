@@ -1,124 +1,36 @@
 """`ganzoo push`, `pull` and `ganzoo.load("user/name")` with a hub on this machine that speaks the protocol of the real one."""
 
-import base64
-import hashlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from servers import TOKEN, Hub
 
 from ganzoo import hub
 from ganzoo.runfolder import RunFolder
 
 pytest.importorskip("huggingface_hub")
-TOKEN = "hf_secretsecretsecret"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """Repositories in memory: create, preupload, Git LFS, commit, info, and files by revision."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def answer(self, code, content=b"", headers=None):
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(code)
-        for name, value in ({"Content-Length": len(body)} | (headers or {})).items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def handle_any(self):
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        server, path = self.server, self.path.partition("?")[0].strip("/").split("/")
-        known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
-        server.seen.append((self.command, self.path, content))
-        if path[:3] == ["api", "repos", "create"]:
-            if not known:
-                return self.answer(401, {"error": "Invalid username or password."})
-            asked = json.loads(content)
-            name = f"{asked['organization']}/{asked['name']}"
-            if asked["organization"] != "anna":
-                return self.answer(403, {"error": "no rights"})
-            if name in server.repos:
-                return self.answer(409, {"error": "exists", "url": f"{server.url}/{name}"})
-            private = asked.get("private", asked.get("visibility") == "private")
-            server.repos[name] = {"private": private, "files": {}}
-            return self.answer(200, {"url": f"{server.url}/{name}", "name": name})
-        if path[:2] == ["api", "validate-yaml"]:
-            return self.answer(200, {"errors": [], "warnings": []})
-        if path[0] == "lfs":
-            server.stored[path[1]] = content
-            return self.answer(200)
-        name = "/".join(path[2:4] if path[0] == "api" else path[:2]).removesuffix(".git")
-        repo = server.repos.get(name)
-        if repo is None or (repo["private"] and not known):
-            return self.answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
-        if path[0] == "api" and len(path) == 4:
-            files = [{"rfilename": file} for file in repo["files"]]
-            return self.answer(
-                200, {"id": name, "sha": "a" * 40, "private": repo["private"], "siblings": files, "tags": []}
-            )
-        if path[4:5] == ["preupload"]:
-            files = [f["path"] for f in json.loads(content)["files"]]
-            modes = [
-                {"path": f, "uploadMode": "regular" if f.endswith(".md") else "lfs", "shouldIgnore": False}
-                for f in files
-            ]
-            return self.answer(200, {"files": modes})
-        if path[2:] == ["info", "lfs", "objects", "batch"]:
-            objects = json.loads(content)["objects"]
-            return self.answer(200, {"transfer": "basic", "objects": [
-                o | {"actions": {"upload": {"href": f"{server.url}/lfs/{o['oid']}", "header": {}}}} for o in objects
-            ]})  # fmt: skip
-        if path[4:5] == ["commit"]:
-            for line in map(json.loads, content.splitlines()):
-                value = line["value"]
-                if line["key"] == "file":
-                    repo["files"][value["path"]] = base64.b64decode(value["content"])
-                elif line["key"] == "lfsFile":
-                    assert hashlib.sha256(server.stored[value["oid"]]).hexdigest() == value["oid"]
-                    repo["files"][value["path"]] = server.stored[value["oid"]]
-            return self.answer(200, {"commitUrl": f"{server.url}/{name}/commit/{'a' * 40}", "commitOid": "a" * 40})
-        if path[2:3] == ["resolve"]:
-            file = repo["files"].get("/".join(path[4:]))
-            if file is None:
-                return self.answer(404, {"error": "none"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": "a" * 40})
-            return self.answer(200, file, {"ETag": f'"{hashlib.sha256(file).hexdigest()}"', "X-Repo-Commit": "a" * 40})
-        server.unknown.append(self.path)
-        return self.answer(404, {"error": "what?"})
-
-    do_GET = do_HEAD = do_POST = do_PUT = handle_any
 
 
 @pytest.fixture(scope="module")
 def server():
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    made.url = f"http://127.0.0.1:{made.server_port}"
-    made.repos, made.stored, made.seen, made.unknown = {}, {}, [], []
-    threading.Thread(target=made.serve_forever, daemon=True).start()
+    made = Hub()
     yield made
     made.shutdown()
+    made.server_close()
 
 
 @pytest.fixture
 def env(server, tmp_path):
     """What a logged-in user's processes have in their environment."""
-    return {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN,
-            "HF_HUB_DISABLE_TELEMETRY": "1", "no_proxy": "127.0.0.1"}  # fmt: skip
+    return server.env(tmp_path / "hf")
 
 
 @pytest.fixture(scope="module")
 def pushed(server, run, ganzoo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pushed")
-    env = {"HF_ENDPOINT": server.url, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
-    done = ganzoo("push", run, "anna/monet", "--licence", "cc-by-4.0", cwd=folder, env=env)
+    done = ganzoo("push", run, "anna/monet", "--licence", "cc-by-4.0", cwd=folder, env=server.env(folder / "hf"))
     assert done.returncode == 0, done
     return done
 
