@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ganzoo.clock import seeded
 from ganzoo.data.dataset import Dataset, Progress
+from ganzoo.data.images import from_levels
 from ganzoo.errors import GanzooError
 from ganzoo.trainer import DataSpec
 
@@ -112,7 +113,7 @@ def _training(classifier: Classifier, dataset: Dataset, seed: int) -> tuple[Tens
         sample = samples[i]
         if isinstance(sample, GanzooError):
             raise sample
-        images.append(classifier.reduced(sample["image"][None]))
+        images.append(classifier.reduced(from_levels(sample["image"][None])))
         labels.append(sample["label"])
     return torch.cat(images), torch.stack(labels)
 

@@ -321,10 +321,14 @@ class DataOptions(Options):
     batch: Count = 1
     """images of each domain in a step, over all devices together"""
     workers: int | None = Field(default=None, ge=0, le=1024)
-    """processes that prepare images; default: none on a CPU, up to 8 beside a GPU"""
-    cache: Literal["auto"] | Annotated[float, Field(ge=0, le=LARGEST)] = "auto"
-    """GB of memory for training images that are kept decoded and resized, so that each is read once; auto: up to a
-    quarter of what is free; 0: none"""
+    """processes that prepare images; default: none on a CPU, beside a GPU as many as they turn out to need"""
+    cache: Literal["auto", "memory", "file"] | Annotated[float, Field(ge=0, le=LARGEST)] = "auto"
+    """where training images are kept decoded and resized, so that each is read once: memory, up to a quarter of what is
+    free, or that many GB (0: none); file: in ganzoo's cache, which workers and other runs share, up to a tenth of the
+    disk; auto: memory where all fit and there are no workers, else file"""
+    draft: bool = False
+    """decode JPEGs at the smallest of the scales 1, 1/2, 1/4 and 1/8 that has twice the pixels a side that they are
+    resized to: several times faster for photographs; pixels then differ a little from those of the papers"""
     broken: Literal["stop", "skip"] = "stop"
     """what to do with an image that cannot be read"""
 

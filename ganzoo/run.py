@@ -134,7 +134,7 @@ def _go(
         if last:
             writer.restore(last)
     samples = dataset.training_samples(recipe.train.seed)
-    stream = batches(samples, clock, recipe.train.images, pin=runtime.device.type == "cuda")
+    stream = batches(samples, clock, recipe.train.images, runtime.device.type == "cuda", screen.say)
     with stop_requests() as asked, writer.open(), runtime.fail_together(), closing(stream):
         asked.heeded = True
         for batch in stream:

@@ -193,7 +193,7 @@ def test_kept_images_are_read_once(tmp_path):
     shutil.rmtree(tmp_path / "trainA")
     for found, wanted in zip([*first["auto"], *streams["auto"]], read, strict=True):
         assert all(torch.equal(found[domain], wanted[domain]) for domain in "AB")
-    assert len(made[2e-6]._kept) == 4 and len(made["auto"]._kept) == 12  # of 12 * 12 * 3 bytes each
+    assert [len(made[cache].cache.kept) for cache in (2e-6, "auto")] == [4, 12]  # of 12 * 12 * 3 bytes each
     with pytest.raises(GanzooError, match="cannot be read"):
         list(streams[2e-6])
 

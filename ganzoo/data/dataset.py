@@ -6,21 +6,24 @@ import os
 import pickle
 import signal
 import sys
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
-from itertools import islice, product
+from itertools import accumulate, chain, islice, product, repeat
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
+from statistics import median
 from threading import Thread
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
+import PIL
 import psutil
 import torch
 from PIL import Image
@@ -30,11 +33,12 @@ from torch.utils import data
 
 from ganzoo import recipe
 from ganzoo.clock import Clock
+from ganzoo.data.cache import Cache, Memory, open_files
 from ganzoo.data.downloads import Progress, Say
-from ganzoo.data.images import ImageRef, convert, to_tensor
+from ganzoo.data.images import ImageRef, convert, from_levels, to_levels
 from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, data_spec, open_source
-from ganzoo.data.transforms import prepare, test_transform, thicken, train_transform
+from ganzoo.data.transforms import prepare, resized_to, test_transform, thicken, train_transform
 from ganzoo.errors import GanzooError, Offline, tell
 from ganzoo.files import expanded
 from ganzoo.options import PLACES, DataOptions, find_source
@@ -44,6 +48,9 @@ from ganzoo.trainer import Batch, Trainer
 
 if TYPE_CHECKING:
     from ganzoo.classifier import Classifier
+
+FAST = 1000  # items a second that no training needs more of
+TIMED = 8  # items that are prepared to see how long one takes
 
 
 class Dataset:
@@ -80,11 +87,19 @@ class Dataset:
     def fingerprint(self) -> "Fingerprint":
         """Which training images there are, wherever they lie."""
         refs = {domain: self.source.images("train", domain) for domain in self.spec.domains}
-        names = [ref.name for images in refs.values() for ref in images]
-        folder = len(os.path.commonprefix(names))  # noqa: RUF071 - a source's own names need not be paths
-        listed = {domain: [(ref.name[folder:], repr(ref.labels)) for ref in images] for domain, images in refs.items()}
-        digest = hashlib.sha256(json.dumps(listed).encode()).hexdigest()
-        return Fingerprint(images={domain: len(images) for domain, images in refs.items()}, sha256=digest)
+        common = next(iter(refs.values()))[0].name
+        for name in (ref.name for images in refs.values() for ref in images):
+            if not name.startswith(common):
+                common = os.path.commonprefix((common, name))  # noqa: RUF071 - a source's own names need not be paths
+        digest, folder = hashlib.sha256(), len(common)
+        for between, (domain, images) in zip(chain("{", repeat(", ")), refs.items(), strict=False):  # as JSON
+            digest.update(f"{between}{json.dumps(domain)}: [".encode())
+            for place, ref in enumerate(images):
+                listed = json.dumps((ref.name[folder:], repr(ref.labels)))
+                digest.update(f"{', ' if place else ''}{listed}".encode())
+            digest.update(b"]")
+        digest.update(b"}")
+        return Fingerprint(images={domain: len(images) for domain, images in refs.items()}, sha256=digest.hexdigest())
 
     def test_images(self, count: int | None = None) -> dict[str, list[Tensor]]:
         """The test images of each domain, or `count` of them from first to last: neighbours are often much alike.
@@ -128,16 +143,18 @@ class Dataset:
 
     def transformed(self, ref: ImageRef, domain: str) -> Tensor:
         """An image of a domain without anything random, (channels, height, width) in [-1, 1]."""
-        return self.to_tensor(test_transform(self.opened(ref, domain), self.options, self.multiple), ref)
+        return from_levels(self.to_levels(test_transform(self.opened(ref, domain), self.options, self.multiple), ref))
 
     def opened(self, ref: ImageRef, domain: str) -> Image.Image:
         """An image of a domain with the channels that it should have, its lines thickened if that is wanted."""
-        image = convert(ref.open(), self.spec.channels[domain])
         side = self.options.thicken.get(domain)
+        least = resized_to(self.options) if self.options.draft and not side else None
+        whole = ref.open(least) if least and type(ref).open is ImageRef.open else ref.open()
+        image = convert(whole, self.spec.channels[domain])
         return thicken(image, side) if side else image
 
-    def to_tensor(self, image: Image.Image, ref: ImageRef) -> Tensor:
-        """What has become of an image. Raises GanzooError where that is too small for the networks.
+    def to_levels(self, image: Image.Image, ref: ImageRef) -> Tensor:
+        """What has become of an image, as uint8. Raises GanzooError where that is too small for the networks.
 
         Norms and mirrored borders need more than one position inside them.
         """
@@ -147,7 +164,7 @@ class Dataset:
                 f"{ref.name} becomes an image of {image.width}x{image.height} pixels, and these networks need {least} "
                 f'at least. Remove it, or set another data.preprocess than "{self.options.preprocess}".'
             )
-        return to_tensor(image)
+        return to_levels(image)
 
     def counterparts(self, ref: ImageRef) -> dict[tuple[bool, ...], Tensor]:
         """The ground truth of a labelled image: labels -> the same image with these, for all that can be.
@@ -189,7 +206,7 @@ class Sample(NamedTuple):
     """One training image, as the networks see it."""
 
     image: Tensor
-    """(channels, height, width) in [-1, 1]"""
+    """(channels, height, width), uint8; `batches` gives floats in [-1, 1]"""
     labels: Tensor
     """(labels,): 1, 0, or nan where it is not known; empty where the source has no labels"""
 
@@ -197,15 +214,15 @@ class Sample(NamedTuple):
 class TrainingSamples(data.Dataset):
     """Item i is the i-th item of a run; what it holds is drawn by the kind of data, with the methods below.
 
-    All of them are functions of the seed and `i` alone. `cache`: bytes for images that are kept once they are decoded
-    and resized. When they are full no more are kept, and none makes way for another: each epoch sees all images, so
-    those that are there are as good as any.
+    All of them are functions of the seed and `i` alone.
     """
 
-    def __init__(self, dataset: Dataset, seed: int, cache: int = 0) -> None:
-        self.dataset, self.seed, self.domains, self.cache = dataset, seed, dataset.spec.domains, cache
+    def __init__(self, dataset: Dataset, seed: int, cache: Cache | None = None) -> None:
+        self.dataset, self.seed, self.domains, self.cache = dataset, seed, dataset.spec.domains, cache or Memory(0)
         self.refs = {domain: dataset.source.images("train", domain) for domain in self.domains}
-        self._kept: dict[tuple[str, int], Image.Image] = {}
+        ends = accumulate((len(self.refs[domain]) for domain in self.domains), initial=0)
+        self._first = dict(zip(self.domains, ends, strict=False))  # places in the cache
+        self._orders: dict[int, tuple[int, np.ndarray]] = {}  # of each stream, in its newest epoch
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _with_plugins, (FILES, pickle.dumps(self.dataset), self.seed, self.cache)
@@ -226,7 +243,7 @@ class TrainingSamples(data.Dataset):
         key, count = crc32(name.encode()), len(self.refs[domains[0]])
         epoch, place = divmod(i, count)
         for attempt in range(count):
-            index = _order(self.seed, key, epoch, count)[(place + attempt) % count]
+            index = int(self._order(key, epoch, count)[(place + attempt) % count])
             try:
                 return [self._sample(domain, index, self.rng(i, name)) for domain in domains]
             except GanzooError as error:
@@ -235,14 +252,19 @@ class TrainingSamples(data.Dataset):
 
     def _sample(self, domain: str, index: int, rng: np.random.Generator) -> Sample:
         dataset, ref = self.dataset, self.refs[domain][index]
-        image = self._kept.get((domain, index))
+        kept = self._first[domain] + index
+        image = self.cache.get(kept, ref)
         if image is None:
             image = prepare(dataset.opened(ref, domain), dataset.options)
-            if (size := image.width * image.height * len(image.getbands())) <= self.cache:
-                self._kept[domain, index] = image
-                self.cache -= size
+            self.cache.put(kept, ref, image)
         image = train_transform(image, dataset.options, dataset.multiple, rng)
-        return Sample(dataset.to_tensor(image, ref), torch.tensor(ref.labels, dtype=torch.float32))
+        return Sample(dataset.to_levels(image, ref), torch.tensor(ref.labels, dtype=torch.float32))
+
+    def _order(self, stream: int, epoch: int, count: int) -> np.ndarray:
+        if self._orders.get(stream, (None,))[0] != epoch:
+            order = np.random.default_rng([self.seed, stream, epoch, count]).permutation(count)
+            self._orders[stream] = epoch, order
+        return self._orders[stream][1]
 
     def rng(self, i: int, stream: str) -> np.random.Generator:
         """The random numbers of item `i` in a stream."""
@@ -253,17 +275,12 @@ class TrainingSamples(data.Dataset):
         return np.random.default_rng([self.seed, i // self.dataset.options.batch])
 
 
-@lru_cache(maxsize=64)
-def _order(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.default_rng([seed, stream, epoch, count]).permutation(count)
-
-
 @lru_cache(maxsize=1000)
 def _tell_once(message: str) -> None:
     tell(f"skipped: {message}")
 
 
-def _with_plugins(files: list[Path], dataset: bytes, seed: int, cache: int) -> TrainingSamples:
+def _with_plugins(files: list[Path], dataset: bytes, seed: int, cache: Cache) -> TrainingSamples:
     """In a worker, which knows nothing yet of plugins that are files."""
     if FILES[:] != files:
         FILES[:] = files
@@ -272,15 +289,18 @@ def _with_plugins(files: list[Path], dataset: bytes, seed: int, cache: int) -> T
     return TrainingSamples(pickle.loads(dataset), seed, cache)
 
 
-def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False) -> Generator[Batch, None, None]:
+def batches(
+    samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False, say: Say = lambda text: None
+) -> Generator[Batch, None, None]:
     """This process's part of every batch from the clock's time until `stop` images; close it to end its workers.
 
-    Raises GanzooError where images cannot be had, or where a worker was killed.
+    With `pin` on the GPU, which is not waited for. `say` is given where images are kept. Raises GanzooError where
+    images cannot be had, or where a worker was killed.
     """
     workers = samples.dataset.options.workers
     if workers is None:
-        workers = min(8, torch.get_num_threads()) if pin else 0
-    samples.cache = _cache_size(samples.dataset.options) // (max(1, workers) * clock.world)
+        workers = _workers(samples, clock) if pin else 0
+    samples.cache = _cache(samples, workers, clock, say)
     share = clock.batch // clock.world
     starts = range(clock.images + clock.rank * share, stop, clock.batch)
     loader = data.DataLoader(
@@ -292,16 +312,50 @@ def batches(samples: TrainingSamples, clock: Clock, stop: int, pin: bool = False
         worker_init_fn=_prepare,
         multiprocessing_context=_context() if workers else None,
     )
+    table = from_levels(torch.arange(256)).cuda() if pin else None
     with _loading(loader) as loaded:
         for batch in loaded:
             if isinstance(batch, GanzooError):
                 raise batch
-            yield batch
+            yield {key: _shown(value, table) if value.dtype == torch.uint8 else value for key, value in batch.items()}
 
 
-def _cache_size(options: DataOptions) -> int:
-    """Bytes for images that are kept, in all processes together."""
-    return psutil.virtual_memory().available // 4 if options.cache == "auto" else int(options.cache * 1e9)
+def _shown(levels: Tensor, table: Tensor | None) -> Tensor:
+    """In [-1, 1]; on a GPU looked up, as its division rounds differently."""
+    return from_levels(levels) if table is None else table[levels.cuda(non_blocking=True).int()]
+
+
+def _workers(samples: TrainingSamples, clock: Clock) -> int:
+    """As many as prepare FAST items a second together, of the cores that each process beside a GPU has."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = min(clock.world, torch.cuda.device_count())
+    seconds = []
+    for i in range(TIMED):
+        began = time.perf_counter()
+        samples[clock.images + i]
+        seconds.append(time.perf_counter() - began)
+    return max(1, min(cores // processes, 1 + round(FAST * median(seconds))))
+
+
+def _cache(samples: TrainingSamples, workers: int, clock: Clock, say: Say) -> Cache:
+    """In memory, where there are no workers to share it with and all images fit; else in files, if there is room."""
+    dataset, options = samples.dataset, samples.dataset.options
+    limit = options.cache * 1e9 if isinstance(options.cache, float) else psutil.virtual_memory().available / 4
+    memory = Memory(int(limit / (max(1, workers) * clock.world)))
+    counts = {domain: len(refs) for domain, refs in samples.refs.items()}
+    needed = sum(count * dataset.spec.channels[domain] for domain, count in counts.items()) * options.load_size**2
+    files = None
+    if options.cache == "file" or (options.cache == "auto" and (workers or needed > memory.limit)):
+        first = next(iter(samples.refs.values()))[0]
+        facts = options.model_dump_json(exclude={"batch", "workers", "cache", "broken", "flip"})
+        if os.path.isfile(first.path):
+            files = open_files(
+                f"{PIL.__version__} {first} {counts} {dataset.spec} {facts}", sum(counts.values()), needed
+            )
+        where = f"{files.folder}, for other runs too" if files else "memory, as there is no room for them on the disk"
+        if clock.rank == 0:
+            say(f"Images are kept decoded and resized in {where} (data.cache).")
+    return files or memory
 
 
 def _context() -> str:
@@ -373,7 +427,7 @@ def _collate(items: list[Any]) -> Batch | GanzooError:
         if isinstance(item, GanzooError):
             return item
     try:
-        return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+        return data.default_collate(items)  # in a worker into shared memory
     except RuntimeError:
         sizes = sorted({f"{t.shape[-1]}x{t.shape[-2]}" for item in items for t in item.values()})
         return GanzooError(

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from ganzoo.data import labelled
-from ganzoo.data.images import KINDS, ImageRef, LeftOut, find_images, natural, tell
+from ganzoo.data.images import KINDS, ImageRef, ImageRefs, LeftOut, has_images, image_names, natural, tell
 from ganzoo.data.sources import Source, check_known
 from ganzoo.errors import GanzooError
 from ganzoo.files import expanded
@@ -26,7 +28,7 @@ EXPECTED = """Expected one of:
 Found:
 {found}"""
 Layout = dict[str, tuple[Path, Path | None]]  # domain, or class -> folders of training and test images
-Split = dict[str, list[ImageRef]]  # "train" and "test" -> images
+Split = dict[str, ImageRefs]  # "train" and "test" -> images
 
 
 class Folders(Source):
@@ -76,6 +78,7 @@ class Folders(Source):
                 self._images = {domain: self._split(domain, *folders) for domain, folders in layout.items()}
         self.domains = self.domains or tuple(self._images)
         self.left_out = tell(self._left_out, self.root)
+        self._left_out = {}
 
     def images(self, split: str, domain: str) -> Sequence[ImageRef]:
         return self._images[domain][split]
@@ -92,14 +95,15 @@ class Folders(Source):
             raise GanzooError("data.groups is for attribute files. Leave it out: of classes one always holds.")
         self.labels = tuple(layout)
         self.groups = (self.labels,)
-        images: Split = {"train": [], "test": []}
-        for name, folders in layout.items():
-            labels = tuple(float(name == other) for other in layout)
-            for part, refs in self._split(name, *folders).items():
-                images[part] += [replace(ref, labels=labels) for ref in refs]
-        return images
+        splits = [self._split(name, *folders) for name, folders in layout.items()]
+        return {part: self._labelled([split[part] for split in splits]) for part in ("train", "test")}
 
-    def _side_by_side(self, kind: str, domains: tuple[str, ...], pairs: list[Path], test: Path | None) -> None:
+    def _labelled(self, classes: list[ImageRefs]) -> ImageRefs:
+        names = [name for images in classes for name in images.names]
+        labels = np.repeat(np.eye(len(classes), dtype=np.float32), [len(images) for images in classes], axis=0)
+        return ImageRefs(self.root, names, labels)
+
+    def _side_by_side(self, kind: str, domains: tuple[str, ...], pairs: list[str], test: Path | None) -> None:
         """Images that lie in train and test themselves, not in folders of their own, each a pair."""
         self.domains, self.ground_truth = domains, True
         middle = (len(pairs) + 1) // 2
@@ -107,7 +111,8 @@ class Folders(Source):
         tested = self._find(test, recursive=False) if test else []
         for side, domain in enumerate(domains[:2]):
             parts = {"train": trained[side], "test": tested or pairs}
-            self._images[domain] = {part: [Half(path, side) for path in paths] for part, paths in parts.items()}
+            half = partial(Half, side=side)
+            self._images[domain] = {part: ImageRefs(self.root, names, make=half) for part, names in parts.items()}
 
     def _pairs(self, layout: Layout) -> dict[str, Split]:
         """Domains that all have the same names in the same order."""
@@ -123,28 +128,39 @@ class Folders(Source):
                         "remove the other."
                     )
         return {
-            domain: _divide(domain, train, [*trained[domain].values()], [*tested[domain].values()] if test else None)
+            domain: self._divide(
+                domain, train, [*trained[domain].values()], [*tested[domain].values()] if test else None
+            )
             for domain, (train, test) in layout.items()
         }
 
-    def _named(self, folder: Path) -> dict[str, ImageRef]:
+    def _named(self, folder: Path) -> dict[str, str]:
         """The images in a folder by their path in it without the suffix, in the order of these names."""
-        found: dict[str, ImageRef] = {}
-        for path in self._find(folder):
-            name = path.relative_to(folder).with_suffix("").as_posix()
+        found: dict[str, str] = {}
+        for file in self._find(folder):
+            name = (self.root / file).relative_to(folder).with_suffix("").as_posix()
             if name in found:
-                raise GanzooError(f"{found[name].path} and {path} have one name: which is the partner? Remove one.")
-            found[name] = ImageRef(path)
+                both = f"{self.root / found[name]} and {self.root / file}"
+                raise GanzooError(f"{both} have one name: which is the partner? Remove one.")
+            found[name] = file
         return {name: found[name] for name in sorted(found, key=lambda name: (natural(name), name))}
 
     def _split(self, domain: str, train: Path, test: Path | None) -> Split:
-        images, tests = (
-            [ImageRef(path) for path in self._find(folder)] if folder else None for folder in (train, test)
-        )
-        return _divide(domain, train, images or [], tests)
+        return self._divide(domain, train, self._find(train), self._find(test) if test else None)
 
-    def _find(self, folder: Path, recursive: bool = True) -> list[Path]:
-        return find_images(folder, recursive, self._left_out)
+    def _divide(self, domain: str, folder: Path, train: list[str], test: list[str] | None) -> Split:
+        """Images to train on, and to test on: those of a folder for it, if there is one, else some held out."""
+        if not train:
+            raise GanzooError(f'The domain "{domain}" is empty: put images ({KINDS}) into {folder}.')
+        images = ImageRefs(self.root, train)
+        if test is None:
+            return _hold_out(images, MOST_HELD_OUT)
+        return {"train": images, "test": ImageRefs(self.root, test) if test else images}
+
+    def _find(self, folder: Path, recursive: bool = True) -> list[str]:
+        """Paths of images in a folder, below the root."""
+        below = "" if folder == self.root else f"{folder.relative_to(self.root).as_posix()}/"
+        return [f"{below}{name}" for name in image_names(folder, recursive, self._left_out)]
 
 
 @dataclass(frozen=True)
@@ -177,7 +193,7 @@ def find_layout(root: Path, names: Sequence[str], left_out: LeftOut) -> Layout:
     layout: Layout = {p.name: _splits(root, f"/{p.name}") for p in _folders(root / "train")}
     inside = [] if layout else inside
     layout = layout or {p.name: _splits(p) for p in inside if (p / "train").is_dir()}
-    layout = layout or {p.name: (p, None) for p in inside if p.name not in TEST_NAMES and find_images(p)}
+    layout = layout or {p.name: (p, None) for p in inside if p.name not in TEST_NAMES and has_images(p)}
     check_known(f"{root} has no folder", names, layout)
     if not names:
         left_out["folders without images to train on"] = [path for path in inside if path.name not in layout]
@@ -190,27 +206,19 @@ def _splits(root: Path, rest: str = "") -> tuple[Path, Path | None]:
     return train, next((test for test in tests if test.is_dir()), None)
 
 
-def _divide(domain: str, folder: Path, images: list[ImageRef], tests: list[ImageRef] | None) -> Split:
-    """Images to train on, and to test on: those of a folder for it, if there is one, else some that are held out."""
-    if not images:
-        raise GanzooError(f'The domain "{domain}" is empty: put images ({KINDS}) into {folder}.')
-    return _hold_out(images, MOST_HELD_OUT) if tests is None else {"train": images, "test": tests or images}
-
-
-def _hold_out(images: list[ImageRef], most: int) -> Split:
+def _hold_out(images: ImageRefs, most: int) -> Split:
     """Every 20th image for testing, `most` at most; of fewer than 40 images, none is spared."""
     if len(images) < 2 * HELD_OUT:
         return {"train": images, "test": images}
-    held = images[::HELD_OUT][:most]
-    spared = set(held)
-    return {"train": [p for p in images if p not in spared], "test": held}
+    held = range(0, len(images), HELD_OUT)[:most]
+    return {"train": images.take([i for i in range(len(images)) if i not in held]), "test": images.take(held)}
 
 
 def _explain(root: Path) -> str:
     """The tree that was expected beside the tree that was found."""
     lines = []
     for folder in [root, *_folders(root), *(sub for f in _folders(root) for sub in _folders(f))][:20]:
-        count = len(find_images(folder, recursive=False))
+        count = len(image_names(folder, recursive=False))
         lines.append(f"  {folder}  ({count} image{'s' if count != 1 else ''})")
     return EXPECTED.format(root=root, found="\n".join(lines))
 

@@ -1,17 +1,21 @@
 """One image: opened, turned the right way up, with the channels asked for; as a tensor and back."""
 
+import os
 import re
 import warnings
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
+from typing import Any, BinaryIO, overload
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+from torchvision.transforms.functional import to_pil_image
 
 from ganzoo.errors import GanzooError
 from ganzoo.text import printable
@@ -29,10 +33,13 @@ LeftOut = dict[str, list[Path]]
 
 @dataclass(frozen=True)
 class ImageRef:
-    """An image in a file. Subclasses draw theirs instead; all are small, so that they travel to worker processes."""
+    """An image in a file. Subclasses draw theirs instead, or find it inside a file (`file`).
+
+    All are small, so that they travel to worker processes, and `repr` tells one from another.
+    """
 
     path: Path
-    """the file that it is in"""
+    """the file that it is in, or a name where it is in none"""
     labels: tuple[float, ...] = field(default=(), kw_only=True)
     """one number for each of the source's `labels`: 1, 0, or nan where it is not known"""
 
@@ -41,28 +48,38 @@ class ImageRef:
         """How messages call this image."""
         return str(self.path)
 
-    def open(self) -> Image.Image:
+    def file(self) -> Path | BinaryIO:
+        """Where the encoded image is read from. Subclasses whose images lie in an archive give an open file."""
+        return self.path
+
+    def open(self, least: int | None = None) -> Image.Image:
         """Decoded whole, 8 bits a channel, turned as its EXIF orientation says.
 
-        Raises GanzooError where it cannot be read, or its numbers cannot be shown as they are.
+        With `least` a JPEG is decoded at the smallest of its scales whose sides are at least so many pixels. Raises
+        GanzooError where it cannot be read, or its numbers cannot be shown as they are.
         """
         try:
-            with decoded(self.path) as image:
-                return eight_bits(ImageOps.exif_transpose(image))
+            with decoded(self.file(), least=least) as image:
+                ImageOps.exif_transpose(image, in_place=True)
+                return eight_bits(image)
         except Exception as error:  # which ones decoders raise for damaged files is not documented
             raise GanzooError(
-                f"{unreadable(self.path, error)}. Replace or remove it"
+                f"{unreadable(self.name, error)}. Replace or remove it"
                 ', or set data.broken = "skip" in the recipe to go on without such images.'
             ) from error
 
 
 @contextmanager
-def decoded(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """The image in a file, decoded whole, as it lies there.
+def decoded(
+    file: Path | BinaryIO, formats: tuple[str, ...] = FORMATS, least: int | None = None
+) -> Iterator[Image.Image]:
+    """The image in a file, decoded whole, as it lies there; `least` as in `ImageRef.open`.
 
     Raises what Pillow's decoders raise for damaged files, and ValueError for numbers that would all be nearly black.
     """
-    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as image:
+    with warnings.catch_warnings(action="ignore"), Image.open(file, formats=formats) as image:
+        if least:
+            image.draft(None, (least, least))
         deep = any(";16" in str(tile.args) for tile in image.tile)
         image.load()
         if deep and image.mode in MODES.values():  # Pillow has cut it to the upper 8 bits
@@ -70,9 +87,9 @@ def decoded(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Im
         yield image
 
 
-def unreadable(path: Path, error: Exception) -> str:
+def unreadable(name: Path | str, error: Exception) -> str:
     """What to say where the image in a file cannot be decoded."""
-    return f"{path} cannot be read as an image ({_why(error)})"
+    return f"{name} cannot be read as an image ({_why(error)})"
 
 
 def _why(error: Exception) -> str:
@@ -83,6 +100,61 @@ def _why(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+class ImageRefs(Sequence[ImageRef]):
+    """Images under a folder, in their order: some dozens of bytes each, and an `ImageRef` when it is asked for.
+
+    `names` are paths below `root`. `labels` has a row for each; `make(path, labels=...)` makes the reference.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: Sequence[str],
+        labels: np.ndarray | None = None,
+        make: Callable[..., ImageRef] = ImageRef,
+    ) -> None:
+        self.root, self.labels, self.make = root, labels, make
+        encoded = [os.fsencode(name) for name in names]
+        self._ends = np.fromiter(accumulate(map(len, encoded)), np.int64, len(encoded))
+        self._names = b"".join(encoded)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, place: int) -> ImageRef: ...
+    @overload
+    def __getitem__(self, place: slice) -> "ImageRefs": ...
+    def __getitem__(self, place: int | slice) -> "ImageRef | ImageRefs":
+        place = range(len(self))[place]  # type: ignore[assignment]
+        if isinstance(place, range):
+            return self.take(place)
+        labels = () if self.labels is None else tuple(self.labels[place].tolist())
+        return self.make(self.root / self._below(place), labels=labels)
+
+    @property
+    def names(self) -> Iterator[str]:
+        """Their paths below `root`."""
+        return map(self._below, range(len(self)))
+
+    def take(self, places: Sequence[int]) -> "ImageRefs":
+        """Those at some places, in the order of these."""
+        labels = None if self.labels is None else self.labels[list(places)]
+        return ImageRefs(self.root, [self._below(place) for place in places], labels, self.make)
+
+    def _below(self, place: int) -> str:
+        return os.fsdecode(self._names[self._ends[place - 1] if place else 0 : self._ends[place]])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImageRefs) and self._facts() == other._facts()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _facts(self) -> tuple[Any, ...]:
+        labels = b"" if self.labels is None else self.labels.tobytes()
+        return self.root, self._names, self._ends.tobytes(), labels, repr(self.make)
+
+
 def find_images(
     folder: Path, recursive: bool = True, left_out: LeftOut | None = None, suffixes: Collection[str] = EXTENSIONS
 ) -> list[Path]:
@@ -91,14 +163,32 @@ def find_images(
     Links are followed, and each folder is entered once. What else is not used, `left_out` is told. Raises GanzooError
     where the folder cannot be read.
     """
-    found: list[Path] = []
+    return [folder / name for name in image_names(folder, recursive, left_out, suffixes)]
+
+
+def image_names(
+    folder: Path, recursive: bool = True, left_out: LeftOut | None = None, suffixes: Collection[str] = EXTENSIONS
+) -> list[str]:
+    """The same as paths below the folder, which takes a tenth of the memory."""
+    return sorted(_walk(folder, recursive, left_out, suffixes), key=lambda name: (natural(name), name))
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there is one. Raises GanzooError where the folder cannot be read."""
+    return any(_walk(folder))
+
+
+def _walk(
+    folder: Path, recursive: bool = True, left_out: LeftOut | None = None, suffixes: Collection[str] = EXTENSIONS
+) -> Iterator[str]:
     skipped: LeftOut = {} if left_out is None else left_out
-    entered, waiting = set(), deque([folder])
+    entered, waiting = set(), deque([""])
     while waiting:
-        here = waiting.popleft()
+        below = waiting.popleft()
+        here = folder / below
         try:
-            about = here.stat()
-            entries = {path: path.is_dir() for path in sorted(here.iterdir()) if not path.name.startswith(".")}
+            about = os.stat(f"{here}{os.sep}.")  # which takes the right to enter it, as its images do
+            entries = os.scandir(here)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -106,22 +196,31 @@ def find_images(
                 raise GanzooError(f"{folder} cannot be read ({error.strerror}). Check who may read it.") from error
             skipped.setdefault("folders that cannot be read", []).append(here)
             continue
-        if (about.st_dev, about.st_ino) in entered:
-            skipped.setdefault("links to folders that are there already", []).append(here)
-            continue
-        entered.add((about.st_dev, about.st_ino))
-        for path, is_folder in entries.items():
-            if is_folder and recursive and path.is_symlink():
-                waiting.append(path)  # after those that are no links
-            elif is_folder and recursive:
-                waiting.appendleft(path)
-            elif not is_folder and not path.is_file():
-                skipped.setdefault("broken links and devices", []).append(path)
-            elif not is_folder and path.suffix.lower() in suffixes:
-                found.append(path)
-            elif not is_folder:
-                skipped.setdefault(NO_IMAGE, []).append(path)
-    return sorted(found, key=lambda path: (natural(name := str(path.relative_to(folder))), name))
+        with entries:
+            if (about.st_dev, about.st_ino) in entered:
+                skipped.setdefault("links to folders that are there already", []).append(here)
+                continue
+            entered.add((about.st_dev, about.st_ino))
+            folders = []
+            for entry in (entry for entry in entries if entry.name[0] != "."):
+                name = f"{below}{entry.name}"
+                try:
+                    is_folder, is_file = entry.is_dir(), entry.is_file()
+                except OSError:  # links in a circle
+                    is_folder = is_file = False
+                if is_folder:
+                    folders.append((f"{name}/", entry.is_symlink()))
+                elif not is_file:
+                    skipped.setdefault("broken links and devices", []).append(folder / name)
+                elif os.path.splitext(name)[1].lower() in suffixes:
+                    yield name
+                else:
+                    skipped.setdefault(NO_IMAGE, []).append(folder / name)
+        for name, is_link in sorted(folders) if recursive else ():
+            if is_link:
+                waiting.append(name)  # after those that are no links
+            else:
+                waiting.appendleft(name)
 
 
 def tell(left_out: LeftOut, root: Path) -> tuple[str, ...]:
@@ -134,9 +233,14 @@ def tell(left_out: LeftOut, root: Path) -> tuple[str, ...]:
     return (f"Left out of {root}: {'; '.join(parts)}.",) if parts else ()
 
 
-def natural(text: str) -> list[tuple[int, int | str]]:
-    """A key that sorts numbers inside text by value."""
-    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", text) if part]
+def natural(text: str) -> str:
+    """A key that sorts numbers inside text by value, and before text."""
+    return re.sub(r"\d+", _by_value, text.lower())
+
+
+def _by_value(digits: re.Match[str]) -> str:
+    number = str(int(digits[0]))
+    return f"\0{chr(len(number))}{number}"
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
@@ -151,7 +255,7 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     if channels in (1, 3) and (image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(MODES[channels])
+    return image if image.mode == MODES[channels] else image.convert(MODES[channels])
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
@@ -176,9 +280,20 @@ def _check_range(low: float, high: float, most: float) -> None:
         )
 
 
+def to_levels(image: Image.Image) -> Tensor:
+    """(channels, height, width), uint8: a quarter of the bytes of `to_tensor`, to be moved between processes."""
+    levels = np.asarray(image)
+    return torch.from_numpy(np.array(levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1), order="C"))
+
+
+def from_levels(levels: Tensor) -> Tensor:
+    """What `to_levels` gave as float32 in [-1, 1], where it is."""
+    return levels.float().div_(127.5).sub_(1)
+
+
 def to_tensor(image: Image.Image) -> Tensor:
     """(channels, height, width), float32 in [-1, 1]."""
-    return pil_to_tensor(image).contiguous() / 127.5 - 1
+    return from_levels(to_levels(image))
 
 
 def to_image(tensor: Tensor) -> Image.Image:

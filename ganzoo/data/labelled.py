@@ -6,7 +6,9 @@ from itertools import chain
 from math import nan
 from pathlib import Path
 
-from ganzoo.data.images import NO_IMAGE, ImageRef, LeftOut, find_images
+import numpy as np
+
+from ganzoo.data.images import NO_IMAGE, ImageRefs, LeftOut, image_names
 from ganzoo.data.sources import check_known
 from ganzoo.errors import GanzooError
 from ganzoo.options import DataOptions
@@ -14,7 +16,7 @@ from ganzoo.options import DataOptions
 VALUES = {"1": 1.0, "-1": 0.0, "0": 0.0, "": nan}
 
 
-def read(root: Path, options: DataOptions, left_out: LeftOut) -> tuple[tuple[str, ...], list[ImageRef]]:
+def read(root: Path, options: DataOptions, left_out: LeftOut) -> tuple[tuple[str, ...], ImageRefs]:
     """Names of the labels, and the images that the file `options.labels` describes, in its order."""
     file = next((p for p in (root / options.labels, Path(options.labels)) if p.is_file()), None)
     if file is None:
@@ -24,26 +26,25 @@ def read(root: Path, options: DataOptions, left_out: LeftOut) -> tuple[tuple[str
     check_known(f"data.attributes: {file} has no attribute", chosen, names)
     check_known("data.groups: data.attributes have no", chain(*options.groups), chosen)
     columns = [names.index(name) for name in chosen]
-    found = find_images(root, left_out=left_out)
+    found = image_names(root, left_out=left_out)
     files = _matched(root, file, list(rows), found, options.broken == "skip")
     left_out[NO_IMAGE] = [path for path in left_out.get(NO_IMAGE, []) if path != file]
-    left_out["images without labels"] = sorted(set(found).difference(files.values()))
-    images = [ImageRef(path, labels=tuple(rows[name][c] for c in columns)) for name, path in files.items()]
-    return chosen, images
+    left_out["images without labels"] = [root / name for name in sorted(set(found).difference(files.values()))]
+    labels = np.array([[rows[name][c] for c in columns] for name in files], dtype=np.float32)
+    return chosen, ImageRefs(root, [*files.values()], labels)
 
 
-def _matched(root: Path, file: Path, names: list[str], images: list[Path], skip: bool) -> dict[str, Path]:
+def _matched(root: Path, file: Path, names: list[str], images: list[str], skip: bool) -> dict[str, str]:
     """Names in the attribute file -> images, found by their path under `root` or by their file name alone."""
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     known = set(names)
     for path in images:
-        for name in {path.relative_to(root).as_posix(), path.name} & known:
+        for name in {path, path.rpartition("/")[2]} & known:
             if found.setdefault(name, path) != path:
-                raise GanzooError(
-                    f'{file} names "{name}", but there are {found[name]} and {path}. Write the path under {root}.'
-                )
+                both = f"{root / found[name]} and {root / path}"
+                raise GanzooError(f'{file} names "{name}", but there are {both}. Write the path under {root}.')
     described = set(found.values())
-    undescribed = [path.name for path in images if path not in described]
+    undescribed = [path.rpartition("/")[2] for path in images if path not in described]
     missing = [name for name in names if name not in found]
     for here, count, there, lacking in ((file, len(names), root, missing), (root, len(images), file, undescribed)):
         if lacking and not (skip and found):

@@ -20,6 +20,16 @@ def prepare(image: Image.Image, options: DataOptions) -> Image.Image:
     return image
 
 
+def resized_to(options: DataOptions) -> int | None:
+    """How many pixels of a side are enough for what is done to an image; None where it is cropped as it is.
+
+    Twice as many as it is resized to: of fewer, decoders' coarse steps would show.
+    """
+    if options.preprocess in ("crop", "none"):
+        return None
+    return 2 * (options.size if options.preprocess in ("resized-crop", "scale-width") else options.load_size)
+
+
 def train_transform(image: Image.Image, options: DataOptions, multiple: int, rng: np.random.Generator) -> Image.Image:
     """A prepared training image as the networks see it: cropped and mirrored at random."""
     left, top, mirror = rng.random(3)
