@@ -344,17 +344,17 @@ def _cache(samples: TrainingSamples, workers: int, clock: Clock, say: Say) -> Ca
     memory = Memory(int(limit / (max(1, workers) * clock.world)))
     counts = {domain: len(refs) for domain, refs in samples.refs.items()}
     needed = sum(count * dataset.spec.channels[domain] for domain, count in counts.items()) * options.load_size**2
-    files = None
+    files, first = None, next(iter(samples.refs.values()))[0]
     if options.cache == "file" or (options.cache == "auto" and (workers or needed > memory.limit)):
-        first = next(iter(samples.refs.values()))[0]
         facts = options.model_dump_json(exclude={"batch", "workers", "cache", "broken", "flip"})
-        if os.path.isfile(first.path):
+        if os.path.isfile(first.path):  # what is rendered may be rendered otherwise by another version
             files = open_files(
                 f"{PIL.__version__} {first} {counts} {dataset.spec} {facts}", sum(counts.values()), needed
             )
-        where = f"{files.folder}, for other runs too" if files else "memory, as there is no room for them on the disk"
-        if clock.rank == 0:
-            say(f"Images are kept decoded and resized in {where} (data.cache).")
+        if clock.rank == 0 and files:
+            say(f"Images are kept decoded and resized in {files.folder}, for other runs too (data.cache).")
+        elif clock.rank == 0 and options.cache == "file":
+            say("Images are kept in memory: for a file they have to be in files, and the disk has to have room.")
     return files or memory
 
 
