@@ -93,6 +93,7 @@ class HuggingFace(Source):
         if label and not classes:
             named = [name for name, kind_of in features.items() if hasattr(kind_of, "names")]
             check_known(f"data.source.label: {dataset} has no column of classes", [label], named)
+        wanted: dict[str, tuple[str, int | None]]
         if kind in ("labelled", "images"):
             self.domains, column = ("image",), next(iter(columns.values()), images[0])
             wanted = {"image": (column, None)}

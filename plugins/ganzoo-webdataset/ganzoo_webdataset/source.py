@@ -95,7 +95,7 @@ class WebDataset(Source):
         check_known("data.source.test: there is no domain", test, train)
         check_known("data.domains: there is no domain", options.domains, train)
         self.domains = options.domains or tuple(train)
-        self._images = {}
+        self._images: dict[str, dict[str, Members]] = {}
         for domain in self.domains:
             images = _opened(options, domain, train[domain])
             tested = (images, _opened(options, domain, test[domain])) if domain in test else images.held_out()
