@@ -116,7 +116,7 @@ def test_draft_decodes_a_photograph_at_a_smaller_scale(tmp_path):
         (tmp_path / f"train{letter}").mkdir()
         photograph.save(tmp_path / f"train{letter}" / "0.jpg", quality=95)
     ref = ImageRef(tmp_path / "trainA" / "0.jpg")
-    assert [ref.open(least).size for least in (None, 768, 300, 96, 1)] == [
+    assert [ref.at_least(least).size for least in (None, 768, 300, 96, 1)] == [
         (1024, 768), (1024, 768), (512, 384), (128, 96), (128, 96),
     ]  # fmt: skip
     whole, draft = (taken(tmp_path, 0, 4, draft=draft) for draft in (False, True))

@@ -149,7 +149,7 @@ class Dataset:
         """An image of a domain with the channels that it should have, its lines thickened if that is wanted."""
         side = self.options.thicken.get(domain)
         least = resized_to(self.options) if self.options.draft and not side else None
-        whole = ref.open(least) if least and type(ref).open is ImageRef.open else ref.open()
+        whole = ref.at_least(least) if least and type(ref).open is ImageRef.open else ref.open()
         image = convert(whole, self.spec.channels[domain])
         return thicken(image, side) if side else image
 

@@ -52,12 +52,15 @@ class ImageRef:
         """Where the encoded image is read from. Subclasses whose images lie in an archive give an open file."""
         return self.path
 
-    def open(self, least: int | None = None) -> Image.Image:
+    def open(self) -> Image.Image:
         """Decoded whole, 8 bits a channel, turned as its EXIF orientation says.
 
-        With `least` a JPEG is decoded at the smallest of its scales whose sides are at least so many pixels. Raises
-        GanzooError where it cannot be read, or its numbers cannot be shown as they are.
+        Raises GanzooError where it cannot be read, or its numbers cannot be shown as they are.
         """
+        return self.at_least(None)
+
+    def at_least(self, least: int | None) -> Image.Image:
+        """The same; a JPEG decoded at the smallest of its scales whose sides are at least so many pixels."""
         try:
             with decoded(self.file(), least=least) as image:
                 ImageOps.exif_transpose(image, in_place=True)
@@ -73,7 +76,7 @@ class ImageRef:
 def decoded(
     file: Path | BinaryIO, formats: tuple[str, ...] = FORMATS, least: int | None = None
 ) -> Iterator[Image.Image]:
-    """The image in a file, decoded whole, as it lies there; `least` as in `ImageRef.open`.
+    """The image in a file, decoded whole, as it lies there; `least` as in `ImageRef.at_least`.
 
     Raises what Pillow's decoders raise for damaged files, and ValueError for numbers that would all be nearly black.
     """
@@ -126,11 +129,11 @@ class ImageRefs(Sequence[ImageRef]):
     @overload
     def __getitem__(self, place: slice) -> "ImageRefs": ...
     def __getitem__(self, place: int | slice) -> "ImageRef | ImageRefs":
-        place = range(len(self))[place]  # type: ignore[assignment]
-        if isinstance(place, range):
-            return self.take(place)
-        labels = () if self.labels is None else tuple(self.labels[place].tolist())
-        return self.make(self.root / self._below(place), labels=labels)
+        chosen = range(len(self))[place]
+        if isinstance(chosen, range):
+            return self.take(chosen)
+        labels = () if self.labels is None else tuple(self.labels[chosen].tolist())
+        return self.make(self.root / self._below(chosen), labels=labels)
 
     @property
     def names(self) -> Iterator[str]:

@@ -53,7 +53,7 @@ def members(path: Path) -> Iterator[tuple[str, int, int]]:
                 hidden = os.path.basename(member.name).startswith(".")
                 if member.isreg() and not member.issparse() and suffix in EXTENSIONS and not hidden:
                     yield member.name, member.offset_data, member.size
-                shard.members = []  # type: ignore[attr-defined] - it would keep them all
+                shard.members = []  # type: ignore[attr-defined] # it would keep them all
     except (tarfile.TarError, OSError) as error:
         raise GanzooError(
             f"{path} cannot be read as an uncompressed tar file ({error}). Get it again; shards that are compressed "

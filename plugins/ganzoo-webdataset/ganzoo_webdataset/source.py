@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, BinaryIO, overload
 
 import numpy as np
-from braceexpand import UnbalancedBracesError, braceexpand
+from braceexpand import braceexpand
 from pydantic import Field
 
 from ganzoo import GanzooError, ImageRef, Source
@@ -114,7 +114,7 @@ class WebDataset(Source):
 def _opened(options: DataOptions, domain: str, pattern: str) -> Members:
     try:
         names = list(braceexpand(pattern))
-    except UnbalancedBracesError as error:
+    except ValueError as error:
         raise GanzooError(f'The shards of "{domain}": {error}. Write, say, "photos-{{000..031}}.tar".') from None
     remote = ("http://", "https://")
     shards = [fetched(n) if n.startswith(remote) else (Path(options.root) / n).expanduser() for n in names]
