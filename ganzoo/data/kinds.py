@@ -36,7 +36,10 @@ class DataKind:
     """domains of the data for the conformance test of a model"""
 
     def draw(self, samples: "TrainingSamples", i: int) -> dict[str, Tensor]:
-        """Item `i` of a run, without the dimension of the batch. It depends on the samples' seed and `i` alone."""
+        """Item `i` of a run, without the dimension of the batch. It depends on the samples' seed and `i` alone.
+
+        Images are uint8, as `samples.draw` gives them, or floats in [-1, 1], which the batches hold in the end.
+        """
         return {domain: samples.draw(i, domain)[0].image for domain in samples.domains}
 
     def test_images(self, source: Source, domain: str) -> Sequence[ImageRef]:
