@@ -102,8 +102,8 @@ class Engine:
             with self.runtime.fabric.autocast():
                 terms.update(_checked(phase, phase.loss(batch, carry)))
             total = torch.stack(list(terms.values())).sum()
-            self.runtime.fabric.backward(total)
-            self.runtime.average_gradients(parameters)
+            with self.runtime.averaging(parameters):
+                self.runtime.fabric.backward(total)
             if self.train_options.clip:
                 self.runtime.clip(parameters, phase.stepped, self.train_options.clip)
             return total

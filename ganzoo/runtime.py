@@ -1,21 +1,23 @@
 """Device, precision and processes: a thin layer over Lightning Fabric."""
 
 import logging
+import math
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import vector_to_parameters
 from torch.optim import Optimizer
 
 from ganzoo.cores import Cores
@@ -32,7 +34,23 @@ LOST = (
 )
 SMALL = 0.3  # of a core: what other programs may use before a thread is given up
 PATIENCE = 5.0  # seconds in which a process that lost another one notices that by itself
+MESSAGE = 25 * 2**20  # bytes of gradients that travel together: few enough messages, and the first one leaves early
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # variables that Fabric reads in any case
+STARTERS = {  # what each says: the processes in all, those on this machine, this one's number, that on this machine
+    "torchrun": ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"),
+    "mpirun": (
+        "OMPI_COMM_WORLD_SIZE",
+        "OMPI_COMM_WORLD_LOCAL_SIZE",
+        "OMPI_COMM_WORLD_RANK",
+        "OMPI_COMM_WORLD_LOCAL_RANK",
+    ),
+    "mpiexec": ("PMI_SIZE", "MPI_LOCALNRANKS", "PMI_RANK", "MPI_LOCALRANKID"),
+    "srun": ("SLURM_STEP_NUM_TASKS", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_LOCALID"),
+}
+ALONE = (
+    "Unset RANK, LOCAL_RANK and the like for a run of its own, or start all processes of a run with torchrun, srun or "
+    "mpirun."
+)
 
 
 class Place(NamedTuple):
@@ -42,10 +60,12 @@ class Place(NamedTuple):
     """processes on each machine"""
     nodes: int
     """machines"""
-    rank: int
+    rank: int = 0
     """this process's number, counted over all machines"""
-    starter: Literal["torchrun", "slurm", "ganzoo"] = "ganzoo"
-    """who starts the processes"""
+    local: int = 0
+    """its number on its machine"""
+    starter: str = "ganzoo"
+    """who starts the processes: ganzoo itself, or one of STARTERS"""
 
     @property
     def world(self) -> int:
@@ -53,36 +73,110 @@ class Place(NamedTuple):
 
 
 def place(train: TrainOptions) -> Place:
-    """This process's place in its run, as torchrun, srun or the first process tell it in environment variables.
+    """This process's place in its run, as torchrun, srun, mpirun or the first process say in environment variables.
 
-    A run of one process is alone, whatever number it has among the independent tasks of a job. Raises GanzooError where
-    a variable makes no sense.
+    torchrun is believed in any case. The others are where the recipe asks for several processes: a run of one is alone,
+    whatever number it has among the independent tasks of a job. Raises GanzooError where variables make no sense, or
+    say something else than the recipe.
     """
     for name in RANKS:
         _variable(name, 0)
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        devices, world = _variable("LOCAL_WORLD_SIZE", least=1), _variable("WORLD_SIZE", least=1)
-        return Place(devices, world // devices, _variable("RANK"), "torchrun")
-    alone = Place(train.devices, train.nodes, 0)
-    if alone.world == 1:
-        return alone
-    if _variable("SLURM_STEP_NUM_TASKS", 1) == alone.world:
-        return alone._replace(rank=_variable("SLURM_PROCID"), starter="slurm")
-    if "LOCAL_RANK" in os.environ:
-        _variable("MASTER_PORT")  # without it the processes would wait for each other for ever
-    return alone._replace(rank=_variable("NODE_RANK", 0) * train.devices + _variable("LOCAL_RANK", 0))
+    asked, torchrun = Place(train.devices, train.nodes), "TORCHELASTIC_RUN_ID" in os.environ
+    if asked.world == 1 and not torchrun:
+        return asked
+    by_hand = "RANK" in os.environ  # as torchrun has it, without torchrun
+    started = (name for name, (size, *_) in STARTERS.items() if name != "torchrun" and _variable(size, 1) > 1)
+    starter = "torchrun" if torchrun or by_hand else next(started, "ganzoo")
+    if starter == "ganzoo":
+        _meeting_point(asked.nodes, "LOCAL_RANK" in os.environ)
+        node = _variable("NODE_RANK", None if asked.nodes > 1 else 0, below=asked.nodes)
+        local = _variable("LOCAL_RANK", 0, below=asked.devices)
+        return asked._replace(rank=node * asked.devices + local, local=local)
+    size, here, number, number_here = STARTERS[starter]
+    world = _variable(size, least=1)
+    if world != asked.world and not (asked.world == 1 and torchrun):
+        raise GanzooError(
+            f"{size}={world} in the environment, but train.devices = {train.devices} and train.nodes = {train.nodes} "
+            f"ask for {asked.world} processes. Make them agree with --set train.devices=... --set train.nodes=..."
+        )
+    devices = _variable(here, None if torchrun else min(train.devices, world), least=1)
+    if world % devices:
+        raise GanzooError(f"{size}={world} is no multiple of {here}={devices}: start as many on every machine.")
+    rank = _variable(number, below=world)
+    local = _variable(number_here, rank % devices, below=devices)
+    tasks = _variable("SLURM_STEP_NUM_TASKS", 1)
+    if torchrun and tasks not in (1, world // devices):
+        raise GanzooError(
+            f"srun started {tasks} tasks (SLURM_STEP_NUM_TASKS), and torchrun in each of them {devices} processes of "
+            f"{world}. Start one torchrun on each machine (--ntasks-per-node=1), or leave torchrun out."
+        )
+    if starter != "srun":
+        _meeting_point(world // devices)
+    return Place(devices, world // devices, rank, local, starter)
 
 
-def _variable(name: str, default: int | None = None, least: int = 0) -> int:
+def _meeting_point(nodes: int, port: bool = True) -> None:
+    """Without these the processes would wait for each other for ever. Raises GanzooError."""
+    if port or nodes > 1:
+        _variable("MASTER_PORT")
+    if nodes > 1 and not os.environ.get("MASTER_ADDR"):
+        raise GanzooError("MASTER_ADDR is not set: it should be the name or address of the first process's machine.")
+
+
+def _in_terms_of_torchrun(place: Place) -> dict[str, str]:
+    """The variables that torchrun sets, with what there is of them kept."""
+    from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    said = {"RANK": place.rank, "WORLD_SIZE": place.world, "LOCAL_RANK": place.local}
+    met = {"GROUP_RANK": place.rank // place.devices, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 0}
+    if place.starter == "srun":  # the same for all tasks of a step, and another for the next step
+        nodes = os.environ.get("SLURM_STEP_NODELIST", met["MASTER_ADDR"])
+        met["MASTER_ADDR"] = SLURMEnvironment.resolve_root_node_address(nodes)
+        met["MASTER_PORT"] = 15000 + (_variable("SLURM_JOB_ID", 0) + _variable("SLURM_STEP_ID", 0)) % 15000
+    return {name: str(value) for name, value in (said | {n: os.environ.get(n, v) for n, v in met.items()}).items()}
+
+
+def _leave_store_of_torchrun(rank: int) -> None:
+    """Processes that torchrun starts again would find there how to meet those that are gone: they meet elsewhere.
+
+    Each machine counts restarts for itself, so that their number cannot tell old from new.
+    """
+    from lightning_fabric.plugins.collectives.torch_collective import default_pg_timeout
+    from lightning_fabric.plugins.environments.lightning import find_free_network_port
+
+    host, port = os.environ["MASTER_ADDR"], _variable("MASTER_PORT")
+    theirs = dist.TCPStore(host, port, is_master=False, timeout=default_pg_timeout)
+    if rank == 0:
+        port = find_free_network_port()
+        theirs.set("ganzoo", str(port))
+    while rank > 0:
+        port = int(theirs.get("ganzoo"))
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            break
+        time.sleep(0.1)
+    os.environ |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": str(False)}
+
+
+def _variable(name: str, default: int | None = None, least: int = 0, below: float = math.inf) -> int:
     """A whole number from the environment. Raises GanzooError where it is none, or missing without a default."""
     text = os.environ.get(name, "" if default is None else str(default))
     if not (text.isascii() and text.isdigit()) or int(text) < least:
         what = f"{name}={text!r} in the environment is no number" if name in os.environ else f"{name} is not set"
-        raise GanzooError(
-            f"{what}. Unset RANK, LOCAL_RANK and the like for a run of its own, or start all processes of a run with "
-            "torchrun or srun."
-        )
+        raise GanzooError(f"{what}. {ALONE}")
+    if int(text) >= below:
+        raise GanzooError(f"{name}={text} in the environment is not below {below}, the number there is. {ALONE}")
     return int(text)
+
+
+def _messages(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """The parameters from last to first, in parts of one type of number and of about MESSAGE bytes."""
+    parts: list[list[nn.Parameter]] = [[]]
+    for parameter in reversed(parameters):
+        last = parts[-1]
+        if last and (last[0].dtype != parameter.dtype or sum(p.nbytes for p in last) >= MESSAGE):
+            parts.append(last := [])
+        last.append(parameter)
+    return parts
 
 
 class Runtime:
@@ -118,18 +212,16 @@ class Runtime:
         from lightning_fabric.plugins import environments
 
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which importing it has just set
-        starters = {
-            "torchrun": environments.TorchElasticEnvironment,
-            "slurm": environments.SLURMEnvironment,
-            "ganzoo": environments.LightningEnvironment,
-        }
+        own = self.place.starter == "ganzoo"
+        if not own:
+            os.environ |= _in_terms_of_torchrun(self.place)
         return Fabric(
             accelerator=kind,
             strategy="ddp" if self.world > 1 else "auto",
             devices=self.place.devices,
             num_nodes=self.place.nodes,
             precision=precision,
-            plugins=starters[self.place.starter](),
+            plugins=environments.LightningEnvironment() if own else environments.TorchElasticEnvironment(),
         )
 
     def settled_threads(self, asked: int | Literal["auto"], cores: Cores, say: Callable[[str], None]) -> int:
@@ -164,6 +256,8 @@ class Runtime:
             if self.place.starter == "ganzoo":
                 threading.Thread(target=self._watch, args=(self.fabric.strategy.launcher,), daemon=True).start()
             with self._joining():
+                if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == str(True):
+                    _leave_store_of_torchrun(self.rank)
                 self.fabric.launch()
             self.rank = self.fabric.global_rank
 
@@ -195,7 +289,7 @@ class Runtime:
     def fail_together(self) -> Iterator[None]:
         """Inside, what ends one process ends them all, and it is the first one that raises it.
 
-        The others end quietly, with exit code 0: the first one speaks for all.
+        The others end quietly, as it speaks for all, and fail only where somebody else started them, who shall know.
         """
         try:
             yield
@@ -204,22 +298,22 @@ class Runtime:
                 raise
             self._noticed = True
             store = dist.distributed_c10d._get_default_store()
+            lost = isinstance(error, RuntimeError) and (isinstance(error, dist.DistError) or "gloo" in str(error))
+            told, first = LOST.format(world=self.world) if lost else "", True
             try:
                 if isinstance(error, GanzooError):
                     store.set("failure", str(error))
-                told = store.get("failure").decode() if store.check(["failure"]) else ""
-            except RuntimeError:
-                told = "the first process has ended"
-            if (
-                not told
-                and isinstance(error, RuntimeError)
-                and (isinstance(error, dist.DistError) or "gloo" in str(error))
-            ):
-                told = LOST.format(world=self.world)
+                if store.check(["failure"]):
+                    told = store.get("failure").decode()
+            except RuntimeError:  # the store is the first one's
+                told, first = LOST.format(world=self.world), False
             if isinstance(error, Stopped):
                 self.close()
             if self.rank > 0 and (told or isinstance(error, Stopped)):
-                sys.exit(0)
+                ours = self.place.starter == "ganzoo"
+                if not first and not ours and 0 in (self.rank - 1, self.place.local):  # one on each machine, at most
+                    tell(f"Error: {told}")
+                sys.exit(0 if ours else getattr(error, "exit_code", 1))
             if told and isinstance(error, RuntimeError):  # the connection to the one that failed is lost
                 raise GanzooError(told) from error
             raise
@@ -251,18 +345,50 @@ class Runtime:
             self.scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(parameters, norm)
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Gradients become their mean over all processes, in one message for each type of number."""
+    @contextmanager
+    def averaging(self, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+        """Inside, a backward pass makes gradients their mean over all processes; it goes on while messages travel.
+
+        The last parameters' gradients are known first. Where one is not used its message leaves after the pass.
+        """
         if self.world == 1:
+            yield
             return
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        for dtype in {g.dtype for g in gradients}:
-            same = [g for g in gradients if g.dtype == dtype]
-            vector_to_parameters(self.mean(parameters_to_vector(same)), same)
+        messages = _messages(parameters)
+        missing: set[Tensor] = set(parameters)
+        sent: list[tuple[list[Tensor], Tensor, Any]] = []  # gradients, the same as one tensor, what is under way
+
+        def send() -> None:
+            gradients = [p.grad for p in messages[len(sent)] if p.grad is not None]
+            if gradients:
+                flat = torch.cat([gradient.flatten() for gradient in gradients])
+                sent.append((gradients, flat, dist.all_reduce(flat, async_op=True)))
+            else:
+                messages.pop(len(sent))
+
+        def ready(parameter: Tensor) -> None:
+            missing.discard(parameter)
+            while len(sent) < len(messages) and missing.isdisjoint(messages[len(sent)]):
+                send()
+
+        hooks = [parameter.register_post_accumulate_grad_hook(ready) for parameter in parameters]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+        while len(sent) < len(messages):
+            send()
+        for gradients, flat, message in sent:
+            message.wait()
+            vector_to_parameters(flat.div_(self.world), gradients)
 
     def mean(self, values: Tensor) -> Tensor:
-        reduced: Any = self.fabric.all_reduce(values, reduce_op="mean") if self.world > 1 else values
-        return reduced
+        """Becomes the mean over all processes, in place."""
+        if self.world > 1:
+            dist.all_reduce(values)
+            values /= self.world
+        return values
 
     def any(self, flag: bool) -> bool:
         """Whether any process raised the flag."""
