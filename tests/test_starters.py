@@ -34,11 +34,11 @@ torch.set_num_threads(1)
 
 
 class Mortal(CycleGAN):
-    """CycleGAN; the process of a number in the environment is killed at image 16, once."""
+    """CycleGAN; the process of a number in the environment is killed at image 8, once."""
 
     def discriminator_loss(self, batch, carry):
         killed = Path("killed")
-        if self.clock.images == 16 and os.environ.get("KILL") == str(self.clock.rank) and not killed.exists():
+        if self.clock.images == 8 and os.environ.get("KILL") == str(self.clock.rank) and not killed.exists():
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().discriminator_loss(batch, carry)
@@ -55,7 +55,7 @@ RUN = ("--plugin", "mortal.py", "run", "tiny.toml", "--out")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, recipe):
     folder = tmp_path_factory.mktemp("starters")
-    recipe(folder, {"model": "mortal", "train.metrics": [], "train.images": 24, "train.checkpoint_every": 8})
+    recipe(folder, {"model": "mortal", "train.metrics": [], "train.images": 12, "train.checkpoint_every": 4})
     (folder / "mortal.py").write_text(PLUGIN)
     return folder
 
@@ -87,7 +87,7 @@ def check(done):
 
 
 def weights(run):
-    return checkpoint.load_networks(RunFolder(run).checkpoint(24))[0]
+    return checkpoint.load_networks(RunFolder(run).checkpoint(12))[0]
 
 
 def assert_equal(ours, theirs):
@@ -138,7 +138,7 @@ def test_a_lost_process_of_two_machines_is_started_again(folder, usual):
     agents = [torchrun(folder, (*RUN, "again", "--resume"), *more, env={"KILL": "1"}) for _ in range(2)]
     said, errors = zip(*ended(agents), strict=True)
     (folder / "killed").unlink()
-    assert "".join(said).count("Going on from image 16 of 24.") == 1, (said, errors)
+    assert "".join(said).count("Going on from image 8 of 12.") == 1, (said, errors)
     assert "".join(errors).count("Error: Another of the 2 processes has ended") == 1, errors
     history = json.loads((folder / "again" / "env.json").read_text())["history"]
     assert len(history) == 2, "it was started once again, and no more often"
