@@ -127,13 +127,15 @@ def _in_terms_of_torchrun(place: Place) -> dict[str, str]:
     """The variables that torchrun sets, with what there is of them kept."""
     from lightning_fabric.plugins.environments import SLURMEnvironment
 
-    said = {"RANK": place.rank, "WORLD_SIZE": place.world, "LOCAL_RANK": place.local}
-    met = {"GROUP_RANK": place.rank // place.devices, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 0}
+    address, port = "127.0.0.1", 0
     if place.starter == "srun":  # the same for all tasks of a step, and another for the next step
-        nodes = os.environ.get("SLURM_STEP_NODELIST", met["MASTER_ADDR"])
-        met["MASTER_ADDR"] = SLURMEnvironment.resolve_root_node_address(nodes)
-        met["MASTER_PORT"] = 15000 + (_variable("SLURM_JOB_ID", 0) + _variable("SLURM_STEP_ID", 0)) % 15000
-    return {name: str(value) for name, value in (said | {n: os.environ.get(n, v) for n, v in met.items()}).items()}
+        address = SLURMEnvironment.resolve_root_node_address(os.environ.get("SLURM_STEP_NODELIST", address))
+        port = 15000 + (_variable("SLURM_JOB_ID", 0) + _variable("SLURM_STEP_ID", 0)) % 15000
+    said = {"RANK": place.rank, "WORLD_SIZE": place.world, "LOCAL_RANK": place.local}
+    met = {"GROUP_RANK": place.rank // place.devices, "MASTER_ADDR": address, "MASTER_PORT": port}
+    return {
+        name: str(value) for name, value in (met | {n: os.environ[n] for n in met if n in os.environ} | said).items()
+    }
 
 
 def _leave_store_of_torchrun(rank: int) -> None:
