@@ -1,15 +1,19 @@
 """The one clock, images seen, and the random streams that follow from it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.nn.functional import all_reduce
+from torch.utils._pytree import tree_leaves
 
+from ganzoo.errors import GanzooError
+
+T = TypeVar("T")
 FIRST = 16  # images seen at the first early sample
 
 
@@ -39,6 +43,10 @@ class Clock:
     def __init__(self, seed: int = 0, batch: int = 1, rank: int = 0, world: int = 1) -> None:
         self.seed, self.batch, self.rank, self.world = seed, batch, rank, world
         self.shared = torch.Generator()
+        self.part, self.parts = 0, 1  # of this process's rows, where they are computed one part after another
+        self._leaves: list[list[Any]] = []  # of each part: the tensors that all of them have
+        self._made: list[tuple[Tensor, Tensor]] = []  # in these parts for the whole batch, and the stream afterwards
+        self._taken = 0  # of these by this part
         self.set(0)
 
     def set(self, images: int) -> None:
@@ -57,6 +65,21 @@ class Clock:
         """Steps taken so far."""
         return self.images // self.batch
 
+    def each_part(self, parts: list[T]) -> Iterator[T]:
+        """The parts of this process's rows, one after another; each draws what the whole batch would draw from here."""
+        if len(parts) == 1:
+            yield parts[0]
+            return
+        state, self._leaves, self._made = self.shared.get_state(), [tree_leaves(part) for part in parts], []
+        self.parts = len(parts)
+        try:
+            for self.part, part in enumerate(parts):
+                self._taken = 0
+                self.shared.set_state(state)
+                yield part
+        finally:
+            self.part, self.parts, self._leaves, self._made = 0, 1, [], []
+
     def rand(self, *shape: int, like: Tensor) -> Tensor:
         """Uniform in [0, 1): this process's rows of a draw for the whole batch. Device and type follow `like`."""
         return self._rows(torch.rand, shape, like)
@@ -66,21 +89,44 @@ class Clock:
         return self._rows(torch.randn, shape, like)
 
     def _rows(self, draw: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        rows = shape[0]
-        gathered = draw(rows * self.world, *shape[1:], generator=self.shared, dtype=torch.float32)
-        return moved(gathered[self.rank * rows : (self.rank + 1) * rows], like.device).to(like.dtype)
+        rows, place = shape[0], self.rank * self.parts + self.part
+        gathered = draw(rows * self.world * self.parts, *shape[1:], generator=self.shared, dtype=torch.float32)
+        return moved(gathered[place * rows : (place + 1) * rows], like.device).to(like.dtype)
 
     def all_gather(self, rows: Tensor) -> Tensor:
-        """The rows of every process, in the order of the batch; without gradient."""
+        """The rows of every process, in the order of the batch; without gradient.
+
+        Raises GanzooError where a batch is computed in parts, and what is gathered was neither in it nor in `carry`.
+        """
+        if self.parts > 1:
+            place = next((i for i, leaf in enumerate(self._leaves[self.part]) if leaf is rows), None)
+            if place is None:
+                raise GanzooError(
+                    "The model needs something of the whole batch that it computes only here, so that the batch cannot "
+                    "be computed in parts: leave train.micro_batch out, or, if there is an image pool, set it to 0."
+                )
+            rows = torch.cat([leaves[place] for leaves in self._leaves])
+        rows = rows.detach()
         if self.world == 1:
             return rows
-        parts = [torch.empty_like(rows) for _ in range(self.world)]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
+        gathered = [torch.empty_like(rows) for _ in range(self.world)]
+        dist.all_gather(gathered, rows.contiguous())
+        return torch.cat(gathered)
 
     def local_rows(self, rows: Tensor) -> Tensor:
         """This process's part of gathered rows."""
-        return rows.chunk(self.world)[self.rank]
+        return rows.chunk(self.world * self.parts)[self.rank * self.parts + self.part]
+
+    def over_batch(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """This process's rows of what a function makes of everybody's, called once for the whole batch."""
+        if self.parts == 1:
+            return self.local_rows(function(self.all_gather(rows)))
+        if self.part == 0:
+            self._made.append((function(self.all_gather(rows)), self.shared.get_state()))
+        made, state = self._made[self._taken]
+        self._taken += 1
+        self.shared.set_state(state)
+        return self.local_rows(made)
 
 
 def moved(drawn: Tensor, device: torch.device) -> Tensor:

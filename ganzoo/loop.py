@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.optim import LBFGS
 from torch.utils._pytree import tree_map_only
 
-from ganzoo.clock import Clock
+from ganzoo.clock import Clock, moved
 from ganzoo.errors import GanzooError
+from ganzoo.networks import Recomputation, compile_networks
 from ganzoo.options import TrainOptions
 from ganzoo.runtime import Runtime
 from ganzoo.trainer import Batch, Carry, Discriminator, Frozen, Phase, Terms, Trainer
+
+TOGETHER = 64  # steps whose terms are added up at once
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,14 @@ class Engine:
         self.optimizers = list({id(o): o for phase in self.phases for o in phase.stepped}.values())
         self._base_lr = {id(o): [group["lr"] for group in o.param_groups] for o in self.optimizers}
         self.ema = EMA(trainer, train.ema)
+        rows = clock.batch // runtime.world
+        largest = train.micro_batch or rows
+        self.parts = next(n for n in range(1, rows + 1) if rows % n == 0 and rows // n <= largest)
+        """how many of equal size a process's rows of a batch are computed in"""
         if train.compile:
-            for network in _networks(trainer):
-                network.compile()
+            compile_networks(trainer, train.checkpoint_activations)
+        eager = train.checkpoint_activations and not train.compile
+        self._recomputation = Recomputation(trainer, eager) if eager or self.parts > 1 else None
 
     def lr(self) -> dict[str, float]:
         """Learning rate of each phase's first parameters at the clock's time."""
@@ -66,24 +74,31 @@ class Engine:
         batch = self.runtime.to_device(batch)
         for parameter in chain(*self._parameters.values()):
             parameter.requires_grad_(True)
-        with self.runtime.fabric.autocast():
-            shared: Carry = self.trainer(batch)  # its graph is kept until the step ends
-        carry: Carry = {}
+        rows = {key: value.chunk(self.parts) for key, value in batch.items()} if self.parts > 1 else {}
+        batches = [{key: chunks[i] for key, chunks in rows.items()} for i in range(self.parts)] if rows else [batch]
+        shared = [self._shared(part) for part in self.clock.each_part(batches)]
+        carries: list[Carry] = [{} for _ in batches]
         terms: dict[str, Terms] = {}
         for phase in self.phases:
             if phase.when(self.clock.step):
                 self._set_lr(phase)
-                seen = shared | carry
+                seen = [given | carry for given, carry in zip(shared, carries, strict=True)]
                 try:
-                    terms[phase.name] = self.run_phase(phase, batch, seen)
+                    terms[phase.name] = self.run_phase(phase, batches, seen)
                 except Exception as error:
                     error.add_note(f'in phase "{phase.name}"')
                     raise
-                left = {key: value for key, value in seen.items() if key not in shared or value is not shared[key]}
-                carry = tree_map_only(Tensor, Tensor.detach, left)
+                carries = [_left(*both) for both in zip(seen, shared, strict=True)]
         self.clock.advance()
         self.ema.update(self.clock.batch, self.clock.images)
         return Step(self.clock.images, terms)
+
+    def _shared(self, batch: Batch) -> Carry:
+        """What all phases share; a part's graph keeps no activations, as it lives while the others are computed."""
+        recomputing = self._recomputation.switched(True) if self._recomputation and self.parts > 1 else nullcontext()
+        with recomputing, self.runtime.fabric.autocast():
+            given: Carry = self.trainer(batch)
+            return given
 
     def _set_lr(self, phase: Phase) -> None:
         factor = self._factor(phase)
@@ -91,22 +106,29 @@ class Engine:
             for group, lr in zip(optimizer.param_groups, self._base_lr[id(optimizer)], strict=True):
                 group["lr"] = lr * factor
 
-    def run_phase(self, phase: Phase, batch: Batch, carry: Carry) -> Terms:
-        """One update: minimises the sum of the phase's terms over its parameters."""
+    def run_phase(self, phase: Phase, batches: list[Batch], carries: list[Carry]) -> Terms:
+        """One update: minimises the sum of the phase's terms, means over the parts of a batch, over its parameters."""
         parameters = self._parameters[phase.name]
-        terms: Terms = {}
+        found: list[Terms] = []
 
         def gradients() -> Tensor:
+            found.clear()
             for optimizer in phase.stepped:
                 optimizer.zero_grad()
-            with self.runtime.fabric.autocast():
-                terms.update(_checked(phase, phase.loss(batch, carry)))
-            total = torch.stack(list(terms.values())).sum()
-            with self.runtime.averaging(parameters):
-                self.runtime.fabric.backward(total)
+            totals = []
+            for batch, carry in self.clock.each_part(list(zip(batches, carries, strict=True))):
+                with self.runtime.fabric.autocast():
+                    terms = _checked(phase, phase.loss(batch, carry))
+                values = torch.stack(list(terms.values()))
+                total = values.sum()
+                last = len(found) == self.parts - 1  # with it the gradients are whole, and travel
+                with self.runtime.averaging(parameters if last else ()):
+                    self.runtime.fabric.backward(total / self.parts if self.parts > 1 else total)
+                totals.append(total.detach())
+                found.append(dict(zip(terms, values.detach(), strict=True)))
             if self.train_options.clip:
                 self.runtime.clip(parameters, phase.stepped, self.train_options.clip)
-            return total
+            return torch.stack(totals).mean() if self.parts > 1 else totals[0]
 
         self.trainer.requires_grad_(False)
         for parameter in parameters:
@@ -116,7 +138,9 @@ class Engine:
         else:
             gradients()
             self.runtime.step(phase.stepped)
-        return {name: value.detach() for name, value in terms.items()}
+        if self.parts == 1:
+            return found[0]
+        return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the networks that the next step depends on."""
@@ -202,13 +226,11 @@ class EMA:
             self.shadow[name].copy_(value)
 
 
-def _networks(module: nn.Module) -> Iterator[nn.Module]:
-    """The networks that a model is made of: its children, through containers."""
-    for child in module.children():
-        if isinstance(child, nn.ModuleDict | nn.ModuleList):
-            yield from _networks(child)
-        elif not isinstance(child, Frozen):
-            yield child
+def _left(seen: Carry, shared: Carry) -> Carry:
+    """What a phase left for the next ones, without its graph."""
+    left = {key: value for key, value in seen.items() if key not in shared or value is not shared[key]}
+    carry: Carry = tree_map_only(Tensor, Tensor.detach, left)
+    return carry
 
 
 class Means:
@@ -218,20 +240,43 @@ class Means:
         self.clear()
 
     def clear(self) -> None:
-        self.sums: dict[str, dict[str, Tensor]] = {}
+        self._sums: dict[str, dict[str, Tensor]] = {}
+        self._steps: list[Step] = []  # not yet in the sums
+
+    def add(self, step: Step) -> None:
+        self._steps.append(step)
+        if len(self._steps) == TOGETHER:
+            self._add_up()
+
+    @property
+    def sums(self) -> dict[str, dict[str, Tensor]]:
         """phase -> names of the terms of a step, a line each -> (3, terms): sums, counts, images when last finite"""
+        self._add_up()
+        return self._sums
+
+    @sums.setter
+    def sums(self, sums: dict[str, dict[str, Tensor]]) -> None:
+        self._sums, self._steps = sums, []
 
     @torch.no_grad()
-    def add(self, step: Step) -> None:
-        for phase, terms in step.terms.items():  # all terms at once: each operator is a launch on a GPU
-            values = torch.stack(list(terms.values()))
-            groups, names = self.sums.setdefault(phase, {}), "\n".join(terms)
+    def _add_up(self) -> None:
+        """Several steps at once: each operator is a launch on a GPU."""
+        found: dict[tuple[str, str], list[tuple[int, Terms]]] = {}
+        for step in self._steps:
+            for phase, terms in step.terms.items():
+                found.setdefault((phase, "\n".join(terms)), []).append((step.images, terms))
+        for (phase, names), rows in found.items():
+            values = torch.stack([value for _, terms in rows for value in terms.values()]).double()
+            groups = self._sums.setdefault(phase, {})
             if names not in groups:
-                groups[names] = values.new_zeros(3, len(terms), dtype=torch.float64)
+                groups[names] = values.new_zeros(3, len(values) // len(rows))
             sums, counts, finite_at = groups[names]
-            sums += values
-            counts += 1
-            finite_at[:] = torch.where(sums.isfinite(), step.images, finite_at)
+            running = sums + values.view(len(rows), -1).cumsum(0)
+            images = moved(torch.tensor([[float(images)] for images, _ in rows], dtype=values.dtype), values.device)
+            finite_at[:] = torch.where(running.isfinite(), images, finite_at).amax(0)
+            sums[:] = running[-1]
+            counts += len(rows)
+        self._steps = []
 
     def read(self, runtime: Runtime, images: int) -> dict[str, dict[str, float]]:
         """phase -> term -> mean over the steps and processes. GanzooError names the first that was not finite."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganzoo.clock import Clock, all_reduce_mean
+from ganzoo.clock import Clock
 from ganzoo.options import PenaltyOption
 from ganzoo.trainer import Loss, Penalty
 
@@ -80,7 +80,8 @@ class DRAGAN(GradientPenalty):
     term = "dragan"
 
     def points(self, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
-        deviation = all_reduce_mean((real - all_reduce_mean(real.mean())).square().mean()).sqrt()  # of the whole batch
+        every = clock.all_gather(real)
+        deviation = (every - every.mean()).square().mean().sqrt()
         return real + 0.5 * deviation * clock.rand(*real.shape, like=real)
 
 

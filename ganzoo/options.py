@@ -367,6 +367,12 @@ class TrainOptions(Options):
     """gradient-norm clipping threshold per phase; 0: off"""
     precision: Annotated[Literal["auto", "32", "bf16-mixed", "16-mixed", "64"], BeforeValidator(_text)] = "32"
     """floating-point precision of the training; auto: bf16-mixed where the device has matrix units for it, else 32"""
+    micro_batch: Count | None = None
+    """gradient accumulation: images of each domain that a device computes at once, at most; a larger `data.batch` is
+    computed in equal parts, with the same result but where batch norm sees a part only; default: all at once"""
+    checkpoint_activations: bool = False
+    """gradient checkpointing: compute the activations of every network again in the backward pass instead of keeping
+    them; less memory, more time, the same result"""
     compile: bool = False
     """compile every network with torch.compile"""
     metrics: tuple[MetricPart, ...] = ("l1", "psnr", "ssim")

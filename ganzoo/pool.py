@@ -26,7 +26,7 @@ class ImagePool:
         """
         if self.size == 0:
             return images.detach()
-        return clock.local_rows(torch.stack([self._swap(image, clock) for image in clock.all_gather(images.detach())]))
+        return clock.over_batch(lambda every: torch.stack([self._swap(image, clock) for image in every]), images)
 
     def _swap(self, image: Tensor, clock: Clock) -> Tensor:
         if len(self.images) < self.size:

@@ -29,7 +29,7 @@ RESOLVED = ("data.source", "data.fallback", "data.domains")  # when a run begins
 STOP_CHECK = 8  # steps between asking other processes whether they were told to stop
 CHANGEABLE = {  # what may differ when a run goes on: nothing that changes its mathematics, but its length
     *(f"train.{key}" for key in ("images", "checkpoint_every", "sample_every", "keep", "metrics", "best", "loggers")),
-    *(f"train.{key}" for key in ("threads", "device", "devices", "nodes")),
+    *(f"train.{key}" for key in ("threads", "device", "devices", "nodes", "checkpoint_activations")),
     *(f"data.{key}" for key in ("root", "archive", "workers", "cache", "broken")),
 }
 

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganzoo import checkpoint, grid, report
 from ganzoo.clock import due, due_early, seeded
@@ -275,6 +276,9 @@ class RunWriter:
     def _set_up(self) -> None:
         seen = self.clock.images
         self.loggers = Loggers(self.options.loggers, self.folder.path, seen, self._warn)  # a library may be missing
+        if self.engine.parts > 1 and any(isinstance(m, _BatchNorm) for m in self.engine.trainer.modules()):
+            batch, part = self.clock.batch, self.clock.batch // self.engine.runtime.world // self.engine.parts
+            self._warn(f"batch norm sees each {part} images alone (train.micro_batch), not the batch of {batch}.")
         environment = self._environment = self._surroundings()
         comments = [f"ganzoo run {shlex.quote(str(self.folder.path))} --resume   goes on with this run"]
         if environment["fallback"]:

@@ -11,42 +11,12 @@ from torch.utils._pytree import tree_map_only
 from ganzoo.clock import Clock
 from ganzoo.data.kinds import load_kind
 from ganzoo.loop import Engine, Means
+from ganzoo.networks import networks
 from ganzoo.registry import registry
 from ganzoo.runtime import Runtime
 
 MODELS = [name for name in registry().names("model") if name != "style"]  # which reads an image's features at first
 META = torch.device("meta")
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_no_step_reads_from_its_device_or_mixes_it_with_another(model):
-    """The meta device has no values, so what reads some, as `item` and `nonzero` do, raises there."""
-    recipe = helpers.parsed(model, {}, size=64)
-    kind = load_kind(recipe.data_kind)
-    spec = kind.example_spec(64)
-    runtime = Runtime(recipe.train, recipe.data.batch)
-    with META:  # where initial weights cost nothing
-        trainer = recipe.trainer(recipe.options, spec)
-    with (
-        mock.patch.object(Runtime, "device", META),
-        mock.patch("torch.is_autocast_enabled", lambda *_: False),  # both know no meta device
-        mock.patch("torch.autocast"),
-    ):
-        ours = Engine(trainer, recipe.train, runtime, Clock(0, recipe.data.batch))
-        for stateful in trainer.stateful().values():
-            stateful.size = 1  # a pool is full at once
-        means = Means()
-        for step in sorted({0, 1} | {next(s for s in range(1000) if phase.when(s)) for phase in ours.phases}):
-            ours.clock.set(step * recipe.data.batch)
-            means.add(ours.step(kind.example(spec, step, recipe.data.batch)))
-    assert {value.device for value in (*trainer.parameters(), *trainer.buffers())} == {META}
-
-
-def test_a_value_that_is_read_is_seen():
-    with pytest.raises(NotImplementedError, match="meta"):
-        torch.zeros(3, device=META).tolist()
-    with pytest.raises(RuntimeError, match="meta"):
-        torch.zeros(3, device=META) + torch.zeros(3)
 
 
 class Counted(TorchDispatchMode):
@@ -83,21 +53,120 @@ def plain_step(ours, images):
     ours.clock.advance()
 
 
-NARROW = {"generator": {"name": "resnet", "width": 2, "blocks": 9}, "discriminator": {"name": "patch", "width": 2}}
-COUNTED = {"cyclegan": NARROW, "cut": {"generator": {"name": "resnet-antialiased", "width": 2}}}
+class Compiled:
+    """In the place of torch.compile: notes which layers are used by what was to be compiled, and which are not."""
+
+    def __init__(self):
+        self.depth, self.inside, self.outside = 0, set(), set()
+
+    def __enter__(self):
+        self.patch = mock.patch("torch.compile", self.compile)
+        self.patch.start()
+        return self
+
+    def __exit__(self, *_):
+        self.patch.stop()
+
+    def compile(self, call):
+        def run(*args, **kwargs):
+            self.depth += 1
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.depth -= 1
+
+        return run
+
+    def watch(self, trainer):
+        for network in networks(trainer):
+            for module in network.modules():
+                if list(module.parameters(recurse=False)):
+                    module.register_forward_pre_hook(lambda used, _: self.note(used))
+
+    def note(self, module):
+        (self.inside if self.depth else self.outside).add(module)
 
 
-@pytest.mark.parametrize(("model", "options"), COUNTED.items(), ids=COUNTED)
-def test_the_engine_adds_hardly_an_operator(model, options):
-    counts = {}
-    for name in ("plain", "engine"):
-        ours, means = engine(model, options), Means()
-        take = (lambda b, o=ours: plain_step(o, b)) if name == "plain" else lambda b, o=ours, m=means: m.add(o.step(b))
-        batches = [batch(ours, step) for step in range(4)]
-        take(batches[0])  # optimizers make their state
-        with Counted() as counted:
-            for images in batches[1:]:
-                take(images)
-        counts[name] = counted.count
-    assert counts["plain"] > 900
-    assert counts["engine"] <= 1.01 * counts["plain"], counts
+@pytest.fixture(scope="module", params=MODELS)
+def steps(request):
+    """Of each model: the engine, and how many operators its steps take; those of a bare loop; what is not compiled.
+
+    The meta device has no values, so what reads some, as `item` and `nonzero` do, raises there.
+    """
+    recipe = helpers.parsed(request.param, {}, size=64, compile=True)
+    kind = load_kind(recipe.data_kind)
+    spec = kind.example_spec(64)
+    runtime = Runtime(recipe.train, recipe.data.batch)
+    with META:  # where initial weights cost nothing
+        trainer = recipe.trainer(recipe.options, spec)
+    with (
+        mock.patch.object(Runtime, "device", META),
+        mock.patch("torch.is_autocast_enabled", lambda *_: False),  # both know no meta device
+        mock.patch("torch.autocast"),
+        Compiled() as compiled,
+    ):
+        ours, means = Engine(trainer, recipe.train, runtime, Clock(0, recipe.data.batch)), Means()
+        for stateful in trainer.stateful().values():
+            stateful.size = 1  # a pool is full at once
+        compiled.watch(trainer)
+        counts = []
+        for take in (lambda images: means.add(ours.step(images)), lambda images: plain_step(ours, images)):
+            with Counted() as counted:
+                for step in sorted({0, 1} | {next(s for s in range(1000) if phase.when(s)) for phase in ours.phases}):
+                    ours.clock.set(step * recipe.data.batch)
+                    take(runtime.to_device(kind.example(spec, step, recipe.data.batch)))
+            counts.append(counted.count)
+    return ours, counts, compiled
+
+
+def test_no_step_reads_from_its_device_or_mixes_it_with_another(steps):
+    ours, _, _ = steps
+    assert {value.device for value in (*ours.trainer.parameters(), *ours.trainer.buffers())} == {META}
+
+
+def test_the_engine_adds_hardly_an_operator(steps):
+    _, (engine, plain), _ = steps
+    assert plain > 300
+    assert engine <= 1.01 * plain
+
+
+def test_every_parameter_is_used_in_compiled_code(steps):
+    _, _, compiled = steps
+    assert compiled.inside
+    assert not compiled.outside
+
+
+def test_a_value_that_is_read_is_seen():
+    with pytest.raises(NotImplementedError, match="meta"):
+        torch.zeros(3, device=META).tolist()
+    with pytest.raises(RuntimeError, match="meta"):
+        torch.zeros(3, device=META) + torch.zeros(3)
+
+
+def test_what_measures_is_compiled_too():
+    """The style's image is a parameter of no network, and VGG reads an image's features at first."""
+    with Compiled() as compiled:
+        ours = engine("style", {"features": "random", "feature_width": 1}, batch=1, compile=True)
+        compiled.watch(ours.trainer)
+        ours.step(batch(ours))
+    assert compiled.inside
+    assert not compiled.outside
+
+
+def test_what_is_compiled_computes_the_same():
+    options = {
+        "generator": {"name": "resnet-antialiased", "width": 2, "blocks": 1},
+        "discriminator": {"name": "patch", "width": 2, "layers": 1},
+        "patches": 8,
+        "projection": 8,
+    }
+    found = []
+    for compiled in (False, True):
+        ours = engine("cut", options, compile=compiled)
+        terms = ours.step(batch(ours)).terms
+        gradients = {name: parameter.grad for name, parameter in ours.trainer.named_parameters()}
+        found.append((list(ours.trainer.state_dict()), terms, gradients))
+    (names, terms, gradients), (names_compiled, terms_compiled, gradients_compiled) = found
+    assert names_compiled == names  # as checkpoints have them
+    torch.testing.assert_close(terms_compiled, terms, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradients_compiled, gradients, rtol=1e-3, atol=1e-6)

@@ -81,12 +81,12 @@ class Watch:
         self.engine.step(batch)
         _refuse_new(self.case, f"step {self.engine.clock.step - 1}", names, self.engine)
 
-    def run_phase(self, phase: Phase, batch: Batch, carry: Carry) -> Terms:
+    def run_phase(self, phase: Phase, *given: Any) -> Terms:
         """As the engine's, which must change this phase's parameters only."""
         own = set(map(id, phase.parameters()))
         others = {key: value for key, value in self.engine.trainer.named_parameters() if id(value) not in own}
         before = {key: value.detach().clone() for key, value in others.items()}
-        terms = self.update(replace(phase, loss=partial(self.loss, phase)), batch, carry)
+        terms = self.update(replace(phase, loss=partial(self.loss, phase)), *given)
         for key, value in others.items():
             expected = f"only its own parameters to move, but {key} moved"
             self.case.expect(torch.equal(value, before[key]), f'phase "{phase.name}"', expected)
