@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain
+from operator import add
 from typing import Any
 
 import torch
@@ -119,13 +121,12 @@ class Engine:
             for batch, carry in self.clock.each_part(list(zip(batches, carries, strict=True))):
                 with self.runtime.fabric.autocast():
                     terms = _checked(phase, phase.loss(batch, carry))
-                values = torch.stack(list(terms.values()))
-                total = values.sum()
+                total = reduce(add, terms.values())
                 last = len(found) == self.parts - 1  # with it the gradients are whole, and travel
                 with self.runtime.averaging(parameters if last else ()):
                     self.runtime.fabric.backward(total / self.parts if self.parts > 1 else total)
                 totals.append(total.detach())
-                found.append(dict(zip(terms, values.detach(), strict=True)))
+                found.append({name: value.detach() for name, value in terms.items()})
             if self.train_options.clip:
                 self.runtime.clip(parameters, phase.stepped, self.train_options.clip)
             return torch.stack(totals).mean() if self.parts > 1 else totals[0]
