@@ -109,8 +109,9 @@ def steps(request):
         for stateful in trainer.stateful().values():
             stateful.size = 1  # a pool is full at once
         compiled.watch(trainer)
-        counts = []
-        for take in (lambda images: means.add(ours.step(images)), lambda images: plain_step(ours, images)):
+        counts = []  # the first time, in which optimizers make their state, is not taken
+        plain, whole = lambda images: plain_step(ours, images), lambda images: means.add(ours.step(images))
+        for take in (plain, plain, whole):
             with Counted() as counted:
                 for step in sorted({0, 1} | {next(s for s in range(1000) if phase.when(s)) for phase in ours.phases}):
                     ours.clock.set(step * recipe.data.batch)
@@ -125,9 +126,8 @@ def test_no_step_reads_from_its_device_or_mixes_it_with_another(steps):
 
 
 def test_the_engine_adds_hardly_an_operator(steps):
-    _, (engine, plain), _ = steps
-    assert plain > 300
-    assert engine <= 1.01 * plain
+    _, (_, plain, engine), _ = steps
+    assert 300 < engine <= 1.01 * plain
 
 
 def test_every_parameter_is_used_in_compiled_code(steps):

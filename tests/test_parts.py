@@ -28,7 +28,13 @@ MODELS = {
     "pix2pix-G-first": ("pix2pix", {"generator": PLAIN, "discriminator": PATCH, "first": "generator"}),
     "stargan": (
         "stargan",
-        {"discriminator_width": 4, "discriminator_layers": 3, "discriminator_steps": 2, "noise": 0.1},
+        {
+            "generator": {"name": "stargan", "width": 2, "blocks": 1},
+            "discriminator_width": 4,
+            "discriminator_layers": 3,
+            "discriminator_steps": 2,
+            "noise": 0.1,
+        },
     ),
     "starganv2": ("starganv2", {"width": 4, "max_width": 8, "hidden": 8}),
     "combogan": ("combogan", {"width": 2, "encoder_blocks": 1, "decoder_blocks": 1, "pool": 3}),
@@ -36,13 +42,12 @@ MODELS = {
     "xgan": ("xgan", {"width": 4, "embedding": 8}),
     "gan": ("gan", {"backbone": "mlp", "generator_width": 12, "discriminator_width": 5}),
 }
-WHOLE = {  # what batch norm, dropout, or feature means see is the part: nothing but recomputation gives the same
+WHOLE = {  # where parts give something else: batch norm sees one of them, dropout draws other units
     "pix2pix-batch-norm-dropout": (
         "pix2pix",
         {"generator": {"name": "unet", "width": 2, "norm": "batch", "dropout": 0.5}},
     ),
     "cgan-batch-norm": ("cgan", {"generator_width": 4, "discriminator_width": 4}),
-    "discogan": ("discogan", {}),
 }
 
 

@@ -98,8 +98,14 @@ def authors(ours: Engine) -> Callable[[Batch], None]:
 
 def gigabytes(batch: int, plain: bool = False, **train: object) -> float:
     """Of the second step, weights and optimizers included."""
-    with Peak() as peak, META, mock.patch.object(Runtime, "device", META):
-        ours = engine(batch, **train)
+    with (
+        mock.patch("torch.is_autocast_enabled", lambda *_: False),  # both know no meta device
+        mock.patch("torch.autocast"),
+        mock.patch.object(Runtime, "device", META),
+        Peak() as peak,
+    ):
+        with META:
+            ours = engine(batch, **train)
         take = authors(ours) if plain else ours.step
         for _ in range(2):
             take({domain: torch.zeros(batch, 3, SIZE, SIZE, device=META) for domain in ours.trainer.domains})
