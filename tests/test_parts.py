@@ -10,6 +10,7 @@ SMALL = {"name": "small", "width": 4}
 PATCH = {"name": "patch", "width": 4, "layers": 1}
 NETS = {"generator": SMALL, "discriminator": PATCH}
 CUT = {"generator": {"name": "resnet-antialiased", "width": 2, "blocks": 2}, "discriminator": PATCH}
+SHALLOW = {"width": 2, "encoder_blocks": 1, "decoder_blocks": 1, "discriminator": PATCH}
 PLAIN = {"name": "small", "width": 4, "norm": "instance"}
 
 
@@ -37,7 +38,7 @@ MODELS = {
         },
     ),
     "starganv2": ("starganv2", {"width": 4, "max_width": 8, "hidden": 8}),
-    "combogan": ("combogan", {"width": 2, "encoder_blocks": 1, "decoder_blocks": 1, "pool": 3}),
+    "combogan": ("combogan", SHALLOW | {"pool": 3}),
     "unit": ("unit", {"width": 4, "blocks": 1, "discriminator": PATCH, "latent_adversary": "critic"}),
     "xgan": ("xgan", {"width": 4, "embedding": 8}),
     "gan": ("gan", {"backbone": "mlp", "generator_width": 12, "discriminator_width": 5}),
