@@ -83,8 +83,10 @@ class _AsBefore:
 
     def __init__(self, network: nn.Module) -> None:
         self.flags = [(p, p.requires_grad) for p in network.parameters()]
-        self.places = [(m._buffers, key) for m in network.modules() for key, b in m._buffers.items() if b is not None]
-        self.buffers = [place[key].clone() for place, key in self.places]
+        self.places: list[tuple[dict[str, Any], str]] = [
+            (m._buffers, key) for m in network.modules() for key, b in m._buffers.items() if b is not None
+        ]
+        self.buffers: list[Tensor] = [place[key].clone() for place, key in self.places]
 
     def __enter__(self) -> None:
         self.later = [(p, p.requires_grad) for p, _ in self.flags], [place[key] for place, key in self.places]
