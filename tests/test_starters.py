@@ -25,12 +25,8 @@ import os
 import signal
 from pathlib import Path
 
-import torch
-
 from ganzoo import hookimpl
 from ganzoo_cyclegan.model import CycleGAN
-
-torch.set_num_threads(1)
 
 
 class Mortal(CycleGAN):
@@ -48,14 +44,14 @@ class Mortal(CycleGAN):
 def register_models(register):
     register("mortal", "mortal:Mortal", data_kind="unpaired")
 '''
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # sums have one order
+TRAIN = {"train.images": 12, "train.checkpoint_every": 4, "train.threads": 1}
 RUN = ("--plugin", "mortal.py", "run", "tiny.toml", "--out")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, recipe):
     folder = tmp_path_factory.mktemp("starters")
-    recipe(folder, {"model": "mortal", "train.metrics": [], "train.images": 12, "train.checkpoint_every": 4})
+    recipe(folder, {"model": "mortal", "train.metrics": [], **TRAIN})
     (folder / "mortal.py").write_text(PLUGIN)
     return folder
 
@@ -65,7 +61,7 @@ def begin(folder, start):
     """`begin(out, said, *args)` starts `ganzoo run`, as task 0 and 1, with the variables that `said(rank)` gives."""
 
     def begin(out, said, *args):
-        return [start(*RUN, out, *args, cwd=folder, env=ONE_THREAD | said(rank)) for rank in range(2)]
+        return [start(*RUN, out, *args, cwd=folder, env=said(rank)) for rank in range(2)]
 
     return begin
 
@@ -114,7 +110,7 @@ def torchrun(folder, args, *more, env):
     program = Path(sys.executable).with_name("ganzoo")
     return subprocess.Popen(
         [*TORCHRUN, *more, program, *args],
-        cwd=folder, env=os.environ | ONE_THREAD | env, text=True,
+        cwd=folder, env=os.environ | env, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
