@@ -22,14 +22,14 @@ class Gallery:
         self.side = next((side for most, side in SIDES.items() if count <= most), SMALL)
         self.images: list[dict[str, Any]] = []
 
-    def add(self, name: str, before: Image.Image, after: Image.Image) -> None:
-        """One image and its translation, both of one size, reduced if they are large."""
+    def entry(self, name: str, before: Image.Image, after: Image.Image) -> dict[str, Any]:
+        """One of `images`: an image and its translation, both of one size, reduced if they are large."""
         facts: dict[str, Any] = {"name": printable(name), "size": after.size}
         for key, image in (("before", before), ("after", after)):
             shown = convert(image, 3)
             shown.thumbnail((self.side, self.side), Image.Resampling.LANCZOS)
             facts |= {key: data_uri(shown), "width": shown.width, "height": shown.height}
-        self.images.append(facts)
+        return facts
 
     def write(self, path: Path) -> None:
         """The page. Raises GanzooError where it cannot be written."""

@@ -1,12 +1,14 @@
 """Images as users have them: opened for translation with what the result keeps of them, and written.
 
 An image that is opened here has 8 bits a channel, is turned the right way up, in sRGB, and of mode L, LA, RGB or RGBA.
-Its `info` holds what a result keeps: `exif`, `dpi` and, if it had a colour profile, `icc_profile`.
+Its `info` holds what a result keeps: `exif`, `dpi` and, if it had a colour profile, sRGB's as `icc_profile`, and as
+`own_profile` the one that it had, if colours can be converted back to it.
 """
 
 import io
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ DESCRIPTIVE = {
 """EXIF tags that a translation keeps: they say what was taken when and how; others say how a file is laid out"""
 EXIF, COLOUR_SPACE, SIDES = 34665, 40961, (40962, 40963)
 MOST_EXIF = 65_000  # bytes; JPEG holds no more
+PROFILED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")  # formats that hold a colour profile
 SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # of a profile that fits an image's mode
 
 
@@ -73,13 +76,20 @@ def opened(image: ImageLike, say: Say = str) -> Image.Image:
         raise GanzooError(f"{unreadable(path, error)}.") from error
 
 
+def pixels(path: Path) -> int:
+    """How many an image file says that it has; 0 where it cannot be asked."""
+    with suppress(Exception), Image.open(path, formats=(*FORMATS, "HEIF") if _reads_heif() else FORMATS) as image:
+        return image.width * image.height
+    return 0
+
+
 def _standard(image: Image.Image, say: Say) -> Image.Image:
     """Raises ValueError for numbers that cannot be shown as they are."""
     if image.format in SEQUENCES and getattr(image, "n_frames", 1) > 1:
         say(f"it holds {image.n_frames} images, of which the first is translated")  # type: ignore[attr-defined]
     profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
     colour = eight_bits(ImageOps.exif_transpose(image))
-    kept: dict[str, Any] = {"exif": _exif(image, colour.size, say)}
+    kept: dict[str, Any] = {}
     alpha = None
     if colour.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in colour.info:
         grey = colour.mode in ("1", "L", "LA", "La")
@@ -88,7 +98,9 @@ def _standard(image: Image.Image, say: Say) -> Image.Image:
         colour = colour.convert("LA" if grey else "RGBA")
         alpha = colour.getchannel("A")
     if profile and (matched := _srgb(colour, profile, say)):
-        colour, kept["icc_profile"] = matched, srgb_profile()
+        back = _to_own(matched.crop((0, 0, 1, 1)), profile, say)
+        colour, kept["icc_profile"], kept["own_profile"] = matched, srgb_profile(), profile if back else None
+    kept["exif"] = _exif(image, colour.size, say, COLOUR_SPACE if kept.get("own_profile") else None)
     mode = "L" if colour.mode in ("1", "L", "LA") else "RGB"
     colour = colour.convert(mode)
     if alpha:
@@ -123,8 +135,28 @@ def srgb_profile() -> bytes:
     return bytes(profile)
 
 
-def _exif(image: Image.Image, size: tuple[int, int], say: Say) -> bytes:
-    """What the EXIF data say of a photograph, without orientation, thumbnail and what belongs to the file's layout."""
+def _to_own(image: Image.Image, profile: bytes, say: Say = str) -> Image.Image | None:
+    """An image in sRGB in the colours of a profile; None where that is not of RGB, or serves one direction only."""
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    try:
+        target = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if target.profile.xcolor_space.strip() != "RGB":
+            return None
+        source = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
+        image = ImageCms.profileToProfile(image.convert("RGB"), source, target)  # type: ignore[assignment]
+    except Exception as error:  # as in `_srgb`
+        say(f"its colour profile cannot be kept ({error}), so the result is in sRGB")
+        return None
+    if alpha:
+        image.putalpha(alpha)
+    return image
+
+
+def _exif(image: Image.Image, size: tuple[int, int], say: Say, kept: int | None = None) -> bytes:
+    """What the EXIF data say of a photograph, without orientation, thumbnail and what belongs to the file's layout.
+
+    They say that the colours are sRGB's, unless that tag is `kept`.
+    """
     try:
         exif = image.getexif()
         for tag in set(exif) - DESCRIPTIVE:
@@ -133,7 +165,7 @@ def _exif(image: Image.Image, size: tuple[int, int], say: Say) -> bytes:
             return b""
         photo = exif.get_ifd(EXIF)
         for tag, value in (*zip(SIDES, size, strict=True), (COLOUR_SPACE, 1)):
-            if tag in photo:
+            if tag in photo and tag != kept:
                 photo[tag] = value
         content = exif.tobytes()
     except Exception as error:  # damaged data raise anything
@@ -148,6 +180,8 @@ def _exif(image: Image.Image, size: tuple[int, int], say: Say) -> bytes:
 def encoded(image: Image.Image, path: Path) -> bytes:
     """The file that the image should be at `path`, in the format that this name says, with what its `info` holds.
 
+    Its colours are those of its own profile, where the format holds one, else sRGB's.
+
     Raises GanzooError where the format cannot hold it.
     """
     kind = image_format(path)
@@ -156,8 +190,12 @@ def encoded(image: Image.Image, path: Path) -> bytes:
         image = convert(image, 1 if image.mode in ("L", "LA") else 3)
     if image.mode in ("L", "LA"):
         kept.pop("icc_profile", None)  # which is one of colours
+    own = image.info.get("own_profile")
+    wanted = own and own != srgb_profile() and kind in PROFILED and image.mode in ("RGB", "RGBA")
+    if wanted and (converted := _to_own(image, own)):
+        image, kept["icc_profile"] = converted, own
     try:
-        image.save(file := io.BytesIO(), format=kind, quality=95, **kept)
+        image.save(file := io.BytesIO(), format=kind, quality=95, compress_level=3, **kept)
     except (OSError, ValueError) as error:  # of one that is too large for the format, say
         raise GanzooError(f"{path} cannot be written as {kind} ({error}). Give it another suffix.") from error
     return file.getvalue()

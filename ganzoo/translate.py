@@ -3,33 +3,55 @@
 import html
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms.functional import pil_to_tensor
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from ganzoo import checkpoint, errors, grid, hub, pretrained, recipe, tiles
 from ganzoo.attributes import parse_target
 from ganzoo.clock import derive_seed, seeded
 from ganzoo.data.downloads import Progress
-from ganzoo.data.images import convert, to_image, to_tensor
+from ganzoo.data.images import convert, to_bytes, to_image, to_tensor
 from ganzoo.data.transforms import test_transform
 from ganzoo.errors import GanzooError, out_of_memory
 from ganzoo.imagefile import ImageLike, Say, opened
+from ganzoo.options import TrainOptions
 from ganzoo.registry import did_you_mean, registry
-from ganzoo.runtime import device_kind
+from ganzoo.runtime import device_kind, settled_precision
 from ganzoo.text import printable
-from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, Trainer
+from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, Generator, Trainer
 
 GENERATED = 16  # new images where no number is given
+AT_ONCE = 16  # images in a forward pass of a GPU; a processor gains nothing by more than one
+ALIKE = 0.02  # of the range of an image: what its neighbours in a forward pass may change by rounding
 Images = Sequence[ImageLike | np.ndarray | Tensor]
+
+
+class Prepared(NamedTuple):
+    """An image on its way through the networks."""
+
+    image: Image.Image
+    """as `imagefile.opened` gives it"""
+    pixels: Tensor
+    """(channels, height, width), bytes"""
+
+
+class Style(NamedTuple):
+    """What is asked of an image."""
+
+    source: str
+    target: str
+    seed: int = 0
+    reference: Tensor | None = None
 
 
 class Translator:
@@ -45,6 +67,8 @@ class Translator:
         self.trainer, self.recipe, self.images, self.lost_metrics = trainer, made_from, images, lost_metrics
         self.spec = trainer.spec
         self._bytes_per_pixel: dict[tuple[str, str], float] = {}
+        self._precision: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self._compiled: list[nn.Module] = []
 
     def __repr__(self) -> str:
         return f"<Translator {', '.join(self._facts().values())}>"
@@ -125,27 +149,134 @@ class Translator:
             return [self.translate(one, to, source, reference, seed, size, tile, say) for one in image]
         if tile is not None and not self.trainer.tileable:
             raise GanzooError("This model has to see an image as a whole: leave out the tiles, or give a size.")
-        source, target = self.direction(to, source)
-        style = self.reference_tensor(reference, target, seed)
-        channels = self.spec.channels[source]
-        apply = partial(self.translate_tensor, source=source, target=target, seed=seed or 0, reference=style)
-
-        def any_size(image: Tensor) -> Tensor:
-            with self.trainer.inference():
-                return self._any_size(image, apply, (source, target), size, tile, say)
-
+        style = self.style(to, source, reference, seed)
         if isinstance(image, Tensor):
-            _check_tensor(image, channels)
-            fakes = [any_size(one[None]) for one in image.reshape(-1, *image.shape[-3:])]
-            return torch.cat(fakes).reshape(*image.shape[:-3], *fakes[0].shape[1:]).to(image.device)
-        image = opened(_from_array(image) if isinstance(image, np.ndarray) else image, say)  # type: ignore[arg-type]
-        alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
-        tensor = pil_to_tensor(convert(_opaque(image) if channels in (1, 3) else image, channels))
-        made = to_image(any_size(tensor[None])[0])
-        if alpha and made.mode in ("L", "RGB"):
-            made.putalpha(alpha)
-        made.info = dict(image.info)
-        return made
+            _check_tensor(image, self.spec.channels[style.source])
+            fakes = [self.any_size(one, style, size, tile, say) for one in image.reshape(-1, *image.shape[-3:])]
+            return torch.stack(fakes).reshape(*image.shape[:-3], *fakes[0].shape).to(image.device)
+        found = _from_array(image) if isinstance(image, np.ndarray) else image
+        prepared = self.prepared(found, style.source, say)  # type: ignore[arg-type]
+        return finished(prepared.image, to_bytes(self.any_size(prepared.pixels, style, size, tile, say)))
+
+    def style(
+        self,
+        to: str | None = None,
+        source: str | None = None,
+        reference: ImageLike | None = None,
+        seed: int | None = None,
+    ) -> Style:
+        """What `translate` is asked for. Raises GanzooError as it does."""
+        source, target = self.direction(to, source)
+        return Style(source, target, seed or 0, self.reference_tensor(reference, target, seed))
+
+    def prepared(self, image: ImageLike, source: str, say: Say = str) -> Prepared:
+        """An image of the domain `source`, opened. Uses no networks, so that other threads can do it."""
+        image, channels = opened(image, say), self.spec.channels[source]
+        return Prepared(image, pil_to_tensor(convert(_opaque(image) if channels in (1, 3) else image, channels)))
+
+    def any_size(
+        self, image: Tensor, style: Style, size: int | None = None, tile: int | None = None, say: Say = str
+    ) -> Tensor:
+        """(channels, height, width), in bytes or in [-1, 1], to the target domain, on the CPU."""
+        with self.trainer.inference():
+            return self._any_size(image[None], partial(self._apply, style=style), style[:2], size, tile, say)[0]
+
+    def together(self, images: Sequence[Tensor], style: Style) -> list[Tensor]:
+        """Images (channels, height, width), in bytes, through the networks at once, to bytes on their device.
+
+        Their sizes are the same when padded (`stacks`), and each comes out as it does alone (`at_once`).
+        """
+        device = next(self.trainer.parameters()).device
+        with self.trainer.inference():
+            stack = torch.cat([_pad(tiles.as_unit(one.to(device)[None]), self.trainer) for one in images])
+            fakes = to_bytes(self._apply(stack, style))
+        return [fake[:, : one.shape[1], : one.shape[2]] for fake, one in zip(fakes, images, strict=True)]
+
+    def stacks(self, images: Sequence[Tensor], style: Style) -> list[list[int]]:
+        """The places of images (channels, height, width) in stacks of one size that fit into the memory."""
+        sizes: dict[tuple[int, ...], list[int]] = {}
+        multiple = self.trainer.multiple
+        for place, image in enumerate(images):
+            sizes.setdefault(tuple(tiles.round_up(side, multiple) for side in image.shape[1:]), []).append(place)
+        found = []
+        for (height, width), places in sizes.items():
+            pixels = height * width
+            room = pixels
+            if len(places) > 1:
+                apply = partial(self._apply, style=style)
+                with self.trainer.inference():
+                    room = int(self._pixels_at_once(apply, style[:2], pixels * len(places), 1.0))
+            most = max(1, room // pixels)
+            found += [places[first : first + most] for first in range(0, len(places), most)]
+        return found
+
+    def at_once(self, style: Style, wanted: int | None = None, say: Say = str) -> int:
+        """How many images may share a forward pass: `wanted`, or what gains on this device.
+
+        One where a trial shows that the others in it change an image, as batch statistics and random draws do.
+        """
+        most = wanted or (AT_ONCE if next(self.trainer.parameters()).device.type == "cuda" else 1)
+        if most == 1:
+            return 1
+        alike = self.trainer.inference_mode == "eval"
+        if alike:
+            side, channels = self.spec.size, self.spec.channels[style.source]
+            values = torch.rand(2, channels, side, side, generator=torch.Generator().manual_seed(0))
+            pair = values * torch.tensor([0.2, 2.0])[:, None, None, None] - 1  # a dark one and a bright one
+            with self._eager():
+                alone = torch.cat([self.translate_tensor(one[None], *style) for one in pair]).float()
+                both = self.translate_tensor(pair, *style).float()
+            alike = bool((both - alone).abs().max() <= ALIKE * (alone.max() - alone.min()))
+        if not alike:
+            if wanted:
+                say("this model's translation of an image depends on the others in a batch: it is given one by one")
+            return 1
+        return most
+
+    def make_fast(self, say: Say = errors.tell, compile: bool | None = None) -> None:
+        """Translates in half precision where the device has units for it, channels last, and compiled on a GPU.
+
+        What is translated differs by rounding. `compile`: by default on a GPU only; elsewhere that takes longer than it
+        saves. `say` is given what is done, and why not if it is not.
+        """
+        if not self.directions:
+            raise GanzooError(TRANSLATES_NOTHING)
+        device = next(self.trainer.parameters()).device
+        half = settled_precision(TrainOptions(images=1, device=device.type)) if device.type != "mps" else "32"
+        dtype = torch.bfloat16 if half == "bf16-mixed" else torch.float16 if device.type == "cuda" else None
+        done = [f"{dtype}".removeprefix("torch.") if dtype else "float32, as this device has no units for bfloat16"]
+        if dtype:
+            self._precision = partial(torch.autocast, device.type, dtype)
+        self.trainer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        done.append("channels last")
+        if device.type == "cuda" if compile is None else compile:
+            done.append("compiled" if (failed := self._compile()) is None else f"not compiled ({failed})")
+        say(f"Fast on {device.type}: {', '.join(done)}.")
+
+    def _compile(self) -> str | None:
+        """Compiles the networks; why not, where that fails."""
+        self._compiled = [m for m in self.trainer.modules() if isinstance(m, Generator)]
+        for network in self._compiled:
+            network.compile()
+        style = Style(*self.directions[0])
+        channels, side = self.spec.channels[style.source], self.spec.size
+        try:
+            style = style._replace(reference=None if self.trainer.samples_styles else self._any_reference(style.target))
+            self.translate_tensor(torch.zeros(1, channels, side, side), *style)
+        except Exception as error:  # torch's own, of the compiler, of what it starts
+            for network in self._compiled:
+                network._compiled_call_impl = None
+            self._compiled = []
+            return str(error).strip().splitlines()[0]
+        return None
+
+    def _any_reference(self, target: str) -> Tensor | None:
+        side = self.spec.size
+        return torch.zeros(1, self.spec.channels_of(target), side, side) if self.trainer.encodes_styles else None
+
+    def _eager(self) -> AbstractContextManager[Any]:
+        """Inside, compiled networks are run as they were: where hooks look into them, and for a trial."""
+        return torch.compiler.set_stance("force_eager") if self._compiled else nullcontext()
 
     def _any_size(
         self,
@@ -179,7 +310,8 @@ class Translator:
             side = tile or max(small.shape[-2:])
         while True:
             try:
-                fake = tiles.tiled(apply, self.trainer, small, side, multiple)
+                with self._eager() if side < max(small.shape[-2:]) else nullcontext():
+                    fake = tiles.tiled(apply, self.trainer, small, side, multiple)
                 break
             except (MemoryError, RuntimeError) as error:
                 side = min(side, *small.shape[-2:]) // 2
@@ -200,7 +332,8 @@ class Translator:
         if direction not in self._bytes_per_pixel:
             side = least_multiples(self.trainer) * tiles.round_up(64, self.trainer.multiple)
             probe = torch.zeros(1, self.spec.channels[direction[0]], side, side)
-            self._bytes_per_pixel[direction] = tiles.bytes_per_pixel(apply, self.trainer, probe)
+            with self._eager():
+                self._bytes_per_pixel[direction] = tiles.bytes_per_pixel(apply, self.trainer, probe)
         device = next(self.trainer.parameters()).device
         free = (tiles.free_memory(device) - tiles.BUFFERS * pixels) / 2
         return max(least, min(tiles.MOST_MEMORY, free) / self._bytes_per_pixel[direction])
@@ -234,10 +367,14 @@ class Translator:
 
         `reference`, such a tensor of the training size, gives the style; else the seed does.
         """
+        with self.trainer.inference():
+            return self._apply(images, Style(source, target, seed, reference))
+
+    def _apply(self, images: Tensor, style: Style) -> Tensor:
         height, width = images.shape[-2:]
         padded = _pad(images, self.trainer)
-        with self.trainer.inference():
-            return self.trainer.translate_with(padded, source, target, seed, reference)[..., :height, :width]
+        with self._precision():
+            return self.trainer.translate_with(padded, *style)[..., :height, :width]
 
     def reference_tensor(self, image: ImageLike | None, target: str, seed: int | None = None) -> Tensor | None:
         """A reference image of `target`, (1, channels, height, width) in [-1, 1] as the networks saw it in training.
@@ -350,6 +487,16 @@ def _unknown(what: str, name: str | None, known: list[str]) -> GanzooError:
 def _opaque(image: Image.Image) -> Image.Image:
     """Without its alpha channel, which is not mixed in."""
     return image.convert(image.mode.removesuffix("A")) if image.mode in ("LA", "RGBA") else image
+
+
+def finished(image: Image.Image, fake: Tensor) -> Image.Image:
+    """The translation (channels, height, width), in bytes, of an image, with its alpha and `info`."""
+    made = to_pil_image(fake.cpu())
+    alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
+    if alpha and made.mode in ("L", "RGB"):
+        made.putalpha(alpha)
+    made.info = dict(image.info)
+    return made
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -423,8 +423,7 @@ def test_sizes_modes_and_metadata_are_right(done, folder):
                 assert (pixels(again) == pixels(image)).all(), f"{path.name}: it does not depend on the others"
             if path.name == "turned.jpg":
                 assert image.getexif()[MAKE] == "Maker" and ORIENTATION not in image.getexif()
-                profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-                assert "sRGB" in ImageCms.getProfileDescription(profile) and image.info["dpi"] == (300, 300)
+                assert image.info["icc_profile"] == display_p3() and image.info["dpi"] == (300, 300)
 
 
 def test_the_colours_that_the_networks_see_are_right(folder):
@@ -468,3 +467,201 @@ def test_the_gallery_compares_by_pointer_and_keyboard(done, browser, viewport, t
     drawn = pair.locator("img").evaluate_all("images => images.every(i => i.complete && i.naturalWidth > 0)")
     assert drawn
     page.close()
+
+
+# Many at once
+
+RESNET = {"name": "resnet", "width": 4, "blocks": 1}
+
+
+class Batchwise(Half):
+    """Depends on what else is in a batch."""
+
+    def translate(self, images, source, target):
+        return self.slope * (images - images.mean())
+
+
+class Random(Half):
+    """Draws at random, for each image of a batch something else."""
+
+    def translate(self, images, source, target):
+        return self.slope * images + 0.3 * torch.rand(len(images), 1, 1, 1)
+
+
+class Counting(Half):
+    """Counts the images that it is given at once, and refuses bright ones."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.counts = []
+
+    def translate(self, images, source, target):
+        self.counts.append(len(images))
+        if images.amin((1, 2, 3)).max() > 0.9:
+            raise package.GanzooError("too bright")
+        return super().translate(images, source, target)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory) -> Path:
+    """Two sizes in turn, some of which are the same when padded, grey and transparent ones, and one that is cut."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for i in range(5):
+        Image.fromarray(noise((40, 30), seed=i)).save(folder / f"{i}-wide.png")
+        Image.fromarray(noise((30, 38 + i % 3), seed=i)).save(folder / f"{i}-tall.png")
+    Image.fromarray(noise((40, 30))[:, :, 0]).save(folder / "2-grey.png")
+    Image.fromarray(noise((40, 30), 4)).save(folder / "3-clear.png")
+    (folder / "1-cut.png").write_bytes((folder / "1-wide.png").read_bytes()[:500])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "generator", [RESNET, RESNET | {"norm": "batch", "upsample": "nearest"}], ids=["instance", "batch"]
+)
+def test_several_at_once_come_out_as_alone(generator, mixed, tmp_path):
+    made = translator(**generator)
+    alone = list(translate_files(made, mixed, tmp_path / "alone", say=str))
+    assert made.at_once(made.style(), 8) == 8
+    several = list(translate_files(made, mixed, tmp_path / "several", batch=8, say=str))
+    assert alone == several and len(alone) == 13
+    assert [failure is None for *_, failure in several].count(False) == 1
+    ones, others = files(tmp_path / "alone"), files(tmp_path / "several")
+    assert list(ones) and ones.keys() == others.keys() == files(mixed).keys() - {"1-cut.png"}
+    for name in ones:
+        one, other = (np.asarray(Image.open(io.BytesIO(found[name])), dtype=int) for found in (ones, others))
+        assert np.abs(one - other).max() <= 1, name  # where rounding falls on the other side of a half
+    style = made.style()
+    images = [torch.from_numpy(noise((40, 30), seed=i)).permute(2, 0, 1) for i in range(3)]
+    with made.trainer.inference():
+        each = torch.cat([made._apply(image[None] / 127.5 - 1, style) for image in images])
+        all_ = made._apply(torch.stack(images) / 127.5 - 1, style)
+    assert (each - all_).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("model", [Batchwise, Random])
+def test_what_depends_on_a_batch_is_given_one_by_one(model, mixed, tmp_path):
+    said, made = [], translator(model)
+    assert made.at_once(made.style(), 4, said.append) == 1 and "one by one" in said[0]
+    assert made.at_once(made.style()) == 1 and len(said) == 1, "on a processor that is so in any case"
+    list(translate_files(made, mixed, tmp_path / "out", batch=4, say=str))
+    for path in (tmp_path / "out").glob("*-wide.png"):
+        assert (pixels(Image.open(path)) == pixels(made.translate(mixed / path.name))).all()
+
+
+def test_one_that_fails_spoils_no_other(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(6):
+        values = np.full((20, 20, 3), 255, np.uint8) if i == 2 else noise((20, 20), seed=i) // 2
+        Image.fromarray(values).save(tmp_path / "in" / f"{i}.png")
+    made = translator(Counting)
+    at_once = made.at_once(made.style(), 3)
+    made.trainer.counts.clear()
+    done = list(translate_files(made, tmp_path / "in", tmp_path / "out", batch=at_once))
+    assert [failure for *_, failure in done] == [None, None, "too bright", None, None, None]
+    assert made.trainer.counts[-1] == 3, "three at once"
+    for i in (0, 1, 3, 4, 5):
+        expected = made.translate(tmp_path / "in" / f"{i}.png")
+        assert (pixels(Image.open(tmp_path / "out" / f"{i}.png")) == pixels(expected)).all()
+
+
+def test_a_gallery_keeps_the_order_and_variants_their_numbers(tmp_path, mixed):
+    made = translator(**RESNET)
+    list(translate_files(made, mixed, tmp_path / "out", batch=8, gallery=tmp_path / "page.html", say=str))
+    page = (tmp_path / "page.html").read_text()
+    places = [page.index(f"{i}-{kind}.png") for i in range(5) for kind in ("tall", "wide")]
+    assert places == sorted(places)
+
+
+# Fast
+
+
+def test_fast_agrees_and_says_what_it_does():
+    image = torch.from_numpy(noise((64, 48))).permute(2, 0, 1)
+    made, said = translator(**RESNET), []
+    exact = made.any_size(image, made.style())
+    made.make_fast(said.append)
+    (sentence,) = said
+    assert sentence.startswith("Fast on cpu: ") and "channels last" in sentence and "compiled" not in sentence
+    assert ("bfloat16," in sentence) == torch.cpu._is_amx_tile_supported() or "no units" in sentence
+    assert (made.any_size(image, made.style()) - exact).abs().max() < 0.02 * (exact.max() - exact.min())
+
+
+def test_where_there_is_no_compiler_it_goes_on_without(monkeypatch, tmp_path):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(tmp_path / "no-compiler")))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    image = torch.from_numpy(noise((64, 48))).permute(2, 0, 1)
+    made, said = translator(**RESNET), []
+    exact = made.any_size(image, made.style())
+    made.make_fast(said.append, compile=True)
+    assert "not compiled (" in said[0], said
+    assert (made.any_size(image, made.style()) - exact).abs().max() < 0.02 * (exact.max() - exact.min())
+
+
+def test_fast_from_the_command_line(tmp_path, run, ganzoo):
+    smooth((40, 30)).save(tmp_path / "a.png")
+    done = ganzoo("translate", run, "a.png", "b.png", "--fast", "--batch", 2, "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0 and "Fast on cpu: " in done.stderr, done
+    expected = package.load(run).translate(tmp_path / "a.png")
+    assert np.abs(pixels(Image.open(tmp_path / "b.png")) - pixels(expected)).max() <= 8
+
+
+# Colour profiles
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp", "a.avif"])
+def test_a_result_has_the_profile_of_its_image(tmp_path, name):
+    """What is seen in the result is the translation of what is seen in the image, both in Display P3."""
+    (tmp_path / "in").mkdir()
+    image = smooth((40, 30), grain=0).point(lambda level: level // 3 + 90)
+    image.save(tmp_path / "in" / name, icc_profile=display_p3(), quality=100)
+    assert list(translate_files(translator(Half), tmp_path / "in", tmp_path / "out")) == [(1, 1, None)]
+    with Image.open(tmp_path / "in" / name) as before, Image.open(tmp_path / "out" / name) as after:
+        assert after.info["icc_profile"] == display_p3()
+        seen, shown = p3_to_srgb(pixels(before.convert("RGB"))), p3_to_srgb(pixels(after.convert("RGB")))
+        wanted = pixels(Image.fromarray(seen.round().astype(np.uint8))) * -0.5 + 0.5 * 127.5 + 127.5 * 0.75
+        assert np.abs(shown - wanted).max() <= (3 if name == "a.png" else 14)
+        assert np.abs(shown - wanted).mean() <= (1 if name == "a.png" else 3)
+        assert np.abs(pixels(after.convert("RGB")) - wanted).max() > 4, "which makes a difference"
+
+
+def test_transparency_and_exif_go_with_a_profile(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif.get_ifd(0x8769).update({40961: 65535})
+    values = noise((20, 10), 4)
+    Image.fromarray(values).save(tmp_path / "a.png", icc_profile=display_p3(), exif=exif)
+    made = translator(Half).translate(tmp_path / "a.png")
+    assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(made.info["icc_profile"])))
+    with Image.open(io.BytesIO(imagefile.encoded(made, tmp_path / "b.png"))) as image:
+        assert image.mode == "RGBA" and (pixels(image)[..., 3] == values[..., 3]).all()
+        assert image.info["icc_profile"] == display_p3()
+        assert image.getexif().get_ifd(0x8769)[40961] == 65535, "not sRGB"
+    with Image.open(io.BytesIO(imagefile.encoded(made, tmp_path / "b.bmp"))) as image:
+        white = Image.alpha_composite(Image.new("RGBA", made.size, "white"), made).convert("RGB")
+        assert (pixels(image) == pixels(white)).all(), "sRGB, as a BMP has no profile"
+
+
+def test_profiles_that_are_damaged_or_not_of_rgb_give_srgb(tmp_path):
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for profile in (b"no profile", display_p3()[:200], lab):
+        said: list[str] = []
+        Image.fromarray(noise((8, 8))).save(tmp_path / "a.png", icc_profile=profile)
+        made = translator(Half).translate(tmp_path / "a.png", say=said.append)
+        with Image.open(io.BytesIO(imagefile.encoded(made, tmp_path / "b.png"))) as image:
+            assert image.info.get("icc_profile") in (None, imagefile.srgb_profile())
+        assert profile == lab or (len(said) == 1 and "taken for sRGB" in said[0])
+
+
+def test_what_was_srgb_stays_so_to_the_bit(tmp_path):
+    image = Image.fromarray(noise((16, 16)))
+    made = translator(Half).translate(image)
+    image.info["icc_profile"] = imagefile.srgb_profile()
+    again = translator(Half).translate(image)
+    with Image.open(io.BytesIO(imagefile.encoded(made, tmp_path / "a.png"))) as plain:
+        assert (pixels(plain) == pixels(made)).all() and "icc_profile" not in plain.info
+    with Image.open(io.BytesIO(imagefile.encoded(again, tmp_path / "a.png"))) as tagged:
+        assert (pixels(tagged) == pixels(again)).all() and tagged.info["icc_profile"] == imagefile.srgb_profile()

@@ -29,6 +29,8 @@ from ganzoo.cli.output import bar, load, say
     metavar="[N]",
     help="Translate in tiles of N px.  [default: where the memory is not enough; N: as fits]",
 )
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Images at once.  [default: 16 on a GPU, else 1]")
+@click.option("--fast", is_flag=True, help="Half precision, and compiled, where the device gains by it.")
 @click.option("--gallery", type=click.Path(path_type=Path), metavar="HTML", help="Page that compares before and after.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or mps.")
 def command(
@@ -43,6 +45,8 @@ def command(
     grid: bool,
     size: int | None,
     tile: int | None,
+    batch: int | None,
+    fast: bool,
     gallery: Path | None,
     device: str,
 ) -> None:
@@ -66,16 +70,18 @@ def command(
         raise GanzooError("--grid shows all targets in one image: leave out --gallery.")
     translator = load(run, device)
     source, target = translator.direction(to, source)
+    if fast:
+        translator.make_fast(partial(say, err=True))
     if video.is_video(input):
-        if grid or variants or gallery:
-            raise GanzooError(f"{input} is a video: leave out --grid, --variants and --gallery.")
+        if grid or variants or gallery or batch:
+            raise GanzooError(f"{input} is a video: leave out --grid, --variants, --batch and --gallery.")
         _video(
             translator, input, output, to, source, {"reference": reference, "seed": seed, "size": size, "tile": tile}
         )
         return
     target = "all targets" if grid else target
     how: dict[str, Any] = {"reference": reference, "seed": seed, "variants": variants, "grid": grid}
-    how |= {"size": size, "tile": tile, "gallery": gallery}
+    how |= {"size": size, "tile": tile, "batch": batch, "gallery": gallery}
     how["say"] = partial(say, err=True)
     failures = []
     with bar(f"{source} to {target}") as update:

@@ -301,5 +301,9 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 def to_image(tensor: Tensor) -> Image.Image:
     """The reverse, clipped and rounded."""
-    levels = tensor.detach().float().cpu() + 1
-    return to_pil_image(levels.mul_(127.5).clamp_(0, 255).round_().byte())
+    return to_pil_image(to_bytes(tensor).cpu())
+
+
+def to_bytes(tensor: Tensor) -> Tensor:
+    """Numbers in [-1, 1] as bytes, clipped and rounded."""
+    return (tensor.detach().float() + 1).mul_(127.5).clamp_(0, 255).round_().byte()
