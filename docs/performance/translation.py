@@ -1,4 +1,4 @@
-"""Translating a folder of images against the generator alone, on images that are in memory already: `translation.py [N]`.
+"""A folder of images, translated, against the generator alone on images in memory: `translation.py [N]`.
 
 N images of 256 px (default 24) are translated by the paper's generator, and eight times as many by a small one.
 """
