@@ -229,7 +229,7 @@ class Translator:
             alike = bool((both - alone).abs().max() <= ALIKE * (alone.max() - alone.min()))
         if not alike:
             if wanted:
-                say("this model's translation of an image depends on the others in a batch: it is given one by one")
+                say("With this model the images of a batch change each other: they are translated one by one.")
             return 1
         return most
 
