@@ -78,7 +78,8 @@ def opened(image: ImageLike, say: Say = str) -> Image.Image:
 
 def pixels(path: Path) -> int:
     """How many an image file says that it has; 0 where it cannot be asked."""
-    with suppress(Exception), Image.open(path, formats=(*FORMATS, "HEIF") if _reads_heif() else FORMATS) as image:
+    heif = path.suffix.lower() in HEIF and _reads_heif()
+    with suppress(Exception), Image.open(path, formats=(*FORMATS, "HEIF") if heif else FORMATS) as image:
         return image.width * image.height
     return 0
 
