@@ -20,7 +20,7 @@ from ganzoo.gallery import Gallery
 from ganzoo.imagefile import HEIC_NEEDED, HEIF, Say, encoded, image_format, opened, pixels, suffixes
 from ganzoo.translate import Prepared, Style, Translator, finished
 
-Read = tuple[Prepared, list[str]]  # an image, and what is to be said of it
+Read = tuple[Image.Image, list[str]]  # an image, and what is to be said of it
 Written = tuple[str | None, dict[str, Any] | None]  # what failed, and what the gallery shows
 AHEAD = 24_000_000  # pixels of the images that wait for the networks or for being written, unless it is a single one
 THREADS = min(8, os.cpu_count() or 1)
@@ -73,7 +73,7 @@ def translate_files(
 
     def read(file: Path) -> Read:
         notes: list[str] = []
-        return translator.prepared(file, asked.source, notes.append), notes
+        return opened(file, notes.append), notes
 
     def write(image: Image.Image, made: Image.Image | Tensor, result: Path) -> Written:
         try:
@@ -110,7 +110,8 @@ def translate_files(
 
     def begin(window: list[_Job]) -> None:
         """Translates images; writing them goes on in other threads."""
-        ready = [(job, image) for job in window if (image := job.read(say))]
+        opened_ones = [(job, image) for job in window if (image := job.read(say))]
+        ready = [(job, translator.prepared(image, asked.source)) for job, image in opened_ones]
         for style in styles[:1] if grid else styles:
             ready = [(job, image) for job, image in ready if not job.failure]
             for places in translator.stacks([image.pixels for _, image in ready], style):
@@ -154,7 +155,7 @@ class _Job:
     written: list[Future[Written]] = field(default_factory=list)
     failure: str | None = None
 
-    def read(self, say: Say) -> Prepared | None:
+    def read(self, say: Say) -> Image.Image | None:
         """The image, which is not kept here; None where it cannot be read."""
         assert self.reading
         reading, self.reading = self.reading, None

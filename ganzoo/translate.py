@@ -155,7 +155,7 @@ class Translator:
             fakes = [self.any_size(one, style, size, tile, say) for one in image.reshape(-1, *image.shape[-3:])]
             return torch.stack(fakes).reshape(*image.shape[:-3], *fakes[0].shape).to(image.device)
         found = _from_array(image) if isinstance(image, np.ndarray) else image
-        prepared = self.prepared(found, style.source, say)  # type: ignore[arg-type]
+        prepared = self.prepared(opened(found, say), style.source)  # type: ignore[arg-type]
         return finished(prepared.image, to_bytes(self.any_size(prepared.pixels, style, size, tile, say)))
 
     def style(
@@ -169,9 +169,9 @@ class Translator:
         source, target = self.direction(to, source)
         return Style(source, target, seed or 0, self.reference_tensor(reference, target, seed))
 
-    def prepared(self, image: ImageLike, source: str, say: Say = str) -> Prepared:
-        """An image of the domain `source`, opened. Uses no networks, so that other threads can do it."""
-        image, channels = opened(image, say), self.spec.channels[source]
+    def prepared(self, image: Image.Image, source: str) -> Prepared:
+        """An image of the domain `source`, as `imagefile.opened` gives it, for the networks."""
+        channels = self.spec.channels[source]
         return Prepared(image, pil_to_tensor(convert(_opaque(image) if channels in (1, 3) else image, channels)))
 
     def any_size(
