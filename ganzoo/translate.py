@@ -335,7 +335,7 @@ class Translator:
             with self._eager():
                 self._bytes_per_pixel[direction] = tiles.bytes_per_pixel(apply, self.trainer, probe)
         device = next(self.trainer.parameters()).device
-        free = (tiles.free_memory(device) - tiles.BUFFERS * pixels) / 2
+        free = (tiles.free_memory(device) - tiles.BUFFERS * pixels) / 3  # estimated from tensors alone
         return max(least, min(tiles.MOST_MEMORY, free) / self._bytes_per_pixel[direction])
 
     def grid(
