@@ -110,8 +110,8 @@ def translate_files(
 
     def begin(window: list[_Job]) -> None:
         """Translates images; writing them goes on in other threads."""
-        opened_ones = [(job, image) for job in window if (image := job.read(say))]
-        ready = [(job, translator.prepared(image, asked.source)) for job, image in opened_ones]
+        images = [(job, found) for job in window if (found := job.read(say))]
+        ready = [(job, translator.prepared(found, asked.source)) for job, found in images]
         for style in styles[:1] if grid else styles:
             ready = [(job, image) for job, image in ready if not job.failure]
             for places in translator.stacks([image.pixels for _, image in ready], style):

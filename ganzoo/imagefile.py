@@ -192,8 +192,8 @@ def encoded(image: Image.Image, path: Path) -> bytes:
     if image.mode in ("L", "LA"):
         kept.pop("icc_profile", None)  # which is one of colours
     own = image.info.get("own_profile")
-    wanted = own and own != srgb_profile() and kind in PROFILED and image.mode in ("RGB", "RGBA")
-    if wanted and (converted := _to_own(image, own)):
+    wanted = own != srgb_profile() and kind in PROFILED and image.mode in ("RGB", "RGBA")
+    if own and wanted and (converted := _to_own(image, own)):
         image, kept["icc_profile"] = converted, own
     try:
         image.save(file := io.BytesIO(), format=kind, quality=95, compress_level=3, **kept)
