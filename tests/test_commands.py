@@ -52,12 +52,14 @@ STAND_FOR_COMMAND = {  # where the same word stands for something else
     "generate RUN": "generate runs/gan new",
     "generate RUN OUTPUT": "generate runs/gan new",
     "translate runs/starganv2_faces clip.mp4 blond.mp4 --to blond --seed 3": "translate runs/starganv2_faces clip.mp4 blond.mp4 --to night --seed 3",
-    "new plugin NAME": "new plugin sketchgan",
+    "new plugin NAME": "new plugin another",
     "new plugin NAME --kind KIND --out plugins/ganzoo-NAME": "new plugin sketchgan --kind unpaired --out p/ganzoo-sketchgan",
 }
 ELSEWHERE = (  # what downloads a file whose checksum is known, so that no small one can stand for it
     "data get horse2zebra",  # tests/test_archives.py
     "evaluate RUN --metric fid",  # tests/test_metrics.py
+    # weights of four networks, which the plugin's tests make: plugins/ganzoo-combogan/tests/test_importer.py
+    "import '200_net_G*.pth' seasons.safetensors --domains autumn,spring,summer,winter",
 )
 AT_ONCE = (
     "list",
@@ -146,6 +148,10 @@ def scene(tmp_path_factory, images, ganzoo):
         (folder / f"{name}.pth").write_bytes(saved(weights))
     for name, content in stargan(128).items():
         (folder / name).write_bytes(content)
+    (folder / "sketchgan.py").write_text(sketchgan(folder / "written", ganzoo))
+    (folder / "recipe.toml").write_text(
+        'model = "sketchgan"\n[data]\nsource = "folders"\nroot = "images"\ndomains = ["day", "night"]\n[train]\nimages = 2\n'
+    )
     for line in (
         *(["run", f"{name}.toml", "--out", f"runs/{name}"] for name in TINY),
         ["sweep", "cyclegan_folders.toml", "--seeds", "2", "--out", "runs/leaderboard/landscapes"],
@@ -162,6 +168,17 @@ def scene(tmp_path_factory, images, ganzoo):
     for server in (mirror, hub):
         server.shutdown()
         server.server_close()
+
+
+def sketchgan(folder, ganzoo):
+    """A plugin of one file, of what `ganzoo new plugin` writes."""
+    folder.mkdir()
+    done = ganzoo("new", "plugin", "sketchgan", "--kind", "unpaired", cwd=folder)
+    assert done.returncode == 0, done
+    model = next(folder.rglob("model.py")).read_text()
+    name = re.search(r"class (\w+)\(Trainer\)", model)[1]
+    hook = f'    register("sketchgan", "sketchgan:{name}", data_kind="unpaired")\n'
+    return f"{model}\n\nfrom ganzoo import hookimpl\n\n\n@hookimpl\ndef register_models(register):\n{hook}"
 
 
 def video(path):
@@ -184,6 +201,8 @@ def staged(words):
     words = [STAND_FOR.get(word, word) for word in words]
     if words[:2] == ["run", "cyclegan_monet"] and not {"--quick", "--data"} & set(words):
         words.append("--quick")  # which needs no download
+    if words[0] == "--plugin":
+        return [*words, *SMALL]
     if words[0] == "run" and any("recipes/" in word for word in words):
         return [*words, "--dry-run"]
     if (
@@ -210,11 +229,11 @@ def test_the_commands_of_a_page(page, scene, start, tmp_path, monkeypatch):
     folder = tmp_path / "here"
     shutil.copytree(template, folder, symlinks=True)
     monkeypatch.chdir(folder)
-    env |= {"GANZOO_CACHE": str(folder / "cache"), "HF_HOME": str(folder / "hub")}
+    env = env | {"GANZOO_CACHE": str(folder / "cache"), "HF_HOME": str(folder / "hub")}
     for line in [line for line, first in ALREADY.items() if first == page and line not in ELSEWHERE]:
         shown_words = shlex.split(line)
         try:
-            understood(shown_words)
+            understood(shown_words[: shown_words.index(">")] if ">" in shown_words else shown_words)
         except click.UsageError as error:
             pytest.fail(f"{page.name} shows `ganzoo {line}`: {error}")
         words = staged(shown_words)
@@ -224,6 +243,7 @@ def test_the_commands_of_a_page(page, scene, start, tmp_path, monkeypatch):
                 f"{page.name}: ganzoo {line}\n{done.output}"
             )
             continue
+        words, output = words[: words.index(">")] if ">" in words else words, words[-1] if ">" in words else None
         process = start(*words, cwd=folder, env=env)
         if words[0] == "demo" and len(words) > 1:
             process.until(lambda process=process: re.search(r"http://\S+", process.so_far.stdout))
@@ -233,6 +253,8 @@ def test_the_commands_of_a_page(page, scene, start, tmp_path, monkeypatch):
             assert process.wait().returncode == 0
             continue
         done = process.wait()
+        if output:
+            (folder / output).write_text(done.stdout)
         spoken_of = done.returncode == 2 and ("Missing argument" in done.stderr or "Usage:" in done.stderr)
         assert done.returncode == 0 or (spoken_of and len(shown_words) <= 2), f"{page.name}: ganzoo {line}\n{done}"
 
