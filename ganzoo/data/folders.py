@@ -11,15 +11,14 @@ from PIL import Image
 
 from ganzoo.data import labelled
 from ganzoo.data.images import KINDS, ImageRef, ImageRefs, LeftOut, has_images, image_names, natural, tell
-from ganzoo.data.sources import Source, check_known
+from ganzoo.data.sources import Source, check_known, held_out
 from ganzoo.errors import GanzooError
 from ganzoo.files import expanded
 from ganzoo.options import DataOptions
 from ganzoo.runfolder import RunFolder
 
 TEST_NAMES = ("test", "val", "valid", "validation")
-HELD_OUT = 20  # one image in N is held out for testing where there is no test folder
-MOST_HELD_OUT, MOST_LABELLED = 50, 2000  # at most; with attributes about as many as StarGAN tests on
+MOST_LABELLED = 2000  # images with attributes that are held out for testing: about as many as StarGAN tests on
 EXPECTED = """Expected one of:
   {root}/trainA  trainB  testA  testB        (testA, testB may be missing)
   {root}/train/NAME  train/OTHER  test/NAME  test/OTHER
@@ -154,7 +153,7 @@ class Folders(Source):
             raise GanzooError(f'The domain "{domain}" is empty: put images ({KINDS}) into {folder}.')
         images = ImageRefs(self.root, train)
         if test is None:
-            return _hold_out(images, MOST_HELD_OUT)
+            return _hold_out(images)
         return {"train": images, "test": ImageRefs(self.root, test) if test else images}
 
     def _find(self, folder: Path, recursive: bool = True) -> list[str]:
@@ -206,12 +205,8 @@ def _splits(root: Path, rest: str = "") -> tuple[Path, Path | None]:
     return train, next((test for test in tests if test.is_dir()), None)
 
 
-def _hold_out(images: ImageRefs, most: int) -> Split:
-    """Every 20th image for testing, `most` at most; of fewer than 40 images, none is spared."""
-    if len(images) < 2 * HELD_OUT:
-        return {"train": images, "test": images}
-    held = range(0, len(images), HELD_OUT)[:most]
-    return {"train": images.take([i for i in range(len(images)) if i not in held]), "test": images.take(held)}
+def _hold_out(images: ImageRefs, *most: int) -> Split:
+    return dict(zip(("train", "test"), map(images.take, held_out(len(images), *most)), strict=True))
 
 
 def _explain(root: Path) -> str:

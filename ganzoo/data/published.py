@@ -1,5 +1,6 @@
 """What a published archive is, and those of the CycleGAN and pix2pix authors. Light: `ganzoo data list` imports it."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ SIDE_BY_SIDE = ("train",)  # each image holds a pair
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class Published(ABC):
     """A file that somebody publishes: what `ganzoo.Archive` and `ganzoo.Pretrained` have in common."""
 
     name: str
@@ -35,14 +36,14 @@ class Published:
         return self.name
 
     @property
+    @abstractmethod
     def by_hand(self) -> str:
         """What to do with another file than the expected one, or without any."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def without_network(self) -> str:
         """What to do where it cannot be downloaded."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,20 @@ from ganzoo.registry import did_you_mean, registry
 from ganzoo.text import printable
 from ganzoo.trainer import DataSpec
 
+HELD_OUT = 20
+
+
+def held_out(count: int, most: int = 50) -> tuple[Sequence[int], Sequence[int]]:
+    """Places among `count` images to train on and to test on, where a data set has no images for testing.
+
+    Every 20th is for testing, `most` at most; of fewer than 40 images none is spared.
+    """
+    places = range(count)
+    if count < 2 * HELD_OUT:
+        return places, places
+    tested = places[::HELD_OUT][:most]
+    return [place for place in places if place not in tested], tested
+
 
 class Source(ABC):
     """Training and test images of named domains: your own class of them is built with (options, kind, **own options).

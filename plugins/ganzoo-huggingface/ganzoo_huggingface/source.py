@@ -10,10 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from ganzoo import GanzooError, ImageRef, Offline, Source
-from ganzoo.data.sources import check_known
+from ganzoo.data.sources import check_known, held_out
 from ganzoo.options import DataOptions
-
-HELD_OUT, MOST = 20, 50  # without a split for testing: one image in N, at most
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,11 @@ class Cells(Sequence[ImageRef]):
     def __getitem__(self, place: slice) -> "Cells": ...
     def __getitem__(self, place: int | slice) -> "ImageRef | Cells":
         if isinstance(place, slice):
-            return self.take(np.arange(len(self))[place])
+            return self.take(range(len(self))[place])
         labels = () if self.labels is None else tuple(self.labels[place].tolist())
         return Cell(self.path, int(self.places[place]), self.column, self.rows, labels=labels)
 
-    def take(self, chosen: np.ndarray) -> "Cells":
+    def take(self, chosen: Sequence[int]) -> "Cells":
         labels = None if self.labels is None else self.labels[chosen]
         return Cells(self.rows, self.column, self.places[chosen], labels)
 
@@ -119,7 +117,7 @@ class HuggingFace(Source):
             wanted = {domain: (images[0], classes.index(domain)) for domain in self.domains}
         self.ground_truth = kind == "paired"
         found = {split: self._cells(rows, wanted, label) for split, rows in splits.items()}
-        self._images = found if test else self._held_out(found["train"])
+        self._images = found if test else _held_out(found["train"])
 
     def images(self, split: str, domain: str) -> Sequence[ImageRef]:
         return self._images[split][domain]
@@ -169,12 +167,10 @@ class HuggingFace(Source):
             raise GanzooError(f"{self.dataset} has rows without a partner, so its columns are no pairs.")
         return found
 
-    def _held_out(self, found: dict[str, Cells]) -> dict[str, dict[str, Cells]]:
-        splits: dict[str, dict[str, Cells]] = {"train": {}, "test": {}}
-        for domain, cells in found.items():
-            tested = np.zeros(len(cells), bool)
-            tested[::HELD_OUT][:MOST] = True
-            few = len(cells) < 2 * HELD_OUT
-            splits["train"][domain] = cells if few else cells.take(np.flatnonzero(~tested))
-            splits["test"][domain] = cells if few else cells.take(np.flatnonzero(tested))
-        return splits
+
+def _held_out(found: dict[str, Cells]) -> dict[str, dict[str, Cells]]:
+    splits: dict[str, dict[str, Cells]] = {"train": {}, "test": {}}
+    for domain, cells in found.items():
+        for split, places in zip(splits, held_out(len(cells)), strict=True):
+            splits[split][domain] = cells.take(places)
+    return splits

@@ -11,11 +11,10 @@ from braceexpand import braceexpand
 from pydantic import Field
 
 from ganzoo import GanzooError, ImageRef, Source
-from ganzoo.data.sources import check_known
+from ganzoo.data.sources import check_known, held_out
 from ganzoo.options import DataOptions
 from ganzoo_webdataset.shards import fetched, members
 
-HELD_OUT, MOST = 20, 50  # without shards for testing: one image in N, at most
 Shards = dict[str, str]
 
 
@@ -67,12 +66,8 @@ class Members(Sequence[ImageRef]):
         return Member(self.shards[shard], self.names[place].decode(), offset, size)
 
     def held_out(self) -> tuple["Members", "Members"]:
-        """Some for training and some for testing; of few images, none is spared."""
-        if len(self) < 2 * HELD_OUT:
-            return self, self
-        tested = np.zeros(len(self), bool)
-        tested[::HELD_OUT][:MOST] = True
-        train, test = (Members(self.shards, self.names[some], self.places[some]) for some in (~tested, tested))
+        """Some for training and some for testing."""
+        train, test = (Members(self.shards, self.names[some], self.places[some]) for some in held_out(len(self)))
         return train, test
 
 
