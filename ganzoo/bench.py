@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch.optim import LBFGS
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
@@ -284,7 +284,7 @@ def read(path: Path) -> Measured:
     """What `ganzoo bench --json` printed into a file. Raises GanzooError."""
     try:
         return Measured.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it does not hold the figures of a measurement"
         raise GanzooError(
             f"{path} cannot be read: {why}. Write one with: ganzoo bench RECIPE --json > {path}"
@@ -309,7 +309,7 @@ def rows(*found: Measured) -> list[tuple[str, ...]]:
 def _figures(found: Measured) -> dict[str, tuple[float, str]]:
     """Name -> value, and the format in which it is shown."""
     step = found.seconds_per_step
-    figures: dict[str, tuple[float, Literal[".2f", ".1f", ".3f", ".0f"]]] = {
+    figures: dict[str, tuple[float, str]] = {
         "images/s": (found.images_per_s, ".2f"),
         "speed / bare loop's": (found.bare_seconds / step, ".3f"),
         "ms a step": (1000 * step, ".1f"),
@@ -327,4 +327,4 @@ def _figures(found: Measured) -> dict[str, tuple[float, str]]:
         figures["largest batch at this size"] = (found.fit.batch, ".0f")
         if found.fit.size is not None:
             figures["largest size at this batch, px"] = (found.fit.size, ".0f")
-    return dict(figures)
+    return figures

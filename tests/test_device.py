@@ -6,9 +6,8 @@ from unittest import mock
 import pytest
 import torch
 from ganzoo_testing import batch, engine, helpers
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
+from ganzoo.bench import Operators, bare_step
 from ganzoo.clock import Clock
 from ganzoo.data.kinds import load_kind
 from ganzoo.loop import Engine, Means
@@ -18,40 +17,6 @@ from ganzoo.runtime import Runtime
 
 MODELS = [name for name in registry().names("model") if name != "style"]  # which reads an image's features at first
 META = torch.device("meta")
-
-
-class Counted(TorchDispatchMode):
-    """Counts the operators that compute something: views are free."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += not func.is_view and func is not torch.ops.aten.detach.default
-        return func(*args, **(kwargs or {}))
-
-
-def plain_step(ours, images):
-    """The same updates without an engine: losses, gradients, optimizers."""
-    for phase in ours.phases:
-        for parameter in phase.parameters():
-            parameter.requires_grad_(True)
-    shared, carry = ours.trainer(images), {}
-    for phase in ours.phases:
-        if phase.when(ours.clock.step):
-            for optimizer in phase.stepped:
-                optimizer.zero_grad()
-            ours.trainer.requires_grad_(False)
-            for parameter in phase.parameters():
-                parameter.requires_grad_(True)
-            seen = shared | carry
-            sum(phase.loss(images, seen).values()).backward()
-            left = {key: value for key, value in seen.items() if value is not shared.get(key)}
-            carry = tree_map_only(torch.Tensor, torch.Tensor.detach, left)
-            for optimizer in phase.stepped:
-                optimizer.step()
-    ours.clock.advance()
 
 
 class Compiled:
@@ -111,9 +76,16 @@ def steps(request):
             stateful.size = 1  # a pool is full at once
         compiled.watch(trainer)
         counts = []  # the first time, in which optimizers make their state, is not taken
-        plain, whole = lambda images: plain_step(ours, images), lambda images: means.add(ours.step(images))
+
+        def plain(images):
+            bare_step(ours, images)
+            ours.clock.advance()
+
+        def whole(images):
+            means.add(ours.step(images))
+
         for take in (plain, plain, whole):
-            with Counted() as counted:
+            with Operators() as counted:
                 for step in sorted({0, 1} | {next(s for s in range(1000) if phase.when(s)) for phase in ours.phases}):
                     ours.clock.set(step * recipe.data.batch)
                     take(runtime.to_device(kind.example(spec, step, recipe.data.batch)))
