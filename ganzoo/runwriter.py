@@ -248,7 +248,7 @@ class RunWriter:
             return f"The last good checkpoint is {last}. Go on with: {self._again}"
         if self._saved:
             return f"The checkpoints that were saved are no longer in {self.folder.checkpoints_folder}."
-        return f"There is no checkpoint yet, so that {self._again} begins anew."
+        return f"There is no checkpoint yet, so that {self._again} starts from the beginning."
 
     @contextmanager
     def _optional(self, loss: str) -> Iterator[None]:

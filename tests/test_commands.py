@@ -194,7 +194,7 @@ def video(path):
 
 
 def staged(words):
-    """The words as they are run here; of a command that is only spoken of, its help."""
+    """The words as they are run here."""
     line = shlex.join(words)
     if line in STAND_FOR_COMMAND:
         words = shlex.split(STAND_FOR_COMMAND[line])

@@ -82,7 +82,7 @@ def last(run):
 
 @pytest.fixture
 def copy(tmp_path, last):
-    """The checkpoint, written anew for each example."""
+    """The checkpoint, written again for each example."""
 
     def renew():
         return Path(shutil.copytree(last, tmp_path / last.name, dirs_exist_ok=True))

@@ -143,7 +143,7 @@ def test_ctrl_c_before_the_first_checkpoint_says_that_nothing_is_saved(tmp_path,
     process.until((tmp_path / "out" / "samples").exists)  # then it measures, before the first step
     process.send(signal.SIGINT)
     done = process.wait()
-    said = "Stopped at image 0. There is no checkpoint yet, so that ganzoo run out --resume begins anew."
+    said = "Stopped at image 0. There is no checkpoint yet, so that ganzoo run out --resume starts from the beginning."
     assert (done.returncode, done.stderr.strip()) == (130, said)
     assert status(tmp_path / "out")["state"] == "stopped"
 

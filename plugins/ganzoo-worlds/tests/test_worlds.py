@@ -1,4 +1,4 @@
-"""The built-in worlds know the ground truth only if a seed is the same scene in every rendering and at every size."""
+"""The rendered data sets know the ground truth only if a seed is the same scene in every rendering and at every size."""
 
 import numpy as np
 import pytest
