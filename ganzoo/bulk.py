@@ -48,7 +48,7 @@ def translate_files(
     `variants`: N translations of each image, NAME-1, NAME-2 and so on, with the seed and those after it. `grid`:
     instead of the translation an image of all translations. `size`, `tile`: as for `Translator.translate`. `batch`: how
     many images of one size go through the networks at once, where no size or tile is given, the memory allows it and no
-    image changes another; by default 16 on a GPU, and 1 elsewhere, where more gain nothing. `gallery`: a page that
+    image changes another; by default 16 on a GPU, and 1 elsewhere. `gallery`: a page that
     compares the images with their translations. `say` is given what is left out of the folder, and of images. Raises
     GanzooError, before anything is written, if a result would overwrite a file or has a suffix of no image.
     """

@@ -31,7 +31,7 @@ from ganzoo.text import printable
 from ganzoo.trainer import NEEDS_REFERENCE, TAKES_NO_REFERENCE, TRANSLATES_NOTHING, Generator, Trainer
 
 GENERATED = 16  # new images where no number is given
-AT_ONCE = 16  # images in a forward pass of a GPU; a processor gains nothing by more than one
+AT_ONCE = 16  # images in a forward pass of a GPU; a processor computes one with all its threads
 ALIKE = 0.02  # of the range of an image: what its neighbours in a forward pass may change by rounding
 Images = Sequence[ImageLike | np.ndarray | Tensor]
 
@@ -236,8 +236,7 @@ class Translator:
     def make_fast(self, say: Say = errors.tell, compile: bool | None = None) -> None:
         """Translates in half precision where the device has units for it, channels last, and compiled on a GPU.
 
-        What is translated differs by rounding. `compile`: by default on a GPU only; elsewhere that takes longer than it
-        saves. `say` is given what is done, and why not if it is not.
+        What is translated differs by rounding. `compile`: by default on a GPU only. `say` is given what is done, and why not if it is not.
         """
         if not self.directions:
             raise GanzooError(TRANSLATES_NOTHING)
