@@ -236,12 +236,13 @@ class Translator:
     def make_fast(self, say: Say = errors.tell, compile: bool | None = None) -> None:
         """Translates in half precision where the device has units for it, channels last, and compiled on a GPU.
 
-        What is translated differs by rounding. `compile`: by default on a GPU only. `say` is given what is done, and why not if it is not.
+        What is translated differs by rounding. `compile`: by default on a GPU only. `say` is given what is
+        done, and why not if it is not.
         """
         if not self.directions:
             raise GanzooError(TRANSLATES_NOTHING)
         device = next(self.trainer.parameters()).device
-        half = settled_precision(TrainOptions(images=1, device=device.type)) if device.type != "mps" else "32"
+        half = settled_precision(TrainOptions(images=1, device=device.type, precision="auto"))
         dtype = torch.bfloat16 if half == "bf16-mixed" else torch.float16 if device.type == "cuda" else None
         done = [f"{dtype}".removeprefix("torch.") if dtype else "float32, as this device has no units for bfloat16"]
         if dtype:
