@@ -4,10 +4,9 @@ import os
 import re
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -112,14 +111,20 @@ class ImageRefs(Sequence[ImageRef]):
     def __init__(
         self,
         root: Path,
-        names: Sequence[str],
+        names: Iterable[str],
         labels: np.ndarray | None = None,
         make: Callable[..., ImageRef] = ImageRef,
     ) -> None:
         self.root, self.labels, self.make = root, labels, make
-        encoded = [os.fsencode(name) for name in names]
-        self._ends = np.fromiter(accumulate(map(len, encoded)), np.int64, len(encoded))
-        self._names = b"".join(encoded)
+        encoded = bytearray()
+
+        def ends() -> Iterator[int]:
+            for name in names:
+                encoded.extend(os.fsencode(name))
+                yield len(encoded)
+
+        self._ends = np.fromiter(ends(), np.int64)
+        self._names = bytes(encoded)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -140,10 +145,10 @@ class ImageRefs(Sequence[ImageRef]):
         """Their paths below `root`."""
         return map(self._below, range(len(self)))
 
-    def take(self, places: Sequence[int]) -> "ImageRefs":
+    def take(self, places: "Sequence[int] | np.ndarray") -> "ImageRefs":
         """Those at some places, in the order of these."""
         labels = None if self.labels is None else self.labels[list(places)]
-        return ImageRefs(self.root, [self._below(place) for place in places], labels, self.make)
+        return ImageRefs(self.root, map(self._below, places), labels, self.make)
 
     def _below(self, place: int) -> str:
         return os.fsdecode(self._names[self._ends[place - 1] if place else 0 : self._ends[place]])
@@ -173,7 +178,9 @@ def image_names(
     folder: Path, recursive: bool = True, left_out: LeftOut | None = None, suffixes: Collection[str] = EXTENSIONS
 ) -> list[str]:
     """The same as paths below the folder, which takes a tenth of the memory."""
-    return sorted(_walk(folder, recursive, left_out, suffixes), key=lambda name: (natural(name), name))
+    names = sorted(_walk(folder, recursive, left_out, suffixes))
+    names.sort(key=natural)  # in two steps, as keys of both would take as much memory again
+    return names
 
 
 def has_images(folder: Path) -> bool:

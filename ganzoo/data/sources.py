@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar
 
+import numpy as np
 from torch import nn
 
 from ganzoo.data import archives
@@ -19,16 +20,16 @@ from ganzoo.trainer import DataSpec
 HELD_OUT = 20
 
 
-def held_out(count: int, most: int = 50) -> tuple[Sequence[int], Sequence[int]]:
+def held_out(count: int, most: int = 50) -> tuple[np.ndarray, np.ndarray]:
     """Places among `count` images to train on and to test on, where a data set has no images for testing.
 
     Every 20th is for testing, `most` at most; of fewer than 40 images none is spared.
     """
-    places = range(count)
+    places = np.arange(count)
     if count < 2 * HELD_OUT:
         return places, places
     tested = places[::HELD_OUT][:most]
-    return [place for place in places if place not in tested], tested
+    return np.delete(places, tested), tested
 
 
 class Source(ABC):

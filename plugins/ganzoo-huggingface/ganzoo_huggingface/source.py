@@ -49,11 +49,11 @@ class Cells(Sequence[ImageRef]):
     def __getitem__(self, place: slice) -> "Cells": ...
     def __getitem__(self, place: int | slice) -> "ImageRef | Cells":
         if isinstance(place, slice):
-            return self.take(range(len(self))[place])
+            return self.take(np.arange(len(self))[place])
         labels = () if self.labels is None else tuple(self.labels[place].tolist())
         return Cell(self.path, int(self.places[place]), self.column, self.rows, labels=labels)
 
-    def take(self, chosen: Sequence[int]) -> "Cells":
+    def take(self, chosen: np.ndarray) -> "Cells":
         labels = None if self.labels is None else self.labels[chosen]
         return Cells(self.rows, self.column, self.places[chosen], labels)
 
