@@ -75,11 +75,12 @@ class CycleGAN(Trainer):
         for here, there in self.ways:
             real = batch[here]
             fake = carry[there] = self.G[there](real)
-            terms[f"G_adv_{there}"] = self.config.adversarial * self.gan.adversarial(self.D[there](fake))
             if self.cycle[here]:
                 terms[f"cycle_{here}"] = self.cycle[here] * self.distance(self.G[here](fake), real)
             if self.identity[here]:
                 terms[f"idt_{here}"] = self.identity[here] * self.distance(self.G[here](real), real)
+        for _, there in self.ways:  # last, so that the backward pass begins where activations are small
+            terms[f"G_adv_{there}"] = self.config.adversarial * self.gan.adversarial(self.D[there](carry[there]))
         return terms
 
     def discriminator_loss(self, batch: Batch, carry: Carry) -> Terms:
