@@ -113,7 +113,8 @@ def _measured(
         with timed(phase.name):
             return Engine.run_phase(engine, phase, *given)
 
-    vars(engine)["run_phase"] = run_phase
+    if recipe.train.compile != "graph":  # which is waited for as a whole
+        vars(engine)["run_phase"] = run_phase
     samples, total = dataset.for_model(trainer).training_samples(recipe.train.seed), WARM_UP + steps
     stream = iter(batches(samples, clock, 2 * total * recipe.data.batch, pin=on_gpu))
     kinds: Counter[str] = Counter()  # of steps, by their phases

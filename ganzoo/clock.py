@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch.distributed.nn.functional import all_reduce
 from torch.utils._pytree import tree_leaves
 
 from ganzoo.errors import GanzooError
+
+if TYPE_CHECKING:
+    from ganzoo.graph import Inputs
 
 T = TypeVar("T")
 FIRST = 16  # images seen at the first early sample
@@ -36,13 +39,19 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 class Clock:
     """Images seen so far, and everything random in a step as a function of it.
 
-    `shared` is a generator that is the same in every process, for draws that belong to the whole batch. Torch's default
-    generators (dropout) are seeded for each step too, differently in each process.
+    Torch's default generators (dropout) are seeded for each step too, differently in each process.
+
+    A step may be captured as a CUDA graph, which is replayed and runs no Python. What it takes from the clock goes
+    through `rand`, `randn`, `input`, `weight` and `every`; to look at `images`, `step` or `shared` outside of them
+    raises GanzooError while it is captured.
     """
 
     def __init__(self, seed: int = 0, batch: int = 1, rank: int = 0, world: int = 1) -> None:
         self.seed, self.batch, self.rank, self.world = seed, batch, rank, world
-        self.shared = torch.Generator()
+        self._shared = torch.Generator()
+        self.static = False  # whether steps are captured, so that what they read and write has to keep its place
+        self.inputs: Inputs | None = None  # of the step that is being captured
+        self._asked: set[int] = set()  # by `every`
         self.part, self.parts = 0, 1  # of this process's rows, where they are computed one part after another
         self._leaves: list[list[Any]] = []  # of each part: the tensors that all of them have
         self._made: list[tuple[Tensor, Tensor]] = []  # in these parts for the whole batch, and the stream afterwards
@@ -51,8 +60,8 @@ class Clock:
 
     def set(self, images: int) -> None:
         """Go to a moment; `images` is a multiple of the batch."""
-        self.images = images
-        self.shared.manual_seed(derive_seed(self.seed, images))
+        self._images = images
+        self._shared.manual_seed(derive_seed(self.seed, images))
 
     def start_step(self) -> None:
         torch.manual_seed(derive_seed(self.seed, self.images, 1 + self.rank))
@@ -61,21 +70,62 @@ class Clock:
         self.set(self.images + self.batch)
 
     @property
+    def images(self) -> int:
+        """Images seen so far."""
+        self._refuse_captured("images")
+        return self._images
+
+    @property
     def step(self) -> int:
         """Steps taken so far."""
-        return self.images // self.batch
+        self._refuse_captured("step")
+        return self._images // self.batch
+
+    @property
+    def shared(self) -> torch.Generator:
+        """A generator that is the same in every process, for draws that belong to the whole batch."""
+        self._refuse_captured("shared")
+        return self._shared
+
+    def _refuse_captured(self, name: str) -> None:
+        if self.inputs is not None:
+            raise GanzooError(
+                f'The model looks at clock.{name} in its step, which train.compile = "graph" would do only once: leave '
+                "that out. (Its author can use clock.rand, randn, input, weight and every instead.)"
+            )
+
+    def every(self, steps: int) -> bool:
+        """Whether this is one step in so many, the first one included: for terms that are lazy."""
+        self._asked.add(steps)
+        return self._images // self.batch % steps == 0
+
+    def asked(self) -> tuple[bool, ...]:
+        """In this step the answers to all that `every` was ever asked."""
+        return tuple(self.every(steps) for steps in sorted(self._asked))
+
+    def weight(self, of: Callable[[int], float]) -> float | Tensor:
+        """`of(images seen)`, for a weight that changes in the course of training; where captured a scalar tensor."""
+        return self.now(of) if self.inputs is None else self.inputs.weight(of)
+
+    def now(self, of: Callable[[int], T]) -> T:
+        """`of(images seen)`, whether this step is captured or not."""
+        return of(self._images)
+
+    def input(self, make: Callable[[], Tensor], device: torch.device) -> Tensor:
+        """What `make` gives on the CPU, on the device; `make` may draw from `shared` and look at the time."""
+        return moved(make(), device) if self.inputs is None else self.inputs.add(make, device)
 
     def each_part(self, parts: list[T]) -> Iterator[T]:
         """The parts of this process's rows, one after another; each draws what the whole batch would draw from here."""
         if len(parts) == 1:
             yield parts[0]
             return
-        state, self._leaves, self._made = self.shared.get_state(), [tree_leaves(part) for part in parts], []
+        state, self._leaves, self._made = self._shared.get_state(), [tree_leaves(part) for part in parts], []
         self.parts = len(parts)
         try:
             for self.part, part in enumerate(parts):
                 self._taken = 0
-                self.shared.set_state(state)
+                self._shared.set_state(state)
                 yield part
         finally:
             self.part, self.parts, self._leaves, self._made = 0, 1, [], []
@@ -90,8 +140,14 @@ class Clock:
 
     def _rows(self, draw: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
         rows, place = shape[0], self.rank * self.parts + self.part
-        gathered = draw(rows * self.world * self.parts, *shape[1:], generator=self.shared, dtype=torch.float32)
-        return moved(gathered[place * rows : (place + 1) * rows], like.device).to(like.dtype)
+
+        def make() -> Tensor:
+            whole = (rows * self.world * self.parts, *shape[1:])
+            whole = (rows * self.world * self.parts, *shape[1:])
+            gathered: Tensor = draw(*whole, generator=self.shared, dtype=torch.float32)
+            return gathered[place * rows : (place + 1) * rows]
+
+        return self.input(make, like.device).to(like.dtype)
 
     def all_gather(self, rows: Tensor) -> Tensor:
         """The rows of every process, in the order of the batch; without gradient.
@@ -122,10 +178,10 @@ class Clock:
         if self.parts == 1:
             return self.local_rows(function(self.all_gather(rows)))
         if self.part == 0:
-            self._made.append((function(self.all_gather(rows)), self.shared.get_state()))
+            self._made.append((function(self.all_gather(rows)), self._shared.get_state()))
         made, state = self._made[self._taken]
         self._taken += 1
-        self.shared.set_state(state)
+        self._shared.set_state(state)
         return self.local_rows(made)
 
 

@@ -4,18 +4,19 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from operator import add
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS
+from torch.optim import LBFGS, Optimizer
 from torch.utils._pytree import tree_map_only
 
 from ganzoo.clock import Clock, moved
 from ganzoo.errors import GanzooError
+from ganzoo.graph import CapturedSteps
 from ganzoo.networks import Recomputation, compile_networks
 from ganzoo.options import TrainOptions
 from ganzoo.runtime import Runtime
@@ -45,35 +46,58 @@ class Engine:
         self.phases = trainer.phases()
         self._parameters = {phase.name: phase.parameters() for phase in self.phases}
         self.optimizers = list({id(o): o for phase in self.phases for o in phase.stepped}.values())
+        for optimizer in self.optimizers:
+            _fuse(optimizer)
         self._base_lr = {id(o): [group["lr"] for group in o.param_groups] for o in self.optimizers}
         self.ema = EMA(trainer, train.ema)
         rows = clock.batch // runtime.world
         largest = train.micro_batch or rows
         self.parts = next(n for n in range(1, rows + 1) if rows % n == 0 and rows // n <= largest)
         """how many of equal size a process's rows of a batch are computed in"""
-        if train.compile:
+        if train.compile is True:
             compile_networks(trainer, train.checkpoint_activations)
         eager = train.checkpoint_activations and not train.compile
         self._recomputation = Recomputation(trainer, eager) if eager or self.parts > 1 else None
+        self._take = self._captured() if train.compile == "graph" else self._updates
+
+    def _captured(self) -> CapturedSteps:
+        """The updates as CUDA graphs. Raises GanzooError where they cannot be captured."""
+        train, runtime = self.train_options, self.runtime
+        for wrong, found in {
+            f"the device is {runtime.device.type}": runtime.device.type != "cuda",
+            f"there are {runtime.world} processes": runtime.world > 1,
+            "train.micro_batch computes a batch in parts": self.parts > 1,
+            "train.checkpoint_activations is set": train.checkpoint_activations,
+            'train.precision is "16-mixed"': runtime.scaler.is_enabled(),
+        }.items():
+            if found:
+                raise GanzooError(f'train.compile = "graph" is for runs on one CUDA device, and {wrong}: leave it out.')
+        return CapturedSteps(self._updates, self.optimizers, self.clock, runtime.device, runtime.dtype)
 
     def lr(self) -> dict[str, float]:
         """Learning rate of each phase's first parameters at the clock's time."""
-        return {p.name: self._base_lr[id(p.stepped[0])][0] * self._factor(p) for p in self.phases}
+        return {p.name: self._lr(p, self._base_lr[id(p.stepped[0])][0], self.clock.images) for p in self.phases}
 
-    def _factor(self, phase: Phase) -> float:
-        """Of the learning rate now: the phase's own schedule, or the recipe's, constant and then linear to zero."""
+    def _lr(self, phase: Phase, base: float, images: int) -> float:
+        """By the phase's own schedule, or the recipe's: constant and then linear to zero."""
         if phase.schedule:
-            return phase.schedule(self.clock.images)
+            return base * phase.schedule(images)
         total = self.train_options.images
         constant = self.train_options.constant * total
-        if self.clock.images <= constant or constant == total:  # the last batch may reach beyond the total
-            return 1.0
-        return max(0.0, (total - self.clock.images) / (total - constant))
+        if images <= constant or constant == total:  # the last batch may reach beyond the total
+            return base
+        return base * max(0.0, (total - images) / (total - constant))
 
     def step(self, batch: Batch) -> Step:
         """The forward pass that is shared, if there is one, and all phases of one step in their order."""
         self.clock.start_step()
         batch = self.runtime.to_device(batch)
+        terms = self._take(batch, [phase for phase in self.phases if phase.when(self.clock.step)])
+        self.clock.advance()
+        self.ema.update(self.clock.batch, self.clock.images)
+        return Step(self.clock.images, terms)
+
+    def _updates(self, batch: Batch, phases: list[Phase]) -> dict[str, Terms]:
         for parameter in chain(*self._parameters.values()):
             parameter.requires_grad_(True)
         rows = {key: value.chunk(self.parts) for key, value in batch.items()} if self.parts > 1 else {}
@@ -81,19 +105,16 @@ class Engine:
         shared = [self._shared(part) for part in self.clock.each_part(batches)]
         carries: list[Carry] = [{} for _ in batches]
         terms: dict[str, Terms] = {}
-        for phase in self.phases:
-            if phase.when(self.clock.step):
-                self._set_lr(phase)
-                seen = [given | carry for given, carry in zip(shared, carries, strict=True)]
-                try:
-                    terms[phase.name] = self.run_phase(phase, batches, seen)
-                except Exception as error:
-                    error.add_note(f'in phase "{phase.name}"')
-                    raise
-                carries = [_left(*both) for both in zip(seen, shared, strict=True)]
-        self.clock.advance()
-        self.ema.update(self.clock.batch, self.clock.images)
-        return Step(self.clock.images, terms)
+        for phase in phases:
+            self._set_lr(phase)
+            seen = [given | carry for given, carry in zip(shared, carries, strict=True)]
+            try:
+                terms[phase.name] = self.run_phase(phase, batches, seen)
+            except Exception as error:
+                error.add_note(f'in phase "{phase.name}"')
+                raise
+            carries = [_left(*both) for both in zip(seen, shared, strict=True)]
+        return terms
 
     def _shared(self, batch: Batch) -> Carry:
         """What all phases share; a part's graph keeps no activations, as it lives while the others are computed."""
@@ -103,10 +124,9 @@ class Engine:
             return given
 
     def _set_lr(self, phase: Phase) -> None:
-        factor = self._factor(phase)
         for optimizer in phase.stepped:
             for group, lr in zip(optimizer.param_groups, self._base_lr[id(optimizer)], strict=True):
-                group["lr"] = lr * factor
+                group["lr"] = self.clock.weight(partial(self._lr, phase, lr))
 
     def run_phase(self, phase: Phase, batches: list[Batch], carries: list[Carry]) -> Terms:
         """One update: minimises the sum of the phase's terms, means over the parts of a batch, over its parameters."""
@@ -155,7 +175,7 @@ class Engine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from what `state_dict` gave."""
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            optimizer.load_state_dict(saved | {"param_groups": optimizer.state_dict()["param_groups"]})
         for name, item in self.trainer.stateful().items():
             item.load_state_dict(placed(state["stateful"][name], self.runtime.device))
         self.runtime.scaler.load_state_dict(state["precision"])
@@ -181,6 +201,14 @@ def _checked(phase: Phase, terms: Any) -> Terms:
             "minimised: its author must mend the model."
         )
     return terms
+
+
+def _fuse(optimizer: Optimizer) -> None:
+    """Lets one operator update all parameters, where torch has one and the model did not choose another way."""
+    for group in optimizer.param_groups:
+        choice = (group.get("fused", False), group.get("foreach"))
+        if choice == (None, None) and all(p.device.type in ("cpu", "cuda") for p in group["params"]):
+            group["fused"] = True
 
 
 class EMA:

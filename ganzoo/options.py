@@ -373,8 +373,9 @@ class TrainOptions(Options):
     checkpoint_activations: bool = False
     """gradient checkpointing: compute the activations of every network again in the backward pass instead of keeping
     them; less memory, more time, the same result"""
-    compile: bool = False
-    """compile every network with torch.compile"""
+    compile: Literal[False, True, "graph"] = False
+    """true: compile every network with torch.compile; graph: capture whole steps as CUDA graphs, for one GPU, which
+    gains where batches are small"""
     metrics: tuple[MetricPart, ...] = ("l1", "psnr", "ssim")
     """metrics of the test images at the end (`ganzoo list` shows what there is)"""
     best: str = ""

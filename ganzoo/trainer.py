@@ -160,7 +160,7 @@ class Loss(ABC):
         has a weight of its own. `logits`: of `real` and of `fake`, where the model has them already.
         """
         fake = fake.detach()
-        penalty = self.penalty if self.penalty and clock.step % self.penalty.every == 0 else None
+        penalty = self.penalty if self.penalty and clock.every(self.penalty.every) else None
         autocast = torch.is_autocast_enabled(real.device.type)
         on_real, on_fake = logits
         shared = penalty is not None and penalty.at_real and on_real is None and not autocast

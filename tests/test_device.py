@@ -1,5 +1,6 @@
 """What a GPU would be kept waiting by, seen without one: every model's step on torch's meta device, operators counted."""
 
+from contextlib import nullcontext
 from functools import partial
 from unittest import mock
 
@@ -7,9 +8,11 @@ import pytest
 import torch
 from ganzoo_testing import batch, engine, helpers
 
+from ganzoo import loop
 from ganzoo.bench import Operators, bare_step
 from ganzoo.clock import Clock
 from ganzoo.data.kinds import load_kind
+from ganzoo.graph import Inputs, NothingFromOutside
 from ganzoo.loop import Engine, Means
 from ganzoo.networks import networks
 from ganzoo.registry import registry
@@ -57,7 +60,8 @@ class Compiled:
 def steps(request):
     """Of each model: the engine, and how many operators its steps take; those of a bare loop; what is not compiled.
 
-    The meta device has no values, so what reads some, as `item` and `nonzero` do, raises there.
+    The meta device has no values, so what reads some, as `item` and `nonzero` do, raises there. In the end a step is
+    taken as it would be captured, where to take a tensor from the CPU raises too.
     """
     recipe = helpers.parsed(request.param, {}, size=64, compile=True)
     kind = load_kind(recipe.data_kind)
@@ -90,6 +94,11 @@ def steps(request):
                     ours.clock.set(step * recipe.data.batch)
                     take(runtime.to_device(kind.example(spec, step, recipe.data.batch)))
             counts.append(counted.count)
+        inputs, ours.clock.static = Inputs(ours.clock, META, torch.float32), True
+        images = runtime.to_device(kind.example(spec, 0, recipe.data.batch))
+        for reading in (nullcontext(), NothingFromOutside()):
+            with mock.patch.object(ours, "_set_lr"), inputs.recorded(), reading:
+                ours._updates(images, ours.phases)
     return ours, counts, compiled
 
 
@@ -144,3 +153,19 @@ def test_what_is_compiled_computes_the_same():
     assert names_compiled == names  # as checkpoints have them
     torch.testing.assert_close(terms_compiled, terms, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(gradients_compiled, gradients, rtol=1e-6, atol=1e-12)
+
+
+def test_optimizers_are_one_operator_each():
+    ours = engine("cyclegan", {"pool": 0}, size=64)
+    ours.step(batch(ours))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        ours.step(batch(ours, 1))
+    assert {event.key: event.count for event in seen.key_averages() if "adam" in event.key} == {"aten::_fused_adam_": 2}
+
+
+def test_what_a_model_chose_for_its_optimizers_stays():
+    ours = engine("gan", {"optimizer": "sgd"})
+    chosen = torch.optim.Adam([torch.zeros(2)], foreach=True)
+    loop._fuse(chosen)
+    assert chosen.param_groups[0]["fused"] is None
+    assert [optimizer.param_groups[0]["fused"] for optimizer in ours.optimizers] == [True, True]

@@ -4,7 +4,9 @@ import json
 
 import pytest
 import torch
+from ganzoo_testing import batch, engine
 from safetensors.torch import load_file
+from test_graph import MODELS
 
 from ganzoo.evaluation.scores import Scores
 from ganzoo.metrics import L1, PSNR, SSIM
@@ -27,6 +29,8 @@ def weights(run, images):
         {"precision": "16-mixed"},
         {"compile": True},
         {"compile": True, "precision": "bf16-mixed"},
+        {"compile": "graph"},
+        {"compile": "graph", "precision": "bf16-mixed"},
     ],
     ids=str,
 )
@@ -58,9 +62,22 @@ def test_the_gpu_computes_what_the_processor_does(tmp_path, ganzoo, recipe):
         assert (value - theirs[name]).abs().max() < 1e-9, name
 
 
-def test_bench_measures_it(tmp_path, ganzoo, recipe):
-    recipe(tmp_path)
-    done = ganzoo("bench", "tiny.toml", "--device", "cuda", "--steps", "4", "--json", cwd=tmp_path)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_captured_step_trains_the_same(name):
+    """Ten steps in float64, of which the first are not captured."""
+    found = []
+    for compiled in (False, "graph"):
+        ours = engine(name, MODELS[name], size=64, precision="64", device="cuda", compile=compiled)
+        for step in range(10):
+            terms = ours.step(batch(ours, step)).terms
+        found.append((terms, ours.trainer.state_dict()))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("compiled", [False, True, "graph"])
+def test_bench_measures_it(tmp_path, ganzoo, recipe, compiled):
+    recipe(tmp_path, {"train.compile": compiled})
+    done = ganzoo("bench", "tiny.toml", "--device", "cuda", "--steps", "6", "--json", cwd=tmp_path)
     assert done.returncode == 0, done
     assert json.loads(done.stdout)
 

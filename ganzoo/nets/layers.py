@@ -81,7 +81,7 @@ def init_weights(network: nn.Module, init: Init = "normal", gain: float = 0.02) 
             nn.init.zeros_(layer.bias)
 
 
-def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
+def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     """x itself, whose gradient comes back with its sign turned (Ganin et al. 2016, arXiv:1505.07818).
 
     What follows learns to tell codes apart while what came before learns to make them alike, in one step.

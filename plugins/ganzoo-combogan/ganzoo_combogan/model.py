@@ -103,7 +103,7 @@ class ComboGAN(Trainer):
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
         c = self.config
         terms: Terms = {}
-        ramp = min(1.0, self.clock.images / c.latent_images) if c.latent_images else 1.0
+        ramp = self.clock.weight(lambda images: min(1.0, images / c.latent_images)) if c.latent_images else 1.0
         for here, there in permutations(batch, 2):
             real = batch[here]
             code = self.encoder[here](real)

@@ -22,7 +22,6 @@ from ganzoo import (
     Weight,
     needs,
 )
-from ganzoo.clock import moved
 from ganzoo.nets.layers import init_weights
 from ganzoo.options import Init
 from ganzoo_cut.nets import Projection
@@ -139,7 +138,10 @@ class CUT(Trainer):
     def draw_places(self, features: Tensor) -> Tensor:
         """Pixels of a feature map at random, the same for all images of the batch."""
         pixels = features.shape[2] * features.shape[3]
-        return moved(torch.randperm(pixels, generator=self.clock.shared)[: self.config.patches], features.device)
+        count = self.config.patches
+        return self.clock.input(
+            lambda: torch.randperm(pixels, generator=self.clock.shared)[:count], device=features.device
+        )
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         return self.G(images)

@@ -1,5 +1,6 @@
 """DiscoGAN: relations between two domains without pairs (Kim et al. 2017, arXiv:1703.05192)."""
 
+from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -133,8 +134,10 @@ class DiscoGAN(Trainer):
 
     def generator_loss(self, batch: Batch, carry: Carry) -> Terms:
         c = self.config
-        weights = c.early if self.clock.images < c.early_images else (c.adversarial, c.features, c.reconstruction)
-        adversarial, features, reconstruction = weights
+        adversarial, features, reconstruction = (
+            self.clock.weight(partial(self.early_or_late, *both))
+            for both in zip(c.early, (c.adversarial, c.features, c.reconstruction), strict=True)
+        )
         terms: Terms = {}
         for here, there in self.ways:
             fake, D = self.G[there](batch[here]), cast(Any, self.D[there])
@@ -150,6 +153,10 @@ class DiscoGAN(Trainer):
             if c.pixel:
                 terms[f"pixel_{there}"] = c.pixel * DISTANCES[c.pixel_distance](fake, batch[there])
         return terms
+
+    def early_or_late(self, early: float, late: float, images: int) -> float:
+        """A weight by the images seen."""
+        return early if images < self.config.early_images else late
 
     def mismatch(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
         """Squared distance between the features' means over the whole batch; mean over values, sum over layers."""

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from ganzoo import GanzooError
 from ganzoo.attributes import all_targets, parse_target
-from ganzoo.clock import moved
 from ganzoo.options import AdamOptions, Count, GeneratorPart, Layers, LossPart, NonNegative, Weight
 from ganzoo.trainer import Batch, Carry, DataSpec, Phase, Terms, Trainer
 from ganzoo_stargan.nets import StarGANDiscriminator
@@ -126,9 +125,13 @@ class StarGAN(Trainer):
         gathered = self.clock.all_gather(labels)
         known = torch.stack([(~gathered[:, columns].isnan()).float().mean(dim=1) for columns in self.columns], dim=1)
         if len(self.sets) > 1:
-            known = known + 1e-3 * moved(torch.rand(known.shape, generator=self.clock.shared), known.device)
+            shape = known.shape
+            known = known + 1e-3 * self.clock.input(
+                lambda: torch.rand(shape, generator=self.clock.shared), device=known.device
+            )
         chosen = known.argmax(dim=1)
-        shuffled = moved(torch.randperm(len(gathered), generator=self.clock.shared), known.device)
+        count = len(gathered)
+        shuffled = self.clock.input(lambda: torch.randperm(count, generator=self.clock.shared), device=known.device)
         rows, others = chosen.argsort(stable=True), shuffled[chosen[shuffled].argsort(stable=True)]  # set by set
         target = torch.empty_like(gathered).index_copy(0, rows, gathered[others])
         mask = (chosen[:, None] == torch.arange(len(self.sets), device=chosen.device)).to(gathered)

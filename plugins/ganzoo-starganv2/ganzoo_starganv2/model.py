@@ -134,7 +134,7 @@ class StarGANv2(Trainer):
         with torch.no_grad():
             other = self.G(image, styles[1])
         back = self.G(fake, of(self.E(image), batch["domain"]))
-        diversity = config.diversity * max(0.0, 1 - self.clock.images / config.diversity_images)
+        diversity = self.clock.weight(lambda images: config.diversity * max(0.0, 1 - images / config.diversity_images))
         return {
             "G_adv": self.gan.adversarial(of(self.D(fake), target)),
             "style": config.reconstruction * F.l1_loss(of(self.E(fake), target), styles[0]),

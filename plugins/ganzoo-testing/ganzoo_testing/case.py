@@ -79,5 +79,5 @@ class Case(Subject):
 
 
 def _due(engine: Engine, phase: Phase, step: int) -> bool:
-    engine.clock.images = step * engine.clock.batch  # `when` may look at the clock, too
+    engine.clock.set(step * engine.clock.batch)  # `when` may look at the clock, too
     return phase.when(step)

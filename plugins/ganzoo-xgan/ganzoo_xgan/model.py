@@ -192,11 +192,11 @@ class XGAN(Trainer):
         return terms
 
     @property
-    def reversal(self) -> float:
+    def reversal(self) -> float | Tensor:
         """How much of the classifier's gradient the encoders get, turned round (Ganin et al. 2016, section 5.2.2)."""
         if not self.config.ramp:
             return 1.0
-        return 2 / (1 + math.exp(-10 * min(1.0, self.clock.images / self.config.ramp))) - 1
+        return self.clock.weight(lambda images: 2 / (1 + math.exp(-10 * min(1.0, images / self.config.ramp))) - 1)
 
     def taught(self, images: Tensor) -> Tensor:
         """What the teacher says of images: mean and maximum over places of its last layer, (batch, 1024)."""

@@ -1,0 +1,203 @@
+"""Steps captured as CUDA graphs: every operator of a step is recorded once, and then all are started as one."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ganzoo.clock import Clock, moved
+from ganzoo.errors import GanzooError
+from ganzoo.trainer import Batch, Phase, Terms
+
+FIRST = 3  # steps of a kind that are taken one operator at a time: in them optimizers and libraries set themselves up
+WEIGHTS = 256  # at most, in a step
+LEAVE_OUT = 'Leave train.compile = "graph" out.'
+
+Updates = Callable[[Batch, list[Phase]], dict[str, Terms]]
+
+
+class Inputs:
+    """What a step takes from the clock, in tensors that keep their place and get new values before each replay."""
+
+    def __init__(self, clock: Clock, device: torch.device, dtype: torch.dtype) -> None:
+        self.clock = clock
+        self._places: list[Tensor] = []
+        self._weights = torch.zeros(WEIGHTS, dtype=dtype, device=device)
+        self._complete = False  # whether a step was recorded, so that all places are there
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Inside, the clock gives what is in here; the first time with its values."""
+        self._makers: list[Callable[[], Tensor]] = []
+        self._values: list[Tensor] = []
+        self._functions: list[Callable[[int], float]] = []
+        self.clock.inputs = self
+        try:
+            yield
+        finally:
+            self.clock.inputs = None
+        self._complete = True
+
+    def add(self, make: Callable[[], Tensor], device: torch.device) -> Tensor:
+        """`Clock.input` while a step is recorded: the tensor that holds what `make` gives."""
+        self.clock.inputs = None  # `make` may look at it
+        self._makers.append(make)
+        self._values.append(make())
+        self.clock.inputs = self
+        if not self._complete:
+            self._places.append(moved(self._values[-1], device).clone())
+        return self._places[len(self._values) - 1]
+
+    def weight(self, of: Callable[[int], float]) -> Tensor:
+        """`Clock.weight` while a step is recorded: a scalar."""
+        self._functions.append(of)
+        if not self._complete:
+            self._place_weights()
+        return self._weights[len(self._functions) - 1]
+
+    def _place_weights(self) -> None:
+        values = torch.tensor([self.clock.now(of) for of in self._functions], dtype=self._weights.dtype)
+        _put(values, self._weights[: len(values)])
+
+    def make(self) -> None:
+        """Values of another step."""
+        self._values = [make() for make in self._makers]
+
+    def place(self) -> None:
+        """Puts the values where the graph reads them."""
+        for value, place in zip(self._values, self._places, strict=True):
+            _put(value, place)
+        if self._functions:
+            self._place_weights()
+
+
+def _put(value: Tensor, place: Tensor) -> None:
+    place.copy_(value.pin_memory() if place.is_cuda else value, non_blocking=True)
+
+
+class Captured(NamedTuple):
+    """One kind of step."""
+
+    inputs: Inputs
+    names: list[tuple[str, str]]
+    """phase and term of each value"""
+    values: Tensor
+    """(terms,), after a replay"""
+    replay: Callable[[], None]
+
+
+class Graph:
+    """How torch captures CUDA graphs that share their memory, as only one is replayed at a time."""
+
+    def __init__(self) -> None:
+        self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside, on the stream that will be captured."""
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            yield
+        torch.cuda.current_stream().wait_stream(self.stream)
+
+    def capture(self, take: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        """What `take` gives, and what does again all that it does on the GPU. Raises GanzooError where that fails."""
+        graph, before = torch.cuda.CUDAGraph(), torch.get_rng_state()
+        try:
+            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream), NothingFromOutside():
+                made = take()
+        except RuntimeError as error:
+            raise GanzooError(
+                f"A step of this model cannot be captured as a CUDA graph: {error}. {LEAVE_OUT}"
+            ) from error
+        if not torch.equal(torch.get_rng_state(), before):
+            raise GanzooError(
+                "The model draws random numbers on the CPU, which a captured step would do only once. "
+                f"{LEAVE_OUT} (Its author can use clock.rand and randn instead.)"
+            )
+        return made, graph.replay
+
+
+class NothingFromOutside(TorchDispatchMode):
+    """Inside, to copy a tensor from the CPU raises GanzooError: a graph would find something else in its memory."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given, made = ([t for t in tree_leaves(tree) if isinstance(t, Tensor)] for tree in ((args, kwargs), out))
+        outside = [t for t in given if t.device.type == "cpu" and t.ndim]
+        if outside and any(t.device.type != "cpu" for t in made):
+            raise GanzooError(
+                f"The model moves a tensor of shape {tuple(outside[0].shape)} from the CPU to its device within its "
+                f"step, which a captured step cannot do. {LEAVE_OUT} (Its author can use clock.input, or a buffer.)"
+            )
+        return out
+
+
+class CapturedSteps:
+    """Takes the updates of a step by replaying a graph: one for each set of domains, phases and lazy terms.
+
+    The first steps of each kind are taken as they are. Raises GanzooError where a step cannot be captured.
+    """
+
+    def __init__(
+        self, updates: Updates, optimizers: list[Optimizer], clock: Clock, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.updates, self.clock, self.device, self.dtype = updates, clock, device, dtype
+        self.graph = Graph()
+        self._batch: Batch = {}
+        self._inputs: dict[tuple[Any, ...], Inputs] = {}
+        self._seen: Counter[tuple[Any, ...]] = Counter()
+        self._captured: dict[tuple[Any, ...], Captured] = {}
+        clock.static = True
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                if not group.get("fused") and "capturable" not in group:
+                    raise GanzooError(f"{type(optimizer).__name__} cannot be captured as a CUDA graph. {LEAVE_OUT}")
+                group["capturable"] = True
+
+    def __call__(self, batch: Batch, phases: list[Phase]) -> dict[str, Terms]:
+        """The updates of these phases on a batch that is on the device."""
+        batch = {name: self._placed(name, value) for name, value in batch.items()}
+        kind = (*batch, *(phase.name for phase in phases), *self.clock.asked())
+        found = self._captured.get(kind)
+        if found is None:
+            self._seen[kind] += 1
+            inputs = self._inputs.setdefault(kind, Inputs(self.clock, self.device, self.dtype))
+            if self._seen[kind] <= FIRST:
+                recorded = inputs.recorded() if self._seen[kind] == FIRST else nullcontext()
+                with self.graph.aside(), recorded:
+                    return self.updates(batch, phases)
+            found = self._captured[kind] = self._capture(batch, phases, inputs)
+        else:
+            found.inputs.make()
+        found.inputs.place()
+        found.replay()
+        terms: dict[str, Terms] = {}
+        for (phase, name), value in zip(found.names, found.values.clone().unbind(), strict=True):
+            terms.setdefault(phase, {})[name] = value
+        return terms
+
+    def _placed(self, name: str, value: Tensor) -> Tensor:
+        place = self._batch.setdefault(name, value.clone())
+        if place.shape != value.shape:
+            raise GanzooError(
+                f'train.compile = "graph" needs batches of one size: this one is {tuple(value.shape)}, another was '
+                f"{tuple(place.shape)}. Set a data.preprocess that makes squares, or leave train.compile out."
+            )
+        return place.copy_(value)
+
+    def _capture(self, batch: Batch, phases: list[Phase], inputs: Inputs) -> Captured:
+        def take() -> tuple[list[tuple[str, str]], Tensor]:
+            terms = self.updates(batch, phases)
+            names = [(phase, name) for phase, of_phase in terms.items() for name in of_phase]
+            return names, torch.stack([terms[phase][name].to(self.dtype) for phase, name in names])
+
+        with inputs.recorded():
+            (names, values), replay = self.graph.capture(take)
+        return Captured(inputs, names, values, replay)
