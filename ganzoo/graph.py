@@ -109,8 +109,9 @@ class Graph:
     def capture(self, take: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         """What `take` gives, and what does again all that it does on the GPU. Raises GanzooError where that fails."""
         graph, before = torch.cuda.CUDAGraph(), torch.get_rng_state()
+        mode = "thread_local"  # meanwhile another thread pins the next batch
         try:
-            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream), NothingFromOutside():
+            with torch.cuda.graph(graph, self.pool, self.stream, mode), NothingFromOutside():
                 made = take()
         except RuntimeError as error:
             raise GanzooError(
@@ -184,7 +185,9 @@ class CapturedSteps:
         return terms
 
     def _placed(self, name: str, value: Tensor) -> Tensor:
-        place = self._batch.setdefault(name, value.clone())
+        if name not in self._batch:
+            self._batch[name] = value.clone()
+        place = self._batch[name]
         if place.shape != value.shape:
             raise GanzooError(
                 f'train.compile = "graph" needs batches of one size: this one is {tuple(value.shape)}, another was '

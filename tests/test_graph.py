@@ -16,7 +16,7 @@ from ganzoo.clock import Clock
 from ganzoo.graph import FIRST, CapturedSteps, NothingFromOutside
 
 RESNET, PATCH = {"name": "resnet", "width": 4, "blocks": 1}, {"name": "patch", "width": 4, "layers": 2}
-LAZY = {"name": "lsgan", "penalty": {"name": "r1", "every": 3}}
+LAZY = {"name": "lsgan", "penalty": {"name": "r1", "every": 2}}
 MODELS = {  # small, and such that their steps differ: phases, full pools, weights that change, lazy penalties
     "cyclegan": {"generator": RESNET, "discriminator": PATCH, "pool": 5, "discriminator_steps": 2, "loss": LAZY},
     "combogan": {
@@ -55,7 +55,7 @@ MODELS = {  # small, and such that their steps differ: phases, full pools, weigh
     },
     "cgan": {"generator_width": 4, "discriminator_width": 4, "latent": 8, "optimizer": "sgd"},
 }
-STEPS = 3 * FIRST + 6
+STEPS = {"cyclegan": 12, "discogan": 12, "combogan": 15}  # whose steps are of several kinds
 
 
 class Tape(TorchDispatchMode):
@@ -113,7 +113,8 @@ def taped(ours):
     yield ours._take.graph
 
 
-def trained(name, capture, steps=STEPS):
+def trained(name, capture):
+    steps = STEPS.get(name, FIRST + 4)
     ours = engine(name, MODELS[name], size=64, precision="64", images=2 * steps, constant=0.3)
     found = []
     with taped(ours) if capture else nullcontext(Tapes(ours)) as tapes:
@@ -138,16 +139,16 @@ def test_a_captured_step_trains_the_same(name):
 def test_a_run_goes_on_captured_and_back():
     """A checkpoint says nothing of how steps are taken."""
     options, finals = MODELS["cyclegan"], []
-    for captured in ((False, False), (True, True), (True, False), (False, True)):
+    for captured in ((False, False), (True, False), (False, True)):
         state = networks = None
-        for first, capture in zip((0, 9), captured, strict=True):
+        for first, capture in zip((0, 7), captured, strict=True):
             ours = engine("cyclegan", options, size=64, precision="64")
             if state:
                 ours.trainer.load_state_dict(networks)
                 ours.load_state_dict(copy.deepcopy(state))
                 ours.clock.set(first * ours.clock.batch)
             with taped(ours) if capture else nullcontext():
-                for step in range(first, first + 9):
+                for step in range(first, first + 7):
                     ours.step(batch(ours, step))
             networks, state = ours.trainer.state_dict(), ours.state_dict()
         finals.append(networks)
