@@ -175,6 +175,13 @@ def test_every_picture_comes_once_an_epoch_in_a_new_order(greys):
     assert len({tuple(epoch) for epoch in epochs}) > 5
 
 
+def test_the_first_images_alone_are_trained_on(greys):
+    dataset = draws(greys, max_images=3)
+    seen = shades(dataset, "A", 12)
+    assert all(sorted(seen[i : i + 3]) == [0, 1, 2] for i in range(0, 12, 3))
+    assert dataset.dataset.fingerprint().images == {"A": 3, "B": 3}
+
+
 def test_kept_images_are_read_once(tmp_path):
     """Three epochs of six images: the same to the bit, and after the first one nobody needs the files."""
     rng = np.random.default_rng(0)

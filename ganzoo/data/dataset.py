@@ -7,7 +7,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
@@ -81,12 +81,17 @@ class Dataset:
         """Whether the test images of all domains at one index show the same thing."""
         return self.kind.ground_truth(self.source)
 
+    def training_images(self, domain: str) -> Sequence[ImageRef]:
+        """Those of a domain that are trained on."""
+        images, most = self.source.images("train", domain), self.options.max_images
+        return images[:most] if most else images
+
     def training_samples(self, seed: int) -> "TrainingSamples":
         return TrainingSamples(self, seed)
 
     def fingerprint(self) -> "Fingerprint":
         """Which training images there are, wherever they lie."""
-        refs = {domain: self.source.images("train", domain) for domain in self.spec.domains}
+        refs = {domain: self.training_images(domain) for domain in self.spec.domains}
         common = next(iter(refs.values()))[0].name
         for name in (ref.name for images in refs.values() for ref in images):
             if not name.startswith(common):
@@ -219,7 +224,7 @@ class TrainingSamples(data.Dataset):
 
     def __init__(self, dataset: Dataset, seed: int, cache: Cache | None = None) -> None:
         self.dataset, self.seed, self.domains, self.cache = dataset, seed, dataset.spec.domains, cache or Memory(0)
-        self.refs = {domain: dataset.source.images("train", domain) for domain in self.domains}
+        self.refs = {domain: dataset.training_images(domain) for domain in self.domains}
         ends = accumulate((len(self.refs[domain]) for domain in self.domains), initial=0)
         self._first = dict(zip(self.domains, ends, strict=False))  # places in the cache
         self._orders: dict[int, tuple[int, np.ndarray]] = {}  # of each stream, in its newest epoch
