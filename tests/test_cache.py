@@ -98,7 +98,7 @@ def test_files_keep_to_their_limit_and_the_oldest_make_way(photographs, monkeypa
         assert limited.get(place, ref) is None
         limited.put(place, ref, image)
     assert (limited.folder / "pixels").stat().st_size == 600
-    assert limited.get(1, ref) and not limited.get(2, ref)
+    assert limited.get(1, ref) is not None and limited.get(2, ref) is None
 
     free = cache.SHARE * 1000
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2 * free, free, free))

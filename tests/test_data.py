@@ -260,7 +260,12 @@ def test_preprocess(preprocess, size, expected):
         train_transform(ramp(*size), data, 4, np.random.default_rng(0)),
         transforms.test_transform(ramp(*size), data, 4),
     ):
-        assert view.size == expected
+        assert transforms.size_of(view) == expected
+    kept = np.asarray(transforms.prepare(ramp(*size), data))
+    for i in range(8):
+        views = (transforms.train_transform(kept, data, 4, np.random.default_rng(i)),
+                 train_transform(ramp(*size), data, 4, np.random.default_rng(i)))  # fmt: skip
+        assert np.array_equal(*views), "a kept array becomes the same as the image"
     if size == (100, 60) and preprocess == "crop":
         crops = [np.asarray(train_transform(ramp(*size), data, 4, np.random.default_rng(i))) for i in range(400)]
         lefts, tops = ({int(crop[0, 0, c]) for crop in crops} for c in (0, 1))

@@ -10,10 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image
 
 from ganzoo.data.downloads import cache_folder
-from ganzoo.data.images import ImageRef
+from ganzoo.data.images import ImageRef, Pixels
 from ganzoo.errors import GanzooError
 from ganzoo.files import atomic
 
@@ -25,10 +24,10 @@ ENTRY = np.dtype("<u8,<u8,<u4,<u4,<u4,<u4")  # identity, offset, height, width, 
 class Cache(Protocol):
     """Small before it is used: it travels to the processes that prepare images."""
 
-    def get(self, place: int, ref: ImageRef) -> Image.Image | None:
+    def get(self, place: int, ref: ImageRef) -> np.ndarray | None:
         """The image that is kept at a place, if it is that of `ref`."""
 
-    def put(self, place: int, ref: ImageRef, image: Image.Image) -> None:
+    def put(self, place: int, ref: ImageRef, image: Pixels) -> None:
         """Keeps it, if there is room."""
 
 
@@ -43,14 +42,15 @@ class Memory:
         self.limit = limit
         self.kept: dict[int, np.ndarray] = {}
 
-    def get(self, place: int, ref: ImageRef) -> Image.Image | None:
-        found = self.kept.get(place)
-        return None if found is None else Image.fromarray(found)
+    def get(self, place: int, ref: ImageRef) -> np.ndarray | None:
+        return self.kept.get(place)
 
-    def put(self, place: int, ref: ImageRef, image: Image.Image) -> None:
-        if (size := image.width * image.height * len(image.getbands())) <= self.limit:
-            self.kept[place] = np.asarray(image)
-            self.limit -= size
+    def put(self, place: int, ref: ImageRef, image: Pixels) -> None:
+        if self.limit and (pixels := np.asarray(image)).nbytes <= self.limit:
+            self.kept[place] = pixels
+            self.limit -= pixels.nbytes
+        else:
+            self.limit = 0
 
 
 class Files:
@@ -78,31 +78,33 @@ class Files:
         except (OSError, ValueError):  # another run has removed them
             self.limit = 0
 
-    def get(self, place: int, ref: ImageRef) -> Image.Image | None:
+    def get(self, place: int, ref: ImageRef) -> np.ndarray | None:
         if not len(self._known):
             self._open()
         identity, offset, height, width, bands, crc = self._index[place].item()
         if not identity or (not self._known[place] and identity != _identity(ref)):
             return None
-        content = b""
         with suppress(OSError):
-            self._pixels.seek(offset)
-            content = self._pixels.read(height * width * bands)
-        if len(content) != height * width * bands or (not self._known[place] and zlib.adler32(content) != crc):
-            return None
-        self._known[place] = True
-        shape = (height, width) if bands == 1 else (height, width, bands)
-        return Image.fromarray(np.frombuffer(content, np.uint8).reshape(shape))
+            if offset + height * width * bands <= self._pixels.seek(0, os.SEEK_END):
+                image = np.empty((height, width) if bands == 1 else (height, width, bands), np.uint8)
+                self._pixels.seek(offset)
+                whole = self._pixels.readinto(image.data) == image.size
+                if whole and (self._known[place] or zlib.adler32(image.data) == crc):
+                    self._known[place] = True
+                    return image
+        return None
 
-    def put(self, place: int, ref: ImageRef, image: Image.Image) -> None:
+    def put(self, place: int, ref: ImageRef, image: Pixels) -> None:
         if not self.limit or not (identity := _identity(ref)):
             return
-        content, bands = image.tobytes(), len(image.getbands())
+        pixels = np.ascontiguousarray(image)
+        height, width, bands = (*pixels.shape, 1)[:3]
         with suppress(OSError):
-            room = self.limit - self._pixels.seek(0, os.SEEK_END) - len(content)
-            if room >= 0 and self._pixels.write(content) == len(content):  # at the end, whoever else writes
-                offset = self._pixels.tell() - len(content)
-                self._index[place] = identity, offset, image.height, image.width, bands, zlib.adler32(content)
+            room = self.limit - self._pixels.seek(0, os.SEEK_END) - pixels.nbytes
+            if room >= 0 and self._pixels.write(pixels.data) == pixels.nbytes:  # at the end, whoever else writes
+                offset = self._pixels.tell() - pixels.nbytes
+                self._index[place] = identity, offset, height, width, bands, zlib.adler32(pixels.data)
+                self._known[place] = True
                 return
         self.limit = 0  # it is used up, or the disk is full
 

@@ -35,10 +35,10 @@ from ganzoo import recipe
 from ganzoo.clock import Clock
 from ganzoo.data.cache import Cache, Memory, open_files
 from ganzoo.data.downloads import Progress, Say
-from ganzoo.data.images import ImageRef, convert, from_levels, to_levels
+from ganzoo.data.images import ImageRef, Pixels, convert, from_levels, to_levels
 from ganzoo.data.kinds import DataKind, Labelled, load_kind
 from ganzoo.data.sources import Source, data_spec, open_source
-from ganzoo.data.transforms import prepare, resized_to, test_transform, thicken, train_transform
+from ganzoo.data.transforms import prepare, resized_to, size_of, test_transform, thicken, train_transform
 from ganzoo.errors import GanzooError, Offline, tell
 from ganzoo.files import expanded
 from ganzoo.options import PLACES, DataOptions, find_source
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ganzoo.classifier import Classifier
 
 FAST = 1000  # items a second that no training needs more of
+AHEAD = 2  # batches that a worker prepares before they are asked for
 TIMED = 8  # items that are prepared to see how long one takes
 
 
@@ -158,15 +159,16 @@ class Dataset:
         image = convert(whole, self.spec.channels[domain])
         return thicken(image, side) if side else image
 
-    def to_levels(self, image: Image.Image, ref: ImageRef) -> Tensor:
+    def to_levels(self, image: Pixels, ref: ImageRef) -> Tensor:
         """What has become of an image, as uint8. Raises GanzooError where that is too small for the networks.
 
         Norms and mirrored borders need more than one position inside them.
         """
         least = 2 * self.multiple if 2 * self.multiple <= self.options.size else self.multiple
-        if min(image.size) < least:
+        width, height = size_of(image)
+        if min(width, height) < least:
             raise GanzooError(
-                f"{ref.name} becomes an image of {image.width}x{image.height} pixels, and these networks need {least} "
+                f"{ref.name} becomes an image of {width}x{height} pixels, and these networks need {least} "
                 f'at least. Remove it, or set another data.preprocess than "{self.options.preprocess}".'
             )
         return to_levels(image)
@@ -258,7 +260,7 @@ class TrainingSamples(data.Dataset):
     def _sample(self, domain: str, index: int, rng: np.random.Generator) -> Sample:
         dataset, ref = self.dataset, self.refs[domain][index]
         kept = self._first[domain] + index
-        image = self.cache.get(kept, ref)
+        image: Pixels | None = self.cache.get(kept, ref)
         if image is None:
             image = prepare(dataset.opened(ref, domain), dataset.options)
             self.cache.put(kept, ref, image)
@@ -312,7 +314,8 @@ def batches(
         samples,
         batch_sampler=(list(range(start, start + share)) for start in starts),
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=_Collate(),
+        prefetch_factor=AHEAD if workers else None,
         pin_memory=pin,
         worker_init_fn=_prepare,
         multiprocessing_context=_context() if workers else None,
@@ -427,18 +430,38 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
-def _collate(items: list[Any]) -> Batch | GanzooError:
-    for item in items:
-        if isinstance(item, GanzooError):
-            return item
-    try:
-        return data.default_collate(items)  # in a worker into shared memory
-    except RuntimeError:
-        sizes = sorted({f"{t.shape[-1]}x{t.shape[-2]}" for item in items for t in item.values()})
-        return GanzooError(
-            f"A batch holds images of several sizes ({', '.join(sizes)}). Set data.batch = 1, or a data.preprocess "
-            'that makes squares: "resize-and-crop", "square" or "crop".'
-        )
+class _Collate:
+    """Items as a batch. A worker puts images into shared memory that it uses again: to get new memory takes longer.
+
+    A worker begins a batch when the one AHEAD before it is taken, and `batches` takes one when it has made floats of
+    the last; so AHEAD + 1 are in use.
+    """
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.shared: dict[tuple[int, int], Tensor] = {}
+
+    def __call__(self, items: list[Any]) -> Batch | GanzooError:
+        for item in items:
+            if isinstance(item, GanzooError):
+                return item
+        self.turn = (self.turn + 1) % (AHEAD + 1)
+        try:
+            return {key: self._stack(place, [item[key] for item in items]) for place, key in enumerate(items[0])}
+        except RuntimeError:
+            sizes = sorted({f"{t.shape[-1]}x{t.shape[-2]}" for item in items for t in item.values()})
+            return GanzooError(
+                f"A batch holds images of several sizes ({', '.join(sizes)}). Set data.batch = 1, or a data.preprocess "
+                'that makes squares: "resize-and-crop", "square" or "crop".'
+            )
+
+    def _stack(self, place: int, values: list[Tensor]) -> Tensor:
+        if values[0].dtype != torch.uint8 or data.get_worker_info() is None:
+            return data.default_collate(values)
+        shape, found = (len(values), *values[0].shape), self.shared.get((self.turn, place))
+        if found is None or found.shape != shape:
+            self.shared[self.turn, place] = found = torch.empty(shape, dtype=torch.uint8).share_memory_()
+        return torch.stack(values, out=found)
 
 
 def open_dataset(

@@ -26,6 +26,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "GIF
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
 DARK = 1 / 16  # of the range: 12 bits in a file of 16, say, would look black
 NO_IMAGE = "files that are no images"
+Pixels = Image.Image | np.ndarray
+"""An image, or what `np.asarray` gives of one: uint8, (height, width) or (height, width, channels)."""
 LeftOut = dict[str, list[Path]]
 """Why -> what lies in folders of images and is not used."""
 
@@ -290,7 +292,7 @@ def _check_range(low: float, high: float, most: float) -> None:
         )
 
 
-def to_levels(image: Image.Image) -> Tensor:
+def to_levels(image: Pixels) -> Tensor:
     """(channels, height, width), uint8: a quarter of the bytes of `to_tensor`, to be moved between processes."""
     levels = np.asarray(image)
     return torch.from_numpy(np.array(levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1), order="C"))
@@ -301,7 +303,7 @@ def from_levels(levels: Tensor) -> Tensor:
     return levels.float().div_(127.5).sub_(1)
 
 
-def to_tensor(image: Image.Image) -> Tensor:
+def to_tensor(image: Pixels) -> Tensor:
     """(channels, height, width), float32 in [-1, 1]."""
     return from_levels(to_levels(image))
 
