@@ -72,7 +72,7 @@ def speeds(root):
         "torchvision's ImageFolder": lambda: speed(torchvisions(root)),
         "ganzoo, `cache = 0`": lambda: speed(ours(root, cache=0, workers=WORKERS)),
         'ganzoo, `cache = "file"`, from the second epoch on': lambda: speed(
-            ours(root, 5, cache="file", workers=WORKERS), COUNT // BATCH
+            ours(root, 9, cache="file", workers=WORKERS), COUNT // BATCH
         ),
     }
     found = defaultdict(list)

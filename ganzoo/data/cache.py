@@ -5,27 +5,31 @@ import shutil
 import zlib
 from contextlib import suppress
 from hashlib import blake2b
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from filelock import FileLock
+from torch import Tensor
 
 from ganzoo.data.downloads import cache_folder
-from ganzoo.data.images import ImageRef, Pixels
+from ganzoo.data.images import ImageRef, Pixels, to_levels
 from ganzoo.errors import GanzooError
 from ganzoo.files import atomic
 
 FOLDER = "decoded"  # in the cache
+LAYOUT = "planes"  # how the pixels of an image lie there
 SHARE = 10  # one part in so many of the disk, at most, is used by all these files
-ENTRY = np.dtype("<u8,<u8,<u4,<u4,<u4,<u4")  # identity, offset, height, width, bands, checksum
+ENTRY = np.dtype("<u8,<u8,<u4,<u4,<u4,<u4")  # identity, offset, channels, height, width, checksum
 
 
 class Cache(Protocol):
     """Small before it is used: it travels to the processes that prepare images."""
 
-    def get(self, place: int, ref: ImageRef) -> np.ndarray | None:
-        """The image that is kept at a place, if it is that of `ref`."""
+    def get(self, place: int, ref: ImageRef) -> Tensor | None:
+        """The image that is kept at a place, if it is that of `ref`, as of `to_levels`."""
 
     def put(self, place: int, ref: ImageRef, image: Pixels) -> None:
         """Keeps it, if there is room."""
@@ -40,15 +44,15 @@ class Memory:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.kept: dict[int, np.ndarray] = {}
+        self.kept: dict[int, Tensor] = {}
 
-    def get(self, place: int, ref: ImageRef) -> np.ndarray | None:
+    def get(self, place: int, ref: ImageRef) -> Tensor | None:
         return self.kept.get(place)
 
     def put(self, place: int, ref: ImageRef, image: Pixels) -> None:
-        if self.limit and (pixels := np.asarray(image)).nbytes <= self.limit:
-            self.kept[place] = pixels
-            self.limit -= pixels.nbytes
+        if self.limit and (levels := to_levels(image)).nbytes <= self.limit:
+            self.kept[place] = levels
+            self.limit -= levels.nbytes
         else:
             self.limit = 0
 
@@ -78,32 +82,31 @@ class Files:
         except (OSError, ValueError):  # another run has removed them
             self.limit = 0
 
-    def get(self, place: int, ref: ImageRef) -> np.ndarray | None:
+    def get(self, place: int, ref: ImageRef) -> Tensor | None:
         if not len(self._known):
             self._open()
-        identity, offset, height, width, bands, crc = self._index[place].item()
+        identity, offset, *shape, crc = self._index[place].item()
         if not identity or (not self._known[place] and identity != _identity(ref)):
             return None
         with suppress(OSError):
-            if offset + height * width * bands <= self._pixels.seek(0, os.SEEK_END):
-                image = np.empty((height, width) if bands == 1 else (height, width, bands), np.uint8)
+            if offset + prod(shape) <= self._pixels.seek(0, os.SEEK_END):
                 self._pixels.seek(offset)
-                whole = self._pixels.readinto(image.data) == image.size
-                if whole and (self._known[place] or zlib.adler32(image.data) == crc):
+                content = (levels := torch.empty(shape, dtype=torch.uint8)).numpy().data
+                whole = self._pixels.readinto(content) == content.nbytes
+                if whole and (self._known[place] or zlib.adler32(content) == crc):
                     self._known[place] = True
-                    return image
+                    return levels
         return None
 
     def put(self, place: int, ref: ImageRef, image: Pixels) -> None:
         if not self.limit or not (identity := _identity(ref)):
             return
-        pixels = np.ascontiguousarray(image)
-        height, width, bands = (*pixels.shape, 1)[:3]
+        content = (levels := to_levels(image)).numpy().data
         with suppress(OSError):
-            room = self.limit - self._pixels.seek(0, os.SEEK_END) - pixels.nbytes
-            if room >= 0 and self._pixels.write(pixels.data) == pixels.nbytes:  # at the end, whoever else writes
-                offset = self._pixels.tell() - pixels.nbytes
-                self._index[place] = identity, offset, height, width, bands, zlib.adler32(pixels.data)
+            room = self.limit - self._pixels.seek(0, os.SEEK_END) - content.nbytes
+            if room >= 0 and self._pixels.write(content) == content.nbytes:  # at the end, whoever else writes
+                offset = self._pixels.tell() - content.nbytes
+                self._index[place] = identity, offset, *levels.shape, zlib.adler32(content)
                 self._known[place] = True
                 return
         self.limit = 0  # it is used up, or the disk is full
@@ -125,7 +128,7 @@ def open_files(facts: str, count: int, needed: int) -> Files | None:
     All such files together take at most a tenth of the disk; those that were not used for longest make way.
     """
     root = cache_folder() / FOLDER
-    folder = root / blake2b(facts.encode(errors="surrogateescape"), digest_size=12).hexdigest()
+    folder = root / blake2b(f"{LAYOUT} {facts}".encode(errors="surrogateescape"), digest_size=12).hexdigest()
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock"):

@@ -26,8 +26,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "GIF
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
 DARK = 1 / 16  # of the range: 12 bits in a file of 16, say, would look black
 NO_IMAGE = "files that are no images"
-Pixels = Image.Image | np.ndarray
-"""An image, or what `np.asarray` gives of one: uint8, (height, width) or (height, width, channels)."""
+Pixels = Image.Image | Tensor
+"""An image, or what `to_levels` gives of one."""
 LeftOut = dict[str, list[Path]]
 """Why -> what lies in folders of images and is not used."""
 
@@ -293,14 +293,19 @@ def _check_range(low: float, high: float, most: float) -> None:
 
 
 def to_levels(image: Pixels) -> Tensor:
-    """(channels, height, width), uint8: a quarter of the bytes of `to_tensor`, to be moved between processes."""
+    """(channels, height, width), uint8: a quarter of the bytes of `to_tensor`, to be kept and moved."""
+    if isinstance(image, Tensor):
+        return image
     levels = np.asarray(image)
     return torch.from_numpy(np.array(levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1), order="C"))
 
 
 def from_levels(levels: Tensor) -> Tensor:
     """What `to_levels` gave as float32 in [-1, 1], where it is."""
-    return levels.float().div_(127.5).sub_(1)
+    values = torch.empty(levels.shape)
+    shown = np.divide(levels.numpy(), np.float32(127.5), out=values.numpy(), dtype=np.float32)  # of bytes, in one pass
+    np.subtract(shown, 1, out=shown)
+    return values
 
 
 def to_tensor(image: Pixels) -> Tensor:

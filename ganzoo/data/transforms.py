@@ -1,9 +1,11 @@
-"""An image as the networks see it: resized, cropped, mirrored. Arrays are cropped and mirrored without a copy."""
+"""An image as the networks see it: resized, cropped, mirrored. A tensor (`to_levels`) is cropped without a copy."""
 
 import numpy as np
 from PIL import Image, ImageFilter
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
-from ganzoo.data.images import Pixels
+from ganzoo.data.images import Pixels, to_levels
 from ganzoo.options import DataOptions
 
 
@@ -31,13 +33,13 @@ def resized_to(options: DataOptions) -> int | None:
     return 2 * (options.size if options.preprocess in ("resized-crop", "scale-width") else options.load_size)
 
 
-def train_transform(image: Pixels, options: DataOptions, multiple: int, rng: np.random.Generator) -> np.ndarray:
-    """A prepared training image as the networks see it: cropped and mirrored at random. (height, width[, channels])"""
+def train_transform(image: Pixels, options: DataOptions, multiple: int, rng: np.random.Generator) -> Tensor:
+    """A prepared training image as the networks see it: cropped and mirrored at random, as of `to_levels`."""
     left, top, mirror = rng.random(3)
     if options.preprocess == "resized-crop":
         image = _resize(_zoomed(image, left, top, rng), (options.size, options.size), options)
-    pixels = np.asarray(_framed(image, options, multiple, left, top))
-    return pixels[:, ::-1] if options.flip and mirror < 0.5 else pixels
+    levels = to_levels(_framed(image, options, multiple, left, top))
+    return levels.flip(-1) if options.flip and mirror < 0.5 else levels.clone()  # the cache's own stays as it is
 
 
 def test_transform(image: Pixels, options: DataOptions, multiple: int) -> Pixels:
@@ -99,20 +101,20 @@ def _near(side: int, multiple: int) -> int:
 
 def size_of(image: Pixels) -> tuple[int, int]:
     """Width and height."""
-    return (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else image.size
+    return (image.shape[-1], image.shape[-2]) if isinstance(image, Tensor) else image.size
 
 
 def _crop(image: Pixels, x: int, y: int, width: int, height: int) -> Pixels:
-    if isinstance(image, np.ndarray):
-        return image[y : y + height, x : x + width]
+    if isinstance(image, Tensor):
+        return image[:, y : y + height, x : x + width]
     return image.crop((x, y, x + width, y + height))
 
 
 def _resize(image: Pixels, size: tuple[int, int], options: DataOptions) -> Pixels:
     if size_of(image) == size:
         return image
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
+    if isinstance(image, Tensor):
+        return _resize(to_pil_image(image), size, options)
     if options.interpolation == "bilinear-no-antialias":  # of four pixels, however many there are for each new one
         matrix = (image.width / size[0], 0, 0, 0, image.height / size[1], 0)
         return image.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
