@@ -327,7 +327,7 @@ class DataOptions(Options):
     cache: Literal["auto", "memory", "file"] | Annotated[float, Field(ge=0, le=LARGEST)] = "auto"
     """where training images are kept decoded and resized, so that each is read once: memory, up to a quarter of what is
     free, or that many GB (0: none); file: in ganzoo's cache, which workers and other runs share, up to a tenth of the
-    disk; auto: memory where all fit and there are no workers, else file"""
+    disk; auto: memory where all fit, there are no workers and nothing is rendered, else file"""
     draft: bool = False
     """decode JPEGs at the smallest of the scales 1, 1/2, 1/4 and 1/8 that has twice the pixels a side that they are
     resized to: several times faster for photographs; pixels then differ a little from those of the papers"""

@@ -60,10 +60,9 @@ class Memory:
 class Files:
     """A folder with `pixels`, that images are added to, and `index`, an ENTRY for each place.
 
-    Nothing in them is believed: an entry holds a checksum, and what the image was made from (its name, and size and
-    time of its file), and each process compares both when it first reads it. So processes may write at once without
-    locks, and an image that was changed, damaged or never written to the end is decoded again. A full disk ends the
-    writing, not the run.
+    Nothing in them is believed: an entry holds a checksum, and what the image was made from (`ImageRef.origin`), and
+    each process compares both when it first reads it. So processes may write at once without locks, and an image that
+    was changed, damaged or never written to the end is decoded again. A full disk ends the writing, not the run.
     """
 
     def __init__(self, folder: Path, count: int, limit: int) -> None:
@@ -113,13 +112,11 @@ class Files:
 
 
 def _identity(ref: ImageRef) -> int:
-    """What an image is made from; 0 where that is no file."""
-    try:
-        about = os.stat(ref.path)
-    except OSError:
+    """What an image is made from; 0 where that is not known."""
+    origin = ref.origin()
+    if origin is None:
         return 0
-    facts = f"{ref!r} {about.st_size} {about.st_mtime_ns}"
-    return int.from_bytes(blake2b(facts.encode(errors="surrogateescape"), digest_size=8).digest(), "little") or 1
+    return int.from_bytes(blake2b(origin.encode(errors="surrogateescape"), digest_size=8).digest(), "little") or 1
 
 
 def open_files(facts: str, count: int, needed: int) -> Files | None:

@@ -346,23 +346,28 @@ def _workers(samples: TrainingSamples, clock: Clock) -> int:
 
 
 def _cache(samples: TrainingSamples, workers: int, clock: Clock, say: Say) -> Cache:
-    """In memory, where there are no workers to share it with and all images fit; else in files, if there is room."""
+    """In memory, if all fit, nothing is rendered and no workers share it; else in files, if there is room."""
     dataset, options = samples.dataset, samples.dataset.options
     limit = options.cache * 1e9 if isinstance(options.cache, float) else psutil.virtual_memory().available / 4
     memory = Memory(int(limit / (max(1, workers) * clock.world)))
     counts = {domain: len(refs) for domain, refs in samples.refs.items()}
     needed = sum(count * dataset.spec.channels[domain] for domain, count in counts.items()) * options.load_size**2
-    files, first = None, next(iter(samples.refs.values()))[0]
-    if options.cache == "file" or (options.cache == "auto" and (workers or needed > memory.limit)):
+    files, firsts = None, [refs[0] for refs in samples.refs.values()]
+    rendered = firsts[0].rendered  # which takes longer than to read them
+    if options.cache == "file" or (options.cache == "auto" and (rendered or workers or needed > memory.limit)):
         facts = options.model_dump_json(exclude={"batch", "workers", "cache", "broken", "flip"})
-        if os.path.isfile(first.path):  # what is rendered may be rendered otherwise by another version
+        if firsts[0].origin():
             files = open_files(
-                f"{PIL.__version__} {first} {counts} {dataset.spec} {facts}", sum(counts.values()), needed
+                f"{PIL.__version__} {firsts} {counts} {dataset.spec} {facts}", sum(counts.values()), needed
             )
         if clock.rank == 0 and files:
-            say(f"Images are kept decoded and resized in {files.folder}, for other runs too (data.cache).")
+            how = "as they are rendered" if rendered else "decoded and resized"
+            say(f"Images are kept {how} in {files.folder}, for other runs too (data.cache).")
         elif clock.rank == 0 and options.cache == "file":
-            say("Images are kept in memory: for a file they have to be in files, and the disk has to have room.")
+            say(
+                "Images are kept in memory: for a file they have to be in files, or of a source that says what they "
+                "are made from (ImageRef.origin), and the disk has to have room."
+            )
     return files or memory
 
 

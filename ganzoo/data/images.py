@@ -2,13 +2,16 @@
 
 import os
 import re
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, BinaryIO, ClassVar, overload
 
 import numpy as np
 import torch
@@ -43,11 +46,26 @@ class ImageRef:
     """the file that it is in, or a name where it is in none"""
     labels: tuple[float, ...] = field(default=(), kw_only=True)
     """one number for each of the source's `labels`: 1, 0, or nan where it is not known"""
+    rendered: ClassVar[bool] = False
+    """whether `open` draws it from these fields alone, so that it can be kept until the package's code changes"""
 
     @property
     def name(self) -> str:
         """How messages call this image."""
         return str(self.path)
+
+    def origin(self) -> str | None:
+        """All that its pixels depend on, for the cache of decoded images; None: they are not kept in files.
+
+        Its fields with the size and time of its file, or with the code that renders it.
+        """
+        try:
+            if self.rendered:
+                return f"{self!r} {_code(type(self))}"  # type: ignore[arg-type]  # a class can be hashed
+            about = os.stat(self.path)
+        except OSError:
+            return None
+        return f"{self!r} {about.st_size} {about.st_mtime_ns}"
 
     def file(self) -> Path | BinaryIO:
         """Where the encoded image is read from. Subclasses whose images lie in an archive give an open file."""
@@ -71,6 +89,21 @@ class ImageRef:
                 f"{unreadable(self.name, error)}. Replace or remove it"
                 ', or set data.broken = "skip" in the recipe to go on without such images.'
             ) from error
+
+
+@cache
+def _code(rendered: type[ImageRef]) -> str:
+    """A digest of the packages that a class and those it extends are from, and NumPy's version. Raises OSError."""
+    digest = blake2b(np.__version__.encode(), digest_size=16)
+    bases = (base for base in rendered.__mro__ if issubclass(base, ImageRef) and base is not ImageRef)
+    for name in sorted({base.__module__.partition(".")[0] for base in bases}):
+        files = [Path(getattr(sys.modules.get(name), "__file__", None) or "no file")]
+        if files[0].stem == "__init__":
+            below = files[0].parent.rglob("*")
+            files = sorted(file for file in below if file.is_file() and "__pycache__" not in file.parts)
+        for file in files:
+            digest.update(f"{file} ".encode(errors="surrogateescape") + file.read_bytes())
+    return digest.hexdigest()
 
 
 @contextmanager

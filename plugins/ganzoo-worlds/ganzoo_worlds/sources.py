@@ -24,6 +24,7 @@ class Landscape(ImageRef):
     seed: int
     rendering: str
     size: int
+    rendered = True
 
     def open(self) -> Image.Image:
         return Image.fromarray(landscapes.render(self.seed, self.rendering, self.size))
@@ -59,6 +60,7 @@ class Face(ImageRef):
     rendering: str
     size: int
     changed: tuple[tuple[str, bool], ...] = field(default=())
+    rendered = True
 
     def open(self) -> Image.Image:
         return Image.fromarray(faces.render(self.seed, self.rendering, self.size, **dict(self.changed)))
