@@ -176,7 +176,7 @@ def type_name(schema: dict[str, Any]) -> str:
     if "part" in schema:
         return schema["part"]
     if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
+        return " | ".join(str(one).lower() if isinstance(one, bool) else str(one) for one in schema["enum"])
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(type_name(s) for s in schema["anyOf"]))
     if "prefixItems" in schema:
