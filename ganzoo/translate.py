@@ -530,6 +530,8 @@ def _pad(images: Tensor, trainer: Trainer) -> Tensor:
     height, width = images.shape[-2:]
     least = least_multiples(trainer) * trainer.multiple
     below, right = (max(least - side, -side % trainer.multiple) for side in (height, width))
+    if not below and not right:  # which would be a copy
+        return images
     mode = "reflect" if below < height and right < width else "replicate"
     return F.pad(images, (0, right, 0, below), mode=mode)
 
