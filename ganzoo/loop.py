@@ -23,6 +23,7 @@ from ganzoo.runtime import Runtime
 from ganzoo.trainer import Batch, Carry, Discriminator, Frozen, Phase, Terms, Trainer
 
 TOGETHER = 64  # steps whose terms are added up at once
+OWN = ("lr", "fused", "capturable")  # keys of an optimizer's groups that are the engine's, not a checkpoint's
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,9 @@ class Engine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from what `state_dict` gave."""
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved | {"param_groups": optimizer.state_dict()["param_groups"]})
+            ours = [{key: group[key] for key in OWN if key in group} for group in optimizer.param_groups]
+            groups = [theirs | own for theirs, own in zip(saved["param_groups"], ours, strict=True)]
+            optimizer.load_state_dict(saved | {"param_groups": groups})
         for name, item in self.trainer.stateful().items():
             item.load_state_dict(placed(state["stateful"][name], self.runtime.device))
         self.runtime.scaler.load_state_dict(state["precision"])

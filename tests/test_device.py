@@ -169,3 +169,13 @@ def test_what_a_model_chose_for_its_optimizers_stays():
     loop._fuse(chosen)
     assert chosen.param_groups[0]["fused"] is None
     assert [optimizer.param_groups[0]["fused"] for optimizer in ours.optimizers] == [True, True]
+
+
+def test_a_checkpoint_says_what_optimizers_count_but_not_how_they_compute():
+    """Some keep counters beside their settings."""
+    ours, other = (engine("gan", {"optimizer": "sgd"}) for _ in range(2))
+    group = ours.optimizers[0].param_groups[0]
+    group |= {"steps": 5, "fused": False, "lr": 1.0}
+    other.load_state_dict(ours.state_dict())
+    restored = other.optimizers[0].param_groups[0]
+    assert (restored["steps"], restored["fused"]) == (5, True) and restored["lr"] < 1
