@@ -6,6 +6,7 @@ Run through `runpy.run_path` with the globals `args`, `cwd`, `env`, `log` (a pat
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ multiprocessing.set_start_method(
     multiprocessing.get_all_start_methods()[0], force=True
 )  # the usual one, not the server's
 os.setsid()
+signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server may have been started by a data loader, which blocks some
 os.chdir(cwd)
 os.environ.update(env)
 sys.path[:0] = [folder for folder in env.get("PYTHONPATH", "").split(os.pathsep) if folder]
