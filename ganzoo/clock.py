@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,11 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from ganzoo.errors import GanzooError
 
-if TYPE_CHECKING:
-    from ganzoo.graph import Inputs
-
 T = TypeVar("T")
 FIRST = 16  # images seen at the first early sample
+WEIGHTS = 256  # of a captured step, at most
 
 
 def derive_seed(*numbers: int) -> int:
@@ -183,6 +181,65 @@ class Clock:
         self._taken += 1
         self._shared.set_state(state)
         return self.local_rows(made)
+
+
+class Inputs:
+    """What a step takes from the clock, in tensors that keep their place and get new values before each replay."""
+
+    def __init__(self, clock: Clock, device: torch.device, dtype: torch.dtype) -> None:
+        self.clock = clock
+        self._places: list[Tensor] = []
+        self._weights = torch.zeros(WEIGHTS, dtype=dtype, device=device)
+        self._complete = False  # whether a step was recorded, so that all places are there
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Inside, the clock gives what is in here; the first time with its values."""
+        self._makers: list[Callable[[], Tensor]] = []
+        self._values: list[Tensor] = []
+        self._functions: list[Callable[[int], float]] = []
+        self.clock.inputs = self
+        try:
+            yield
+        finally:
+            self.clock.inputs = None
+        self._complete = True
+
+    def add(self, make: Callable[[], Tensor], device: torch.device) -> Tensor:
+        """`Clock.input` while a step is recorded: the tensor that holds what `make` gives."""
+        self.clock.inputs = None  # `make` may look at it
+        self._makers.append(make)
+        self._values.append(make())
+        self.clock.inputs = self
+        if not self._complete:
+            self._places.append(moved(self._values[-1], device).clone())
+        return self._places[len(self._values) - 1]
+
+    def weight(self, of: Callable[[int], float]) -> Tensor:
+        """`Clock.weight` while a step is recorded: a scalar."""
+        self._functions.append(of)
+        if not self._complete:
+            self._place_weights()
+        return self._weights[len(self._functions) - 1]
+
+    def _place_weights(self) -> None:
+        values = torch.tensor([self.clock.now(of) for of in self._functions], dtype=self._weights.dtype)
+        _put(values, self._weights[: len(values)])
+
+    def make(self) -> None:
+        """Values of another step."""
+        self._values = [make() for make in self._makers]
+
+    def place(self) -> None:
+        """Puts the values where the graph reads them."""
+        for value, place in zip(self._values, self._places, strict=True):
+            _put(value, place)
+        if self._functions:
+            self._place_weights()
+
+
+def _put(value: Tensor, place: Tensor) -> None:
+    place.copy_(value.pin_memory() if place.is_cuda else value, non_blocking=True)
 
 
 def moved(drawn: Tensor, device: torch.device) -> Tensor:

@@ -10,9 +10,9 @@ from ganzoo_testing import batch, engine, helpers
 
 from ganzoo import loop
 from ganzoo.bench import Operators, bare_step
-from ganzoo.clock import Clock
+from ganzoo.clock import Clock, Inputs
 from ganzoo.data.kinds import load_kind
-from ganzoo.graph import Inputs, NothingFromOutside
+from ganzoo.graph import NothingFromOutside
 from ganzoo.loop import Engine, Means
 from ganzoo.networks import networks
 from ganzoo.registry import registry
