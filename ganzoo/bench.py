@@ -21,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.clock import Clock
 from ganzoo.cores import Cores
-from ganzoo.data.dataset import Dataset, batches
+from ganzoo.data.dataset import Dataset
 from ganzoo.data.kinds import load_kind
+from ganzoo.data.loader import batches
 from ganzoo.errors import GanzooError
 from ganzoo.loop import Engine, Means
 from ganzoo.recipe import Recipe
@@ -246,7 +247,7 @@ def _fit(recipe: Recipe, dataset: Dataset, runtime: Runtime) -> Fit:
 
 
 def _peak(recipe: Recipe, dataset: Dataset, runtime: Runtime, images: int) -> int:
-    """Bytes in use at most while batches of so many images are trained on."""
+    """Bytes in use at most while batches of N images are trained on."""
     gc.collect()
     spec = dataset.spec
     engine = Engine(recipe.trainer(recipe.options, spec), recipe.train, runtime, Clock(recipe.train.seed, images))

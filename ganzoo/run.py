@@ -14,7 +14,8 @@ import torch
 from ganzoo import checkpoint, recipe
 from ganzoo.clock import Clock
 from ganzoo.cores import Cores
-from ganzoo.data.dataset import Dataset, batches, open_dataset
+from ganzoo.data.dataset import Dataset, open_dataset
+from ganzoo.data.loader import batches
 from ganzoo.errors import GanzooError, multiples_around
 from ganzoo.loop import Engine
 from ganzoo.options import DataOptions

@@ -14,8 +14,9 @@ from PIL import Image
 from ganzoo.clock import Clock
 from ganzoo.data import cache
 from ganzoo.data.cache import Files, open_files
-from ganzoo.data.dataset import batches, open_dataset
+from ganzoo.data.dataset import open_dataset
 from ganzoo.data.images import ImageRef
+from ganzoo.data.loader import batches
 from ganzoo.options import DataOptions
 
 COUNT = 6

@@ -13,8 +13,9 @@ from torchvision.transforms.functional import to_pil_image
 from ganzoo import GanzooError
 from ganzoo.clock import Clock
 from ganzoo.data import transforms
-from ganzoo.data.dataset import batches, open_dataset
+from ganzoo.data.dataset import open_dataset
 from ganzoo.data.images import find_images, to_levels
+from ganzoo.data.loader import batches
 from ganzoo.options import DataOptions
 
 DAY2NIGHT = Path(__file__).parents[2] / "shared" / "data" / "day2night"

@@ -11,7 +11,8 @@ import torch
 from ganzoo import recipe as recipes
 from ganzoo import scaffold
 from ganzoo.clock import Clock
-from ganzoo.data.dataset import batches, open_dataset
+from ganzoo.data.dataset import open_dataset
+from ganzoo.data.loader import batches
 from ganzoo.loop import Engine, Means
 from ganzoo.runtime import Runtime
 

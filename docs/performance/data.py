@@ -20,7 +20,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from ganzoo.clock import Clock
-from ganzoo.data.dataset import batches, open_dataset
+from ganzoo.data.dataset import open_dataset
+from ganzoo.data.loader import batches
 from ganzoo.options import DataOptions
 
 COUNT, BATCH, TURNS = 512, 16, 5  # images of each domain; images in a batch; turns of each loader

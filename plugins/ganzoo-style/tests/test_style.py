@@ -9,7 +9,8 @@ from torch import nn
 
 from ganzoo import GanzooError
 from ganzoo.clock import Clock
-from ganzoo.data.dataset import batches, open_dataset
+from ganzoo.data.dataset import open_dataset
+from ganzoo.data.loader import batches
 from ganzoo.evaluation import evaluate
 from ganzoo.nets.vgg import LAYERS, VGG19, vgg19
 from ganzoo.options import DataOptions

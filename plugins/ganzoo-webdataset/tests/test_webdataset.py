@@ -16,7 +16,8 @@ from PIL import Image
 
 from ganzoo import GanzooError
 from ganzoo.clock import Clock
-from ganzoo.data.dataset import batches, open_dataset
+from ganzoo.data.dataset import open_dataset
+from ganzoo.data.loader import batches
 from ganzoo.options import DataOptions
 
 LOCALHOST = Path(__file__).parents[3] / "tests" / "localhost.pem"
