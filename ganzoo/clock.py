@@ -93,7 +93,7 @@ class Clock:
             )
 
     def every(self, steps: int) -> bool:
-        """Whether this is one step in so many, the first one included: for terms that are lazy."""
+        """Whether this is one of every N steps, the first one included: for terms that are lazy."""
         self._asked.add(steps)
         return self._images // self.batch % steps == 0
 

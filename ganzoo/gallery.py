@@ -10,7 +10,7 @@ from ganzoo.files import write_bytes
 from ganzoo.report import data_uri, render
 from ganzoo.text import printable
 
-SIDES = {50: 1600, 200: 1000}  # the longer side of images on a page of up to so many, in pixels
+SIDES = {50: 1600, 200: 1000}  # the longer side of images on a page of up to N images, in pixels
 SMALL = 600  # on larger pages
 
 

@@ -32,7 +32,7 @@ class Logger(ABC):
 
     @abstractmethod
     def scalars(self, values: Mapping[str, float], images: int) -> None:
-        """Finite numbers at so many images seen: "G/cycle_horse", "lr/G", "horse->zebra/ssim", "images_per_s"."""
+        """Finite numbers at N images seen: "G/cycle_horse", "lr/G", "horse->zebra/ssim", "images_per_s"."""
 
     def sample(self, grid: Image.Image, images: int) -> None:  # noqa: B027 - optional
         """A sample grid, RGB."""

@@ -319,7 +319,7 @@ class DataOptions(Options):
     channels: Annotated[int, Field(ge=1, le=4)] | dict[str, Annotated[int, Field(ge=1, le=4)]] = 3
     """channels of the images: one number, or one for each domain: 1 grey, 2 grey+alpha, 3 colour, 4 colour+alpha"""
     max_images: Count | None = None
-    """train on so many images of each domain at most, the first ones; default: all"""
+    """train on the first N images of each domain; default: all"""
     batch: Count = 1
     """images of each domain in a step, over all devices together"""
     workers: int | None = Field(default=None, ge=0, le=1024)

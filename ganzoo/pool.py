@@ -32,7 +32,7 @@ class ImagePool:
         return clock.over_batch(lambda every: swap(every, clock), images)
 
     def _places(self, count: int, clock: Clock) -> Iterator[tuple[int | None, bool]]:
-        """The place that each of so many images takes, None where it is passed on; and whether an old one leaves it."""
+        """The place that each of `count` images takes, None where it is passed on; and whether an old one leaves it."""
         for _ in range(count):
             if self.held < self.size:
                 self.held += 1

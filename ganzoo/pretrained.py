@@ -36,7 +36,7 @@ class TrainedOn:
     """labels of which at most one holds, such as hair colours"""
 
     def names(self, count: int) -> tuple[str, ...]:
-        """Those of so many domains. Raises GanzooError where others are known."""
+        """Those of N domains. Raises GanzooError where others are known."""
         if self.domains and len(self.domains) != count:
             given = f"{len(self.domains)} ({', '.join(self.domains)})"
             raise GanzooError(f"These weights are of {count} domains, and {given} are named: name {count}, or none.")

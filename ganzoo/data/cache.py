@@ -21,7 +21,7 @@ from ganzoo.files import atomic
 
 FOLDER = "decoded"  # in the cache
 LAYOUT = "planes"  # how the pixels of an image lie there
-SHARE = 10  # one part in so many of the disk, at most, is used by all these files
+SHARE = 10  # all these files use a tenth of the disk, at most
 ENTRY = np.dtype("<u8,<u8,<u4,<u4,<u4,<u4")  # identity, offset, channels, height, width, checksum
 
 
@@ -36,7 +36,7 @@ class Cache(Protocol):
 
 
 class Memory:
-    """So many bytes of this process.
+    """At most N bytes of this process.
 
     When they are full no more are kept, and none makes way for another: each epoch sees all images, so those that are
     there are as good as any.

@@ -79,7 +79,7 @@ class ImageRef:
         return self.at_least(None)
 
     def at_least(self, least: int | None) -> Image.Image:
-        """The same; a JPEG decoded at the smallest of its scales whose sides are at least so many pixels."""
+        """The same; a JPEG decoded at the smallest of its scales whose sides are at least N pixels."""
         try:
             with decoded(self.file(), least=least) as image:
                 ImageOps.exif_transpose(image, in_place=True)

@@ -527,15 +527,15 @@ def _strokes(canvas: _Canvas, scene: _Scene, cells: int, aspect: float, rng: np.
     cell = at.astype(np.int32) + 2
     home = cell[:, None] * wide + cell
     X, Y = np.broadcast_to(at, (size, size)), np.broadcast_to(at[:, None], (size, size))
-    did_you_mean = np.full((size, size), np.inf, np.float32)
-    which, u_best, v_best = home.copy(), np.zeros_like(did_you_mean), np.zeros_like(did_you_mean)
+    nearest = np.full((size, size), np.inf, np.float32)
+    which, u_best, v_best = home.copy(), np.zeros_like(nearest), np.zeros_like(nearest)
     for step in (d * wide + e for d in (-1, 0, 1) for e in (-1, 0, 1)):
         near = home + step
         u = table[0].take(near) * X + table[1].take(near) * Y - along0.take(near)
         v = table[2].take(near) * X + table[3].take(near) * Y - across0.take(near)
         far = u * u + v * v + table[4].take(near)
-        closer = far < did_you_mean
-        for best, new in ((did_you_mean, far), (which, near), (u_best, u), (v_best, v)):
+        closer = far < nearest
+        for best, new in ((nearest, far), (which, near), (u_best, u), (v_best, v)):
             np.copyto(best, new, where=closer)
     return which, u_best, v_best, px, py
 
